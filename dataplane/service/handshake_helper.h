@@ -1,0 +1,50 @@
+/*
+ * handshake_helper.h - X25519 off the workers. Each worker has a lane (two single-producer single-consumer
+ * rings) to one helper; the helper takes jobs from the lanes in turn, so a flooded worker does not starve the
+ * others.
+ *
+ * In the product a thread calls handshake_helper_step() and naps when there was nothing to do; in a
+ * simulation the scheduler calls it.
+ */
+#ifndef WILD_HANDSHAKE_HELPER_H
+#define WILD_HANDSHAKE_HELPER_H
+
+#include "handshake.h"
+#include "net/endpoint.h"
+
+enum {
+    HANDSHAKE_LANE_JOBS = 256,       /* jobs in flight per worker; more are dropped and counted */
+    HANDSHAKE_COOKIE_THRESHOLD = 64, /* jobs in flight above which an INIT needs a cookie */
+};
+
+struct handshake_job {
+    struct return_path path;
+    uint32_t session;             /* id chosen by the worker */
+    const struct role_keys *keys; /* the secret whose mac1 verified */
+    uint8_t init[HANDSHAKE_INIT_BYTES];
+    /* results */
+    int outcome; /* of handshake_respond() */
+    uint8_t response[HANDSHAKE_RESPONSE_BYTES];
+    struct session_keys *result; /* where to put the keys: the session's place in the arena */
+};
+
+struct handshake_helper;
+struct handshake_lane;
+
+struct handshake_helper *handshake_helper_create(unsigned workers, const struct handshake_identity *identity,
+                                                 const struct random_source *random);
+void handshake_helper_destroy(struct handshake_helper *helper);
+struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker);
+
+/* Helper side: at most one job; false if there was none. */
+bool handshake_helper_step(struct handshake_helper *helper);
+
+/* Worker side. take: the place for the next job, or NULL when the lane is full; submit: hands it over. */
+struct handshake_job *handshake_lane_take(struct handshake_lane *lane);
+void handshake_lane_submit(struct handshake_lane *lane, struct handshake_job *job);
+unsigned handshake_lane_in_flight(const struct handshake_lane *lane);
+/* Finished jobs come back here, oldest first; give each back with release. */
+struct handshake_job *handshake_lane_finished(struct handshake_lane *lane);
+void handshake_lane_release(struct handshake_lane *lane, struct handshake_job *job);
+
+#endif

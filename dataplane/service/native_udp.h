@@ -1,0 +1,49 @@
+/*
+ * native_udp.h - the native protocol over UDP on one worker: datagram in, session, operations, datagram out.
+ *
+ * Per burst: (1) every datagram is recognised, its session looked up, its tag verified, its first operation
+ * decoded and hashed, and the bucket prefetched; (2) the likely items are prefetched; (3) operations are
+ * executed, replies written and sealed. No message reaches the table before its tag has verified; what does
+ * not verify is met with silence and counted.
+ *
+ * Handshakes: INIT is checked (mac1, cookie under load) here, its mathematics run in handshake_helper.h, and
+ * the RESPONSE leaves in a later turn. A session belongs to this worker and to the 4-tuple that confirmed it.
+ */
+#ifndef WILD_NATIVE_UDP_H
+#define WILD_NATIVE_UDP_H
+
+#include <stdbool.h>
+
+#include "counters.h"
+#include "execute.h"
+#include "handshake.h"
+#include "published_state.h"
+#include "service/handshake_helper.h"
+#include "service/udp_service.h"
+
+struct native_udp_config {
+    struct table *table;             /* borrowed, like every pointer here; all outlive the service */
+    struct execute_context *execute; /* this worker's */
+    const struct published_state *published;
+    const struct role_keys *keys[2];    /* secrets in force: keys[1] may be NULL (rotation) */
+    struct key_arena *arena;            /* session keys are taken from here at creation */
+    const struct random_source *random; /* this worker's */
+    struct handshake_lane *handshakes;  /* this worker's lane to the helper */
+    struct counters *counters;          /* this worker's */
+    struct udp_transmit transmit;
+    uint64_t started_mono_ns; /* for uptime in HEALTH */
+    unsigned sessions_max;    /* a power of two */
+    bool bench_mode;          /* answer PLAIN and ECHO (--insecure-no-auth) */
+};
+
+struct native_udp;
+
+struct native_udp *native_udp_create(
+    const struct native_udp_config *config); /* NULL: memory or arena is short */
+void native_udp_destroy(struct native_udp *service);
+struct udp_service native_udp_service(struct native_udp *service);
+size_t native_udp_arena_bytes(unsigned sessions_max); /* what creation takes from the arena */
+/* From now on no new session and no new work: requests received before are answered (SIGTERM). */
+void native_udp_drain(struct native_udp *service);
+
+#endif

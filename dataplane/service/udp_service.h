@@ -1,0 +1,39 @@
+/*
+ * udp_service.h - the face between net/ and what answers datagrams: frames below, payloads above, no mbuf
+ * here.
+ *
+ * A worker gathers the datagrams for its port from one received burst and hands them over together, so that
+ * the service can overlap its memory accesses. The service answers in place.
+ */
+#ifndef WILD_UDP_SERVICE_H
+#define WILD_UDP_SERVICE_H
+
+#include <stdbool.h>
+
+#include "instant.h"
+#include "net/endpoint.h"
+
+struct udp_datagram {
+    uint8_t *payload;        /* in: the request; out: the reply, written over it */
+    uint16_t length;         /* in: request bytes; out: reply bytes, 0 = no reply (the frame is freed) */
+    uint16_t room;           /* bytes that a reply may take at `payload` */
+    struct return_path path; /* copied by the service if it answers later */
+};
+
+struct udp_service {
+    void *state;
+    /* Answers or drops every datagram. count <= 64. */
+    void (*burst)(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now);
+    /* Called once a worker turn: deferred answers go out through the transmit function the service was given.
+     */
+    void (*turn)(void *state, struct instant now);
+};
+
+/* Sends one unprompted datagram (deferred handshake answers). False if no buffer or queue room: the service
+ * counts it. */
+struct udp_transmit {
+    void *state;
+    bool (*send)(void *state, const struct return_path *path, const uint8_t *payload, uint16_t length);
+};
+
+#endif

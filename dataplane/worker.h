@@ -1,0 +1,51 @@
+/*
+ * worker.h - one poll-mode lcore: frames in, answers out, run to completion.
+ *
+ * worker_turn() is one round: receive a burst from each port, Ethernet > ARP/IPv4 > ICMP/UDP > service,
+ * transmit. It neither blocks, nor allocates, nor makes a system call, nor reads a clock. The caller loops
+ * (app/) or steps (tests).
+ */
+#ifndef WILD_WORKER_H
+#define WILD_WORKER_H
+
+#include "counters.h"
+#include "instant.h"
+#include "port.h"
+#include "service/udp_service.h"
+
+enum { WORKER_PORTS_MAX = 4 };
+
+struct neighbour_table;
+struct rte_ring;
+
+/* One port as this worker sees it. */
+struct worker_port {
+    struct port_queue queue;
+    struct rte_ether_addr mac;
+    struct address address; /* the node's address on this port */
+    uint8_t prefix_length;  /* of the IPv4 network */
+    bool rx_checksum_offload, tx_checksum_offload;
+    uint16_t mtu;
+};
+
+struct worker_config {
+    unsigned id;
+    unsigned ports;
+    struct worker_port port[WORKER_PORTS_MAX];
+    uint16_t udp_port;           /* host order: where the service listens */
+    struct rte_mempool *pool;    /* for frames the worker originates */
+    struct rte_ring *to_control; /* mbufs that the control lcore must see (ARP); NULL: freed and counted */
+    struct counters *counters;
+};
+
+struct worker; /* one cache-aligned struct, allocated on `numa_node` */
+
+struct worker *worker_create(const struct worker_config *config, int numa_node);
+void worker_destroy(struct worker *worker);
+/* Once, before the first turn; state is destroyed by its owner after the worker. */
+void worker_set_service(struct worker *worker, struct udp_service service);
+struct udp_transmit worker_transmit(struct worker *worker, unsigned port);
+/* Returns frames handled: 0 means idle. */
+unsigned worker_turn(struct worker *worker, struct instant now);
+
+#endif

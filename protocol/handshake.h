@@ -1,0 +1,162 @@
+/*
+ * handshake.h - how a client and a node that share a role key make a session. In the spirit of Noise NNpsk0
+ * (https://noiseprotocol.org/noise.html): ephemeral X25519 on both sides, the role key as pre-shared key, and
+ * a cheap MAC and an address cookie in front (after WireGuard's mac1 and mac2). Pure: bytes in, bytes out.
+ *
+ *   client                                   server
+ *     INIT (96)  ------------------------->   mac1 checked (cheap); under load: cookie
+ *     <------------------------- COOKIE (48)  (only under load; client repeats INIT with mac2)
+ *     <----------------------- RESPONSE (96)  X25519 done; carries the server's confirmation
+ *     CONFIRM (32) ----------------------->   carries the client's confirmation: now the session lives
+ *     <--------------------------- READY (32) sealed with the session's own keys; client may send
+ *
+ * All integers little-endian. Reserved bytes MUST be zero. No answer is larger than what it answers.
+ *
+ * INIT, kind 1, 96 bytes                      RESPONSE, kind 3, 96 bytes
+ *   0  1  magic 0xF7                            0  1  magic
+ *   1  1  kind                                  1  1  kind
+ *   2  1  version_min offered                   2  1  version chosen
+ *   3  1  version_max offered                   3  1  suite chosen (one bit)
+ *   4  1  role (enum role)                      4  4  client index (echo)
+ *   5  1  transport (enum transport)            8  4  session id
+ *   6  1  suites offered (bits)                 12 4  reserved
+ *   7  1  reserved                              16 32 server ephemeral
+ *   8  4  client index                          48 16 cluster id
+ *   12 4  reserved                              64 8  node id
+ *   16 32 client ephemeral                      72 8  reserved
+ *   48 16 reserved                              80 16 server confirmation
+ *   64 16 mac1 = SipHash-2-4-128(mac1 key, bytes 0..63)
+ *   80 16 mac2 = SipHash-2-4-128(cookie, bytes 0..79), zero without cookie
+ *
+ * COOKIE, kind 2, 48 bytes                    CONFIRM, kind 4, 32 bytes
+ *   0  1  magic                                 0  1  magic
+ *   1  1  kind                                  1  1  kind
+ *   2  2  reserved                              2  1  version chosen
+ *   4  4  client index (echo)                   3  1  suite chosen
+ *   8  8  reserved                              4  4  session id
+ *   16 16 cookie                                8  8  reserved
+ *   32 16 SipHash-2-4-128(mac1 key,             16 16 client confirmation
+ *         bytes 0..31 || INIT's mac1)
+ *
+ * READY, kind 5, 32 bytes: 16-byte datagram header (kind 5, version, 0, session id, counter 2^64-1) and a
+ * tag: SipHash-2-4-128 over the header, keyed with the READY key below. It may be sent again for a repeated
+ * CONFIRM: it never changes.
+ *
+ * Key schedule (H = BLAKE2b through crypto_generichash; || joins bytes):
+ *   dh         = X25519(own ephemeral secret, peer's ephemeral), all-zero refused
+ *   transcript = H-256("WILD handshake 1" || INIT[0..79] || RESPONSE[0..79])
+ *   master     = H-256(key = role key, "WILD master key" || dh || transcript)
+ *   keys       = crypto_kdf(master, id, context "wildsess"), 32 bytes each (SipHash keys: the first 16):
+ *                id 1 client->server traffic, 2 server->client traffic, 3 server confirmation,
+ *                4 client confirmation, 5 READY
+ *   server confirmation = SipHash-2-4-128(key 3, transcript)
+ *   client confirmation = SipHash-2-4-128(key 4, transcript)
+ * The transcript binds the version range and choice, suites, transport,
+ * role, cluster id, node id, session id and both ephemerals: a changed byte anywhere makes the confirmations
+ * fail, so nothing can be downgraded in silence.
+ *
+ * The server takes the highest common version, and of the common suites the first of: SEALED if the client
+ * offers no MAC (AES before ChaCha20 where both sides have it), else MAC. A client that wants secrecy
+ * therefore does not offer SUITE_MAC.
+ */
+#ifndef WILD_HANDSHAKE_H
+#define WILD_HANDSHAKE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "datagram.h"
+#include "keys.h"
+#include "random.h"
+
+enum {
+    HANDSHAKE_INIT_BYTES = 96,
+    HANDSHAKE_COOKIE_BYTES = 48,
+    HANDSHAKE_RESPONSE_BYTES = 96,
+    HANDSHAKE_CONFIRM_BYTES = 32,
+    HANDSHAKE_READY_BYTES = 32,
+    COOKIE_BYTES = 16,
+    CLUSTER_ID_BYTES = 16,
+};
+static_assert(HANDSHAKE_COOKIE_BYTES <= HANDSHAKE_INIT_BYTES, "no amplification");
+static_assert(HANDSHAKE_RESPONSE_BYTES <= HANDSHAKE_INIT_BYTES, "no amplification");
+static_assert(HANDSHAKE_READY_BYTES <= HANDSHAKE_CONFIRM_BYTES, "no amplification");
+
+enum transport { TRANSPORT_UDP = 1, TRANSPORT_TCP = 2 };
+
+/* What both sides hold once a handshake is complete. Lives in a key arena on servers. */
+struct session_keys {
+    struct direction_key send, receive;
+    uint8_t client_confirm_tag[16]; /* the CONFIRM that the server expects */
+    uint8_t ready_key[16];
+    uint32_t session;
+    uint8_t version, suite, role;
+};
+
+struct handshake_identity {
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint64_t node_id;
+};
+
+/* ---- server: cheap checks on the worker, mathematics elsewhere ---- */
+
+/*
+ * The worker's part: form and mac1 of an INIT, nothing dearer than SipHash. 0 with the role, or -EBADMSG
+ * (wrong form or mac1), -EPROTO (no common version), -ENOTSUP (no common suite), -EACCES (role not held).
+ * `client_index` for the cookie. `transport`: the one it arrived by, must equal the INIT's.
+ */
+int handshake_init_check(const struct role_keys *keys, enum transport transport, const uint8_t *bytes,
+                         size_t length, enum role *role, uint32_t *client_index);
+
+/* Cookies: bound to the source address, from a secret that the owner replaces every COOKIE_SECRET_LIFE_S;
+ * both the current and the one before are good. `source` is whatever identifies the address: 16-byte IP then
+ * port. */
+enum { COOKIE_SECRET_LIFE_S = 120, COOKIE_SOURCE_BYTES = 18 };
+struct cookie_secrets {
+    uint8_t key[2][16]; /* [0] current, [1] previous */
+    uint64_t changed_ns;
+};
+void cookie_secrets_refresh(struct cookie_secrets *secrets, const struct random_source *random,
+                            uint64_t now_ns);
+bool handshake_cookie_valid(const struct cookie_secrets *secrets, const uint8_t source[COOKIE_SOURCE_BYTES],
+                            const uint8_t init[HANDSHAKE_INIT_BYTES]);
+void handshake_cookie_reply(const struct role_keys *keys, enum role role,
+                            const struct cookie_secrets *secrets, const uint8_t source[COOKIE_SOURCE_BYTES],
+                            const uint8_t init[HANDSHAKE_INIT_BYTES], uint8_t out[HANDSHAKE_COOKIE_BYTES]);
+
+/*
+ * The helper thread's part (about 60 us): answers an INIT that passed handshake_init_check(). `session` is
+ * the id the worker chose. 0; -EBADMSG for a low-order ephemeral.
+ */
+int handshake_respond(const struct role_keys *keys, const struct handshake_identity *identity,
+                      const struct random_source *random, uint32_t session,
+                      const uint8_t init[HANDSHAKE_INIT_BYTES], uint8_t response[HANDSHAKE_RESPONSE_BYTES],
+                      struct session_keys *out);
+
+/* A CONFIRM for this pending session: 0 or -EBADMSG. Cheap. */
+int handshake_confirm_check(const struct session_keys *session, const uint8_t *bytes, size_t length);
+void handshake_ready(const struct session_keys *session, uint8_t out[HANDSHAKE_READY_BYTES]);
+
+/* ---- client ---- */
+
+struct handshake_client {
+    uint8_t secret[32], init[HANDSHAKE_INIT_BYTES];
+    enum role role;
+};
+
+void handshake_start(struct handshake_client *client, const struct role_keys *keys, enum role role,
+                     enum transport transport, unsigned suites, const struct random_source *random);
+/* A COOKIE answering our INIT: 0 and client->init carries mac2 (send it again), or -EBADMSG. */
+int handshake_take_cookie(struct handshake_client *client, const struct role_keys *keys, const uint8_t *bytes,
+                          size_t length);
+/* A RESPONSE: 0, the CONFIRM to send (repeat it until READY comes) and the session; -EBADMSG. Wipes nothing:
+ * call handshake_end(). */
+int handshake_finish(struct handshake_client *client, const struct role_keys *keys, const uint8_t *bytes,
+                     size_t length, uint8_t confirm[HANDSHAKE_CONFIRM_BYTES], struct session_keys *out,
+                     struct handshake_identity *server);
+int handshake_ready_check(const struct session_keys *session, const uint8_t *bytes,
+                          size_t length);            /* 0 or -EBADMSG */
+void handshake_end(struct handshake_client *client); /* wipes the ephemeral secret */
+
+#endif

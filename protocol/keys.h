@@ -1,0 +1,74 @@
+/*
+ * keys.h - secrets, the keys derived from them, and the one place in memory where keys live.
+ *
+ *   secret text --> root key (32) --> role keys (32 each) --> mac1 key (16) and, traffic keys per session
+ * (the latter in handshake.h)
+ *
+ * Secret texts:
+ *   wild1:<64 hex digits>    generated root key, 32 random bytes: full trust, every role
+ *   wildc1:<64 hex digits>   exported client role key: client only (wildctl token client)
+ *   anything else            a passphrase: root = Argon2id13(passphrase, salt, 3 passes, 64 MiB), where
+ *                            salt = BLAKE2b-128("wild passphrase salt" || cluster name). Passphrases can be
+ *                            guessed offline from captured traffic; prefer generated keys.
+ * Derivations (libsodium crypto_kdf = BLAKE2b with context and number):
+ *   role key = crypto_kdf(root, id = role, context "wildrole"), 32 bytes
+ *   mac1 key = crypto_kdf(role key, id = 1, context "wildmac1"), 16 bytes
+ * An `--insecure-no-auth` node and its clients use the published root of 32 zero bytes: no secret, the same path.
+ */
+#ifndef WILD_KEYS_H
+#define WILD_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ROLE_KEY_BYTES = 32, MAC1_KEY_BYTES = 16, SECRET_TEXT_BYTES_MAX = 1024 };
+
+enum role { ROLE_NONE = 0, ROLE_CLIENT = 1, ROLE_REPLICA = 2, ROLE_COUNT = 3 };
+
+/* What one secret gives. `held[role]` is false for a role that the secret does not carry. */
+struct role_keys {
+    uint8_t role[ROLE_COUNT][ROLE_KEY_BYTES];
+    uint8_t mac1[ROLE_COUNT][MAC1_KEY_BYTES];
+    bool held[ROLE_COUNT];
+};
+
+/* Must be called once before anything else of this folder; safe to repeat. 0, or -1 if libsodium cannot
+ * start. */
+int keys_start(void);
+
+/*
+ * Derives every key that `text` carries. Takes about 0.3 s for a passphrase (Argon2id), no time otherwise.
+ * `text` need not end in NUL; the caller wipes it. Returns 0; -EINVAL with one line in `error` (a token of
+ * the wrong length, an empty secret); -ENOMEM when Argon2id finds no memory. `out` should live in a key
+ * arena.
+ */
+int keys_from_secret(struct role_keys *out, const char *text, size_t length, const char *cluster_name,
+                     char *error, size_t error_bytes);
+
+/* The published keys of --insecure-no-auth. */
+void keys_insecure(struct role_keys *out);
+
+/*
+ * Reads a secret file: one trailing newline is stripped; a file that group or others can read or write is
+ * refused, so is an empty one or one above SECRET_TEXT_BYTES_MAX. Returns the length, or -1 with one line in
+ * `error`.
+ */
+int keys_read_secret_file(const char *path, char out[SECRET_TEXT_BYTES_MAX], char *error, size_t error_bytes);
+
+/* sodium_memzero under the layering: only protocol/ sees libsodium. */
+void keys_wipe(void *bytes, size_t length);
+
+/*
+ * Key arena: one locked region (mlock, MADV_DONTDUMP), made at start, handed out in 64-byte aligned pieces,
+ * never given back piecewise; destroying it wipes it. One thread makes and destroys it; taking is not
+ * thread-safe: take everything at start.
+ */
+struct key_arena;
+
+/* NULL with one line in `error` (typically: RLIMIT_MEMLOCK is too low, and by how much). */
+struct key_arena *key_arena_create(size_t bytes, char *error, size_t error_bytes);
+void *key_arena_take(struct key_arena *arena, size_t bytes); /* zeroed; NULL when the arena is used up */
+void key_arena_destroy(struct key_arena *arena);             /* NULL is fine */
+
+#endif

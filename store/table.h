@@ -1,0 +1,85 @@
+/*
+ * table.h - the L3-sized hash table: its shape, memory and reads. Changes go through execute.h only.
+ *
+ * Shape. Two arrays of 64-byte lines:
+ *   buckets   one line each: sequence lock, last mutation's LSN, 8 slots of {16-bit tag, 32-bit item line},
+ *             and an overflow bucket's number. SipHash-1-3 of the key under the table's own key chooses the
+ *             bucket: who does not know the key cannot aim at one.
+ *   items     item.h: the first line holds version, expiry, lengths and 40 bytes of key and value; larger
+ *             items chain further lines of 56 bytes.
+ * A GET of a one-line item in its main bucket touches two lines.
+ *
+ * FULL depends on one count only: lines in use (an item has at least one, so items <= lines). Buckets
+ * overflow into a pool that is large enough for any distribution: floor(capacity / 8) spare buckets, since a
+ * chain is always packed (a removal moves the chain's last slot into the hole and gives an empty overflow
+ * bucket back). Hence: a set of items that one table admits fits every table of equal capacity, whatever the
+ * hash keys and the order. No tombstones, no rehash, no growth.
+ *
+ * Concurrency. Any worker reads and writes any bucket.
+ *   readers   take no lock: read the bucket's sequence (acquire), copy what they need by relaxed 8-byte
+ *             loads, and check that the sequence did not move; TABLE_READ_RETRIES_MAX times, then BUSY.
+ *   writers   lock the bucket (sequence odd). All words that readers may see are written as relaxed 8-byte
+ *             atomics.
+ * A chain of overflow buckets is guarded by its main bucket's lock and sequence.
+ *
+ * Expiry: milliseconds of wall-clock time. The table's expiry clock is the highest time it was ever shown (by
+ * callers and by the log): it never goes back. An item is expired when 0 < expiry_ms <= clock.
+ */
+#ifndef WILD_TABLE_H
+#define WILD_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LINE_BYTES = 64,
+    TABLE_WORKERS_MAX = 64,
+    TABLE_CAPACITY_MIN = 64,
+    TABLE_READ_RETRIES_MAX = 64,
+    TABLE_HASH_KEY_BYTES = 16,
+};
+
+enum evict { EVICT_NONE = 0, EVICT_CLOCK = 1 };
+
+struct table_config {
+    uint64_t capacity;  /* one-line items, >= TABLE_CAPACITY_MIN */
+    uint64_t first_lsn; /* LSN of the first mutation; a multiple of 2^32 (DESIGN: histories) */
+    uint8_t hash_key[TABLE_HASH_KEY_BYTES];
+    unsigned workers; /* contexts that will execute operations, 1..TABLE_WORKERS_MAX */
+    enum evict evict;
+    int numa_node;           /* -1: wherever */
+    bool huge_pages;         /* try; falls back to ordinary pages (see table_info) */
+    bool force_equal_hashes; /* tests: every key goes to bucket 0 with the same tag */
+};
+
+/* What table_create() got, for the start-up line. */
+struct table_info {
+    uint64_t bytes;     /* all memory mapped */
+    uint64_t hot_bytes; /* what look-ups of a full table touch: main buckets and item lines */
+    uint64_t capacity;  /* lines */
+    bool huge_pages;
+};
+
+struct table; /* opaque outside store/ (table_internal.h) */
+
+/* 0; -ENOMEM, -EINVAL. The caller owns *out until table_destroy(). */
+int table_create(struct table **out, const struct table_config *config, struct table_info *info);
+void table_destroy(struct table *table); /* NULL is fine; wipes the hash key */
+
+/* Largest capacity whose hot bytes fit `bytes`. */
+uint64_t table_capacity_for(uint64_t bytes);
+
+/* Keyed hash of a key, computed once per operation and passed along; the prefetches warm the bucket, then the
+ * likely item. */
+uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length);
+void table_prefetch_bucket(const struct table *table, uint64_t hash);
+void table_prefetch_item(const struct table *table, uint64_t hash);
+
+/* Counts, approximate while workers write. lsn: last assigned. */
+struct table_counts {
+    uint64_t items, lines_used, capacity, lsn, flush_lsn, overflow_buckets;
+};
+void table_counts(const struct table *table, struct table_counts *out);
+
+#endif
