@@ -37,6 +37,8 @@
 #include "protocol_limits.h"
 
 enum { DATAGRAM_MAGIC = 0xF7 };
+/* READY's counter; refused in every other datagram, so that one above the highest is always a number. */
+#define DATAGRAM_COUNTER_NEVER UINT64_MAX
 
 enum datagram_kind {
     DATAGRAM_INIT = 1,     /* client -> server, handshake.h */
@@ -108,5 +110,7 @@ size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t ver
 
 /* PLAIN header; the message stands at out + DATAGRAM_HEADER_BYTES. Returns the datagram's bytes. */
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length);
+/* Checks a PLAIN datagram's header and length: 0 and the message's place and length, or -EBADMSG. */
+int datagram_plain_open(uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length);
 
 #endif

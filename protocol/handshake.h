@@ -113,9 +113,10 @@ int handshake_init_check(const struct role_keys *keys, enum transport transport,
  * both the current and the one before are good. `source` is whatever identifies the address: 16-byte IP then
  * port. */
 enum { COOKIE_SECRET_LIFE_S = 120, COOKIE_SOURCE_BYTES = 18 };
-struct cookie_secrets {
+struct cookie_secrets { /* zeroed before the first refresh, which must come before any other use */
     uint8_t key[2][16]; /* [0] current, [1] previous */
     uint64_t changed_ns;
+    bool filled;
 };
 void cookie_secrets_refresh(struct cookie_secrets *secrets, const struct random_source *random,
                             uint64_t now_ns);
@@ -145,8 +146,13 @@ struct handshake_client {
     enum role role;
 };
 
-void handshake_start(struct handshake_client *client, const struct role_keys *keys, enum role role,
-                     enum transport transport, unsigned suites, const struct random_source *random);
+/*
+ * Makes client->init, to be sent (and sent again) until an answer comes. `suites`: those the caller accepts;
+ * only those that this machine can run are offered. 0; -ENOTSUP none is left; -EACCES the secret does not
+ * carry the role. The caller keeps one handshake_client per attempt and calls handshake_end().
+ */
+int handshake_start(struct handshake_client *client, const struct role_keys *keys, enum role role,
+                    enum transport transport, unsigned suites, const struct random_source *random);
 /* A COOKIE answering our INIT: 0 and client->init carries mac2 (send it again), or -EBADMSG. */
 int handshake_take_cookie(struct handshake_client *client, const struct role_keys *keys, const uint8_t *bytes,
                           size_t length);

@@ -128,6 +128,7 @@ struct operation {
     uint64_t ttl_ms;
     uint64_t version;
     uint16_t value_length;
+    uint16_t reserved; /* as received: operation_check() refuses all but zero */
     uint8_t key_length;
     uint8_t opcode; /* any byte: the peer chose it */
     uint8_t flags;
@@ -208,6 +209,13 @@ int message_begin(struct message_writer *writer, uint8_t *out, size_t room); /* 
 int message_add_operation(struct message_writer *writer, const struct operation *operation);
 int message_add_reply(struct message_writer *writer, const struct reply *reply);
 size_t message_finish(struct message_writer *writer, const struct message_header *header);
+
+/*
+ * Where the next reply's value will stand, and the room for it there (at most VALUE_BYTES_MAX); NULL if not
+ * even a bare reply fits. A value that was written there is not copied by message_add_reply(). A value
+ * elsewhere may overlap the place: it is moved before the header is written.
+ */
+uint8_t *message_reply_value(const struct message_writer *writer, size_t *room);
 
 /* Bytes an operation or a reply takes inside a message. */
 static inline size_t operation_bytes(const struct operation *operation)

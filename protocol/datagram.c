@@ -1,0 +1,182 @@
+/* datagram.c - one datagram of a session: checked and opened, or sealed, in place. The format: datagram.h. */
+#include "datagram.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sodium.h>
+
+#include "wire.h"
+
+enum {
+    AT_MAGIC = 0,
+    AT_KIND = 1,
+    AT_VERSION = 2,
+    AT_RESERVED = 3,
+    AT_SESSION = 4,
+    AT_COUNTER = 8,
+    AT_MESSAGE = 16,
+};
+static_assert((int)AT_MESSAGE == (int)DATAGRAM_HEADER_BYTES, "offset table");
+static_assert(DATAGRAM_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
+static_assert(DATAGRAM_TAG_BYTES == crypto_aead_aes256gcm_ABYTES, "one tag size for all suites");
+static_assert(DATAGRAM_TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "one tag size for all suites");
+static_assert(DIRECTION_KEY_BYTES == crypto_aead_aes256gcm_KEYBYTES, "AES-256");
+static_assert(DIRECTION_KEY_BYTES == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "ChaCha20");
+static_assert(sizeof(((struct direction_key *)0)->state) == sizeof(crypto_aead_aes256gcm_state), "it fits");
+
+enum { NONCE_BYTES = 12 };
+static_assert(NONCE_BYTES == crypto_aead_aes256gcm_NPUBBYTES, "nonce");
+static_assert(NONCE_BYTES == crypto_aead_chacha20poly1305_ietf_NPUBBYTES, "nonce");
+
+unsigned datagram_suites(void)
+{
+    unsigned suites = SUITE_MAC | SUITE_CHACHA20_POLY1305;
+    if (crypto_aead_aes256gcm_is_available())
+        suites |= SUITE_AES_256_GCM;
+    return suites;
+}
+
+static const crypto_aead_aes256gcm_state *aes_state(const struct direction_key *key)
+{
+    return (const crypto_aead_aes256gcm_state *)(const void *)key->state;
+}
+
+void datagram_key_init(struct direction_key *key, enum suite suite, const uint8_t raw[DIRECTION_KEY_BYTES])
+{
+    sodium_memzero(key, sizeof *key);
+    key->suite = suite;
+    switch (suite) {
+    case SUITE_MAC:
+        memcpy(key->state, raw, crypto_shorthash_siphashx24_KEYBYTES);
+        return;
+    case SUITE_AES_256_GCM:
+        crypto_aead_aes256gcm_beforenm((crypto_aead_aes256gcm_state *)(void *)key->state, raw);
+        return;
+    case SUITE_CHACHA20_POLY1305:
+        memcpy(key->state, raw, DIRECTION_KEY_BYTES);
+        return;
+    case SUITE_ALL:
+        break;
+    }
+    abort(); /* a suite is one bit that the handshake chose from datagram_suites() */
+}
+
+/* RFC 5116 3.2: a fixed field (zero: keys differ per session and direction), then the counter. */
+static void make_nonce(uint8_t nonce[NONCE_BYTES], const uint8_t *datagram)
+{
+    memset(nonce, 0, 4);
+    memcpy(nonce + 4, datagram + AT_COUNTER, 8);
+}
+
+bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t length)
+{
+    if (length < DATAGRAM_HEADER_BYTES || bytes[AT_MAGIC] != DATAGRAM_MAGIC)
+        return false;
+    out->kind = bytes[AT_KIND];
+    out->version = bytes[AT_VERSION];
+    out->session = wire_u32(bytes + AT_SESSION);
+    out->counter = wire_u64(bytes + AT_COUNTER);
+    return true;
+}
+
+/* Whether the tag is right; decrypts the message if the suite hides it. */
+static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, size_t message_length)
+{
+    uint8_t *message = bytes + AT_MESSAGE, *tag = message + message_length;
+
+    if (key->suite == SUITE_MAC) {
+        uint8_t expected[DATAGRAM_TAG_BYTES];
+        crypto_shorthash_siphashx24(expected, bytes, DATAGRAM_HEADER_BYTES + message_length, key->state);
+        return crypto_verify_16(expected, tag) == 0;
+    }
+
+    uint8_t nonce[NONCE_BYTES];
+    make_nonce(nonce, bytes);
+    if (key->suite == SUITE_AES_256_GCM)
+        return crypto_aead_aes256gcm_decrypt_detached_afternm(message, NULL, message, message_length, tag,
+                                                              bytes, DATAGRAM_HEADER_BYTES, nonce,
+                                                              aes_state(key)) == 0;
+    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(message, NULL, message, message_length, tag,
+                                                              bytes, DATAGRAM_HEADER_BYTES, nonce,
+                                                              key->state) == 0;
+}
+
+int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
+                  uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
+{
+    if (length < DATAGRAM_OVERHEAD_BYTES || length > DATAGRAM_BYTES_MAX)
+        return -EBADMSG;
+    if (bytes[AT_MAGIC] != DATAGRAM_MAGIC || bytes[AT_VERSION] != version || bytes[AT_RESERVED] != 0)
+        return -EBADMSG;
+
+    unsigned own_kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
+    size_t inside = length - DATAGRAM_OVERHEAD_BYTES;
+    if (bytes[AT_KIND] != own_kind && !(bytes[AT_KIND] == DATAGRAM_CLOSE && inside == 0))
+        return -EBADMSG;
+
+    if (!verify_and_decrypt(key, bytes, inside))
+        return -EBADMSG;
+    uint64_t counter = wire_u64(bytes + AT_COUNTER);
+    if (!replay_window_is_new(window, counter))
+        return -EALREADY;
+    replay_window_accept(window, counter);
+
+    *message = bytes + AT_MESSAGE;
+    *message_length = inside;
+    return 0;
+}
+
+static void put_header(uint8_t *out, unsigned kind, uint8_t version, uint32_t session, uint64_t counter)
+{
+    out[AT_MAGIC] = DATAGRAM_MAGIC;
+    out[AT_KIND] = (uint8_t)kind;
+    out[AT_VERSION] = version;
+    out[AT_RESERVED] = 0;
+    wire_put_u32(out + AT_SESSION, session);
+    wire_put_u64(out + AT_COUNTER, counter);
+}
+
+size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
+                     uint64_t counter, uint8_t *out, size_t message_length)
+{
+    uint8_t *message = out + AT_MESSAGE, *tag = message + message_length;
+
+    if (kind == 0)
+        kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
+    put_header(out, kind, version, session, counter);
+
+    if (key->suite == SUITE_MAC) {
+        crypto_shorthash_siphashx24(tag, out, DATAGRAM_HEADER_BYTES + message_length, key->state);
+    } else {
+        uint8_t nonce[NONCE_BYTES];
+        make_nonce(nonce, out);
+        if (key->suite == SUITE_AES_256_GCM)
+            crypto_aead_aes256gcm_encrypt_detached_afternm(message, tag, NULL, message, message_length, out,
+                                                           DATAGRAM_HEADER_BYTES, NULL, nonce,
+                                                           aes_state(key));
+        else
+            crypto_aead_chacha20poly1305_ietf_encrypt_detached(message, tag, NULL, message, message_length,
+                                                               out, DATAGRAM_HEADER_BYTES, NULL, nonce,
+                                                               key->state);
+    }
+    return DATAGRAM_OVERHEAD_BYTES + message_length;
+}
+
+size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length)
+{
+    put_header(out, DATAGRAM_PLAIN, PROTOCOL_VERSION_MAX, session, counter);
+    return DATAGRAM_HEADER_BYTES + message_length;
+}
+
+int datagram_plain_open(uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
+{
+    if (length < DATAGRAM_HEADER_BYTES || length > DATAGRAM_BYTES_MAX)
+        return -EBADMSG;
+    if (bytes[AT_MAGIC] != DATAGRAM_MAGIC || bytes[AT_KIND] != DATAGRAM_PLAIN || bytes[AT_RESERVED] != 0)
+        return -EBADMSG;
+    if (bytes[AT_VERSION] < PROTOCOL_VERSION_MIN || bytes[AT_VERSION] > PROTOCOL_VERSION_MAX)
+        return -EBADMSG;
+    *message = bytes + AT_MESSAGE;
+    *message_length = length - DATAGRAM_HEADER_BYTES;
+    return 0;
+}
