@@ -1,0 +1,44 @@
+/*
+ * app_limits.h - the limits of one node, and how they relate to those of the layers below.
+ */
+#ifndef WILD_APP_LIMITS_H
+#define WILD_APP_LIMITS_H
+
+#include <assert.h>
+
+#include "log_ring.h"
+#include "port.h"
+#include "table.h"
+#include "worker.h"
+
+enum {
+    NODE_WORKERS_MAX = TABLE_WORKERS_MAX,
+    NODE_PORTS_MAX = WORKER_PORTS_MAX,
+    NODE_SECRETS_MAX = 2, /* the second one is for rotation */
+
+    NODE_SESSIONS_DEFAULT = 4096, /* a worker */
+    NODE_SESSIONS_MIN = 64,
+    NODE_SESSIONS_MAX = 1 << 20,
+
+    /* One ring absorbs the control lcore's longest absence: at 5 M records of 64 bytes a second, 13 ms. */
+    NODE_LOG_RING_BYTES = 4 << 20,
+
+    /* Frames on their way from the workers to the control lcore (ARP). */
+    NODE_CONTROL_RING_FRAMES = 256,
+
+    /* A control turn drains at most this many log records, so that its other tasks get their share. */
+    CONTROL_LOG_RECORDS_TURN = 4096,
+    CONTROL_FRAMES_TURN = 32,
+
+    /* Housekeeping on a worker: expired items in this many buckets, every so many turns while it is busy and
+     * every turn while it is idle. */
+    WORKER_SWEEP_BUCKETS = 16,
+    WORKER_SWEEP_TURNS = 256,
+};
+
+static_assert((int)NODE_WORKERS_MAX == (int)PORT_WORKERS_MAX, "a worker has a queue on each port");
+static_assert((int)NODE_LOG_RING_BYTES >= (int)LOG_RING_BYTES_MIN, "log_ring.h");
+static_assert((NODE_LOG_RING_BYTES & (NODE_LOG_RING_BYTES - 1)) == 0, "log_ring.h");
+static_assert((NODE_CONTROL_RING_FRAMES & (NODE_CONTROL_RING_FRAMES - 1)) == 0, "rte_ring");
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * options.h - what the operator asked for: command line, configuration file and environment in one struct.
+ *
+ * Every option has one name, used as `--name value` (or `--name=value`) on the command line and as
+ * `name = value` in the file given by --config. The command line wins over the environment, which wins over
+ * the file; a list (--nic, --address) given on the command line replaces the file's. Unknown options,
+ * options given twice and options that contradict each other are refused with one line.
+ *
+ * Secrets: the bytes are copied out of argv and environ, which are overwritten, so that they do not show in
+ * the process list. options_wipe() ends the copies.
+ */
+#ifndef WILD_OPTIONS_H
+#define WILD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "app_limits.h"
+#include "keys.h"
+#include "log.h"
+#include "table.h"
+
+enum { OPTIONS_ERROR_BYTES = 256, NIC_NAME_BYTES = 108, CLUSTER_NAME_BYTES = 65, OPTIONS_EAL_MAX = 32 };
+
+enum nic_kind {
+    NIC_TAP,       /* tap:NAME           a TAP interface that wild makes */
+    NIC_AF_PACKET, /* af_packet:IF       an interface of the kernel's, shared with it */
+    NIC_MEMIF,     /* memif:SOCKET       shared memory with another process */
+    NIC_PCI,       /* pci:DDDD:BB:DD.F   a device bound to vfio-pci, or an mlx5 with its kernel driver */
+    NIC_PORT,      /* port:N             port N of the raw EAL arguments */
+};
+
+struct nic_option {
+    enum nic_kind kind;
+    char name[NIC_NAME_BYTES]; /* what follows the colon */
+    uint32_t ip4;              /* host order; from the --address of the same position */
+    uint8_t prefix_length;
+};
+
+struct secret_option {
+    char text[SECRET_TEXT_BYTES_MAX];
+    size_t length;
+};
+
+enum idle { IDLE_ADAPTIVE, IDLE_POLL };
+
+struct options {
+    struct nic_option nic[NODE_PORTS_MAX];
+    unsigned nics;
+    uint32_t gateway_ip4; /* host order; 0: none */
+    uint16_t port;
+    unsigned workers; /* 0: every lcore but one */
+    enum idle idle;
+    uint64_t capacity; /* 0: what fits the L3 */
+    enum evict evict;
+    struct secret_option secret[NODE_SECRETS_MAX];
+    unsigned secrets;
+    bool insecure_no_auth;
+    char cluster_name[CLUSTER_NAME_BYTES];
+    unsigned sessions; /* a worker; a power of two */
+    enum log_level log_level;
+    const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
+    unsigned eals;
+};
+
+enum options_outcome {
+    OPTIONS_RUN,   /* start a node */
+    OPTIONS_DONE,  /* --help or --version was printed: exit 0 */
+    OPTIONS_WRONG, /* one line in `error`: exit 2 */
+};
+
+/*
+ * Fills `out`. Overwrites secrets in argv and environ in place. Reads the files that --config and
+ * --auth-secret-file name; --help and --version print to `print`.
+ */
+enum options_outcome options_parse(struct options *out, int argc, char **argv, char **environ_list,
+                                   FILE *print, char error[OPTIONS_ERROR_BYTES]);
+
+/* Ends the secrets; the rest stays. */
+void options_wipe(struct options *options);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * options_internal.h - the table of options, shared by options.c (where values come from) and
+ * option_values.c (what they mean).
+ */
+#ifndef WILD_OPTIONS_INTERNAL_H
+#define WILD_OPTIONS_INTERNAL_H
+
+#include "options.h"
+
+/* Where a value came from; a higher source replaces a lower one's. */
+enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
+
+/* X(identifier, name, argument or NULL for a switch, may be given several times, help) */
+#define OPTION_LIST(X)                                                                                       \
+    X(nic, "nic", "KIND:NAME", true,                                                                         \
+      "port: tap:NAME af_packet:IF memif:SOCKET pci:ADDR port:N (default tap:wild0)")                        \
+    X(address, "address", "CIDR", true, "IPv4 address and prefix of the port, one for each --nic")           \
+    X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                          \
+    X(port, "port", "N", false, "UDP port of the service (default 7878)")                                    \
+    X(workers, "workers", "N", false, "poll-mode workers (default: every core but one)")                     \
+    X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)") \
+    X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")          \
+    X(evict, "evict", "none|clock", false, "when the table is full: refuse, or evict (default none)")        \
+    X(auth_secret, "auth-secret", "TEXT", false, "secret; rather use a file")                                \
+    X(auth_secret_file, "auth-secret-file", "FILE", true,                                                    \
+      "file that holds the secret (mode 0600); twice while a secret is being replaced")                      \
+    X(insecure_no_auth, "insecure-no-auth", NULL, false,                                                     \
+      "for a bench: whoever reaches the port may do everything")                                             \
+    X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                     \
+    X(sessions, "sessions", "N", false, "client sessions a worker holds (default 4096)")                     \
+    X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
+    X(log_level, "log-level", "LEVEL", false, "error, warning, info or debug (default info)")                \
+    X(help, "help", NULL, false, "this text")                                                                \
+    X(version, "version", NULL, false, "print the version")
+
+enum option_id {
+#define OPTION_ENUM(identifier, name, argument, repeats, help) OPTION_##identifier,
+    OPTION_LIST(OPTION_ENUM)
+#undef OPTION_ENUM
+        OPTION_COUNT
+};
+
+struct option_row {
+    const char *name, *argument, *help;
+    bool repeats;
+};
+
+extern const struct option_row option_rows[OPTION_COUNT];
+
+struct parse {
+    struct options *out;
+    char *error;
+    enum source given[OPTION_COUNT]; /* who set the option last */
+    enum source source;              /* being read now */
+    unsigned addresses;
+    struct {
+        uint32_t ip4;
+        uint8_t prefix_length;
+    } address[NODE_PORTS_MAX];
+    const char *config;
+    const char *file; /* name of the file being read, for messages; else NULL */
+    int file_line;
+    bool help, version, file_failed, file_has_secret;
+    FILE *stream;
+};
+
+/* One line into the caller's error buffer, with the file's name and line if one is being read. Returns -1. */
+int option_wrong(struct parse *parse, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Checks and keeps one value: 0, or -1 with the error. */
+int option_set(struct parse *parse, enum option_id id, const char *value);
+
+/* What no single option can tell: 0, or -1 with the error. */
+int options_check(struct parse *parse);
+
+#endif

@@ -1,0 +1,318 @@
+/*
+ * test_options.c - what the operator may ask for, and the one line that answers everything else.
+ */
+#include "options.h"
+
+#include <CUnit/Basic.h>
+#include <CUnit/CUnit.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct options options;
+static char error[OPTIONS_ERROR_BYTES], printed[8192];
+static char words[32][160], *argv[33], environment[160], *environ_list[2];
+static int argc;
+
+/* Splits `line` at spaces and parses it; `env` is the value of WILD_AUTH_SECRET or NULL. */
+static enum options_outcome parse_with(const char *line, const char *env)
+{
+    char copy[1024], *save = NULL;
+    FILE *print;
+    enum options_outcome outcome;
+
+    snprintf(copy, sizeof copy, "wild %s", line);
+    argc = 0;
+    for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+        snprintf(words[argc], sizeof words[argc], "%s", word);
+        argv[argc] = words[argc];
+        argc++;
+    }
+    argv[argc] = NULL;
+    snprintf(environment, sizeof environment, "WILD_AUTH_SECRET=%s", env != NULL ? env : "");
+    environ_list[0] = env != NULL ? environment : NULL;
+    environ_list[1] = NULL;
+    memset(printed, 0, sizeof printed);
+    print = fmemopen(printed, sizeof printed - 1, "w");
+    outcome = options_parse(&options, argc, argv, environ_list, print, error);
+    fclose(print);
+    return outcome;
+}
+
+static enum options_outcome parse(const char *line)
+{
+    return parse_with(line, NULL);
+}
+
+static const char *write_file(const char *text, mode_t mode)
+{
+    static char path[64];
+    int fd;
+
+    snprintf(path, sizeof path, "/tmp/wild-options-%d", (int)getpid());
+    unlink(path);
+    fd = open(path, O_CREAT | O_EXCL | O_WRONLY, mode);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_FATAL(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+static void defaults_need_only_a_secret(void)
+{
+    CU_ASSERT_EQUAL(parse("--auth-secret s3"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 1);
+    CU_ASSERT_EQUAL(options.nic[0].kind, NIC_TAP);
+    CU_ASSERT_STRING_EQUAL(options.nic[0].name, "wild0");
+    CU_ASSERT_EQUAL(options.nic[0].ip4, 0xC6120001);
+    CU_ASSERT_EQUAL(options.nic[0].prefix_length, 24);
+    CU_ASSERT_EQUAL(options.port, 7878);
+    CU_ASSERT_EQUAL(options.workers, 0);
+    CU_ASSERT_EQUAL(options.idle, IDLE_ADAPTIVE);
+    CU_ASSERT_EQUAL(options.capacity, 0);
+    CU_ASSERT_EQUAL(options.evict, EVICT_NONE);
+    CU_ASSERT_STRING_EQUAL(options.cluster_name, "wild");
+    CU_ASSERT_EQUAL(options.sessions, 4096);
+    CU_ASSERT_EQUAL(options.secrets, 1);
+    CU_ASSERT_EQUAL(options.secret[0].length, 2);
+}
+
+static void every_option_is_understood(void)
+{
+    CU_ASSERT_EQUAL(
+        parse("--nic tap:a --nic=af_packet:b --address 198.18.0.1/24 --address 198.19.0.1/16 "
+              "--gateway 198.19.3.4 --port 9 --workers 3 --idle poll --capacity 12345 --evict clock "
+              "--auth-secret=x --cluster-name c --sessions 100 --log-level debug -- -l 0,1 --no-huge"),
+        OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(error, "");
+    CU_ASSERT_EQUAL(options.nics, 2);
+    CU_ASSERT_EQUAL(options.nic[1].kind, NIC_AF_PACKET);
+    CU_ASSERT_STRING_EQUAL(options.nic[1].name, "b");
+    CU_ASSERT_EQUAL(options.nic[1].ip4, 0xC6130001);
+    CU_ASSERT_EQUAL(options.nic[1].prefix_length, 16);
+    CU_ASSERT_EQUAL(options.gateway_ip4, 0xC6130304);
+    CU_ASSERT_EQUAL(options.port, 9);
+    CU_ASSERT_EQUAL(options.workers, 3);
+    CU_ASSERT_EQUAL(options.idle, IDLE_POLL);
+    CU_ASSERT_EQUAL(options.capacity, 12345);
+    CU_ASSERT_EQUAL(options.evict, EVICT_CLOCK);
+    CU_ASSERT_STRING_EQUAL(options.cluster_name, "c");
+    CU_ASSERT_EQUAL(options.sessions, 128);
+    CU_ASSERT_EQUAL(options.log_level, LOG_LEVEL_DEBUG);
+    CU_ASSERT_EQUAL_FATAL(options.eals, 3);
+    CU_ASSERT_STRING_EQUAL(options.eal[0], "-l");
+    CU_ASSERT_STRING_EQUAL(options.eal[2], "--no-huge");
+    CU_ASSERT_EQUAL(parse("--insecure-no-auth --nic memif:/run/w.sock --address 198.18.0.1/24"), OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.insecure_no_auth);
+    CU_ASSERT_EQUAL(options.nic[0].kind, NIC_MEMIF);
+    CU_ASSERT_EQUAL(parse("--insecure-no-auth --nic pci:0000:00:1f.2 --address 198.18.0.1/24"), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(options.nic[0].name, "0000:00:1f.2");
+    CU_ASSERT_EQUAL(parse("--insecure-no-auth --nic port:0 --address 198.18.0.1/24 -- --vdev net_null0"),
+                    OPTIONS_RUN);
+}
+
+static void what_is_wrong_is_refused_in_one_line(void)
+{
+    static const struct {
+        const char *line, *says;
+    } cases[] = {
+        {"", "a secret is needed"},
+        {"--insecure-no-auth --auth-secret x", "contradict"},
+        {"--auth-secret x --insecure-no-auth", "contradict"},
+        {"--auth-secret x --mode primary", "unknown option '--mode'"},
+        {"--auth-secret x --enable-wal", "unknown option '--enable-wal'"},
+        {"--auth-secret x --por 7", "unknown option '--por'"},
+        {"--auth-secret x -p 7", "'-p' is not an option"},
+        {"--auth-secret x stray", "'stray' is not an option"},
+        {"--auth-secret", "--auth-secret needs a value"},
+        {"--auth-secret x --auth-secret y", "given twice"},
+        {"--auth-secret x --auth-secret-file /nowhere", "contradict"},
+        {"--auth-secret-file /nowhere/at/all", "/nowhere/at/all"},
+        {"--auth-secret x --port 0", "--port takes a number"},
+        {"--auth-secret x --port 65536", "--port takes a number"},
+        {"--auth-secret x --port -1", "--port takes a number"},
+        {"--auth-secret x --port 7x", "--port takes a number"},
+        {"--auth-secret x --port 7 --port 7", "--port is given twice"},
+        {"--auth-secret x --workers 65", "--workers takes a number"},
+        {"--auth-secret x --workers 0", "--workers takes a number"},
+        {"--auth-secret x --capacity 63", "--capacity takes a number"},
+        {"--auth-secret x --capacity 99999999999999999999", "--capacity takes a number"},
+        {"--auth-secret x --evict lru", "--evict takes none|clock"},
+        {"--auth-secret x --idle sleep", "--idle takes poll|adaptive"},
+        {"--auth-secret x --log-level loud", "--log-level takes"},
+        {"--auth-secret x --sessions 1", "--sessions takes"},
+        {"--auth-secret x --cluster-name=", "--cluster-name takes"},
+        {"--auth-secret x --nic kernel", "--nic takes"},
+        {"--auth-secret x --nic tap:", "not a name"},
+        {"--auth-secret x --nic tap:a,b=c", "not a name"},
+        {"--auth-secret x --nic tap:sixteen-letters-", "not a name"},
+        {"--auth-secret x --nic port:x", "not a name"},
+        {"--auth-secret x --nic port:0 --address 198.18.0.1/24", "raw EAL arguments"},
+        {"--auth-secret x --nic tap:a", "1 ports but 0 addresses"},
+        {"--auth-secret x --nic tap:a --address 198.18.0.1/24 --address 198.18.1.1/24", "1 ports but 2"},
+        {"--auth-secret x --nic tap:a --nic tap:a", "given twice"},
+        {"--auth-secret x --nic tap:a --nic tap:b --address 198.18.0.1/24 --address 198.18.0.1/25", "same"},
+        {"--auth-secret x --nic tap:a --nic tap:b --nic tap:c --nic tap:d --nic tap:e", "at most 4 ports"},
+        {"--auth-secret x --address 198.18.0.1", "--address takes"},
+        {"--auth-secret x --address 198.18.0.1/33", "--address takes"},
+        {"--auth-secret x --address 198.18.0.0/24", "--address takes"},
+        {"--auth-secret x --address 198.18.0.255/24", "--address takes"},
+        {"--auth-secret x --address 127.0.0.1/8", "--address takes"},
+        {"--auth-secret x --address 224.0.0.1/4", "--address takes"},
+        {"--auth-secret x --address 0.0.0.1/8", "--address takes"},
+        {"--auth-secret x --address 198.18.0.1/24x", "--address takes"},
+        {"--auth-secret x --gateway 198.18.1.1", "no port's network"},
+        {"--auth-secret x --gateway 198.18.0.1", "own --address"},
+        {"--auth-secret x --gateway gw", "--gateway takes"},
+        {"--auth-secret x --insecure-no-auth=1", "takes no value"},
+        {"--auth-secret x --config /nowhere/at/all", "/nowhere/at/all"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        enum options_outcome outcome = parse(cases[i].line);
+
+        if (outcome != OPTIONS_WRONG || strstr(error, cases[i].says) == NULL || strchr(error, '\n') != NULL) {
+            fprintf(stderr, "`%s` gave %d '%s'\n", cases[i].line, (int)outcome, error);
+            CU_FAIL("a wrong option is refused");
+        }
+        CU_ASSERT_EQUAL(options.secrets, 0);
+    }
+}
+
+static void secrets_are_overwritten_where_the_process_list_shows_them(void)
+{
+    CU_ASSERT_EQUAL(parse("--auth-secret hush-hush --port 7"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(memcmp(words[2], "\0\0\0\0\0\0\0\0\0", 9), 0);
+    CU_ASSERT_EQUAL(parse("--auth-secret=hush-hush"), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(words[1], "--auth-secret=");
+    CU_ASSERT_EQUAL(parse("--auth-secret hush-hush --port 0"), OPTIONS_WRONG);
+    CU_ASSERT_STRING_EQUAL(words[2], "");
+    CU_ASSERT_EQUAL(parse_with("", "hush-hush"), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(environment, "WILD_AUTH_SECRET=");
+    CU_ASSERT_EQUAL(environment[18], '\0');
+    CU_ASSERT_EQUAL(options.secret[0].length, 9);
+    CU_ASSERT_EQUAL(memcmp(options.secret[0].text, "hush-hush", 9), 0);
+    options_wipe(&options);
+    CU_ASSERT_EQUAL(options.secrets, 0);
+    CU_ASSERT_EQUAL(options.secret[0].text[0], '\0');
+}
+
+static void the_command_line_wins_over_the_environment_and_that_over_the_file(void)
+{
+    char line[256];
+
+    snprintf(line, sizeof line, "--config %s",
+             write_file("auth-secret = from-file\nport = 100\nnic = tap:a\naddress = 198.18.0.9/24\n", 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.port, 100);
+    CU_ASSERT_EQUAL(memcmp(options.secret[0].text, "from-file", 9), 0);
+    CU_ASSERT_EQUAL(parse_with(line, "from-environ"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.secrets, 1);
+    CU_ASSERT_EQUAL(memcmp(options.secret[0].text, "from-environ", 12), 0);
+    strcat(line, " --port 200 --auth-secret from-argv --nic tap:b --nic tap:c");
+    CU_ASSERT_EQUAL(parse_with(line, "from-environ"), OPTIONS_WRONG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "2 ports but 1 addresses"));
+    strcat(line, " --address 198.18.0.1/24 --address 198.18.1.1/24");
+    CU_ASSERT_EQUAL(parse_with(line, "from-environ"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.port, 200);
+    CU_ASSERT_EQUAL(options.nics, 2);
+    CU_ASSERT_STRING_EQUAL(options.nic[0].name, "b");
+    CU_ASSERT_EQUAL(options.secrets, 1);
+    CU_ASSERT_EQUAL(memcmp(options.secret[0].text, "from-argv", 9), 0);
+}
+
+static void the_file_is_checked_like_the_command_line(void)
+{
+    char line[256], long_line[400];
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"port = 7\nport = 8\n", "line 2: --port is given twice"},
+        {"\n# a comment\nprt = 8\n", "line 3: unknown option 'prt'"},
+        {"config = x\n", "unknown option 'config'"},
+        {"[section]\nport = 7\n", "sections"},
+        {"port\n", "line 1: not a `name = value` line"},
+        {"insecure-no-auth = maybe\n", "takes true or false"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(line, sizeof line, "--auth-secret x --config %s", write_file(cases[i].text, 0600));
+        if (parse(line) != OPTIONS_WRONG || strstr(error, cases[i].says) == NULL) {
+            fprintf(stderr, "%s gave '%s'\n", cases[i].text, error);
+            CU_FAIL("a wrong file is refused");
+        }
+    }
+    memset(long_line, 'a', sizeof long_line - 2);
+    memcpy(long_line, "cluster-name = ", 15);
+    memcpy(long_line + 398, "\n", 2);
+    snprintf(line, sizeof line, "--auth-secret x --config %s", write_file(long_line, 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "longer than"));
+    snprintf(line, sizeof line, "--config %s", write_file("auth-secret = x\n", 0644));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "chmod 600"));
+    snprintf(line, sizeof line, "--auth-secret x --config %s",
+             write_file("insecure-no-auth = false\n  port = 77\n", 0644));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.port, 77);
+    snprintf(line, sizeof line, "--config %s", write_file("insecure-no-auth = true\n", 0644));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.insecure_no_auth);
+    strcat(line, " --auth-secret x"); /* a secret from a higher source wins */
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_FALSE(options.insecure_no_auth);
+}
+
+static void two_secret_files_are_taken_during_a_rotation(void)
+{
+    char line[256], path[96];
+
+    snprintf(path, sizeof path, "%s.second", write_file("new-secret\n", 0600));
+    CU_ASSERT_EQUAL(rename(write_file("new-secret\n", 0600), path), 0);
+    snprintf(line, sizeof line, "--auth-secret-file %s --auth-secret-file %s", path,
+             write_file("old-secret\n", 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.secrets, 2);
+    CU_ASSERT_EQUAL(options.secret[0].length, 10);
+    CU_ASSERT_EQUAL(memcmp(options.secret[1].text, "old-secret", 10), 0);
+    strcat(line, " --auth-secret-file x");
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
+    CU_ASSERT_EQUAL(chmod(path, 0644), 0);
+    snprintf(line, sizeof line, "--auth-secret-file %s", path);
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
+    unlink(path);
+}
+
+static void help_and_version_are_printed(void)
+{
+    CU_ASSERT_EQUAL(parse("--help"), OPTIONS_DONE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--auth-secret-file FILE"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(printed, "--gateway"));
+    CU_ASSERT_EQUAL(parse("--version"), OPTIONS_DONE);
+    CU_ASSERT_EQUAL(strncmp(printed, "wild ", 5), 0);
+}
+
+int main(void)
+{
+    CU_pSuite suite;
+    int failures;
+
+    if (keys_start() != 0 || CU_initialize_registry() != CUE_SUCCESS)
+        return 1;
+    suite = CU_add_suite("options", NULL, NULL);
+    CU_ADD_TEST(suite, defaults_need_only_a_secret);
+    CU_ADD_TEST(suite, every_option_is_understood);
+    CU_ADD_TEST(suite, what_is_wrong_is_refused_in_one_line);
+    CU_ADD_TEST(suite, secrets_are_overwritten_where_the_process_list_shows_them);
+    CU_ADD_TEST(suite, the_command_line_wins_over_the_environment_and_that_over_the_file);
+    CU_ADD_TEST(suite, the_file_is_checked_like_the_command_line);
+    CU_ADD_TEST(suite, two_secret_files_are_taken_during_a_rotation);
+    CU_ADD_TEST(suite, help_and_version_are_printed);
+    CU_basic_set_mode(CU_BRM_NORMAL);
+    CU_basic_run_tests();
+    failures = (int)CU_get_number_of_failures();
+    CU_cleanup_registry();
+    return failures == 0 ? 0 : 1;
+}
