@@ -9,9 +9,65 @@
 #include <stdint.h>
 
 /* X(name, help) */
+/* The native service (service/native_udp.h). */
+#define COUNTER_LIST_NATIVE(X)                                                                               \
+    X(native_datagrams, "datagrams handed to the native service")                                            \
+    X(native_replies, "datagrams answered at once")                                                          \
+    X(native_operations, "operations in accepted messages")                                                  \
+    X(native_echoes, "ECHO datagrams returned (bench mode)")                                                 \
+    X(native_drop_length, "dropped: shorter than a header or longer than any datagram")                      \
+    X(native_drop_magic, "dropped: wrong magic")                                                             \
+    X(native_drop_kind, "dropped: unknown kind, or one that only servers send (reflection)")                 \
+    X(native_drop_bench_off, "dropped: PLAIN or ECHO at a node that is not in bench mode")                   \
+    X(native_drop_plain_header, "dropped: PLAIN with a wrong version or reserved byte")                      \
+    X(native_drop_unknown_session, "dropped: no such session here (any more)")                               \
+    X(native_drop_wrong_peer, "dropped: another 4-tuple's session")                                          \
+    X(native_drop_unconfirmed, "dropped: data or CLOSE before the session was confirmed")                    \
+    X(native_drop_tag, "dropped: wrong tag, kind, version or length for the session")                        \
+    X(native_drop_replayed, "dropped: counter seen before or too old")                                       \
+    X(native_drop_message, "dropped: malformed message")                                                     \
+    X(native_init_refused, "INIT dropped: wrong form or mac1 (wrong secret)")                                \
+    X(native_init_no_version, "INIT dropped: no common protocol version")                                    \
+    X(native_init_no_suite, "INIT dropped: no common suite")                                                 \
+    X(native_init_role, "INIT dropped: role not held, or not a client")                                      \
+    X(native_init_repeated, "INIT repeated: answered without new mathematics")                               \
+    X(native_init_cookie, "INIT answered with a COOKIE (under load)")                                        \
+    X(native_init_lane_full, "INIT dropped: the helper's lane is full")                                      \
+    X(native_init_prefix_full, "INIT dropped: its source prefix has its share of the helper's lane")         \
+    X(native_init_no_place, "INIT dropped: no pending session to be had")                                    \
+    X(native_init_draining, "INIT or CONFIRM dropped: the node is draining")                                 \
+    X(native_init_ephemeral, "INIT dropped: low-order ephemeral")                                            \
+    X(native_responses, "RESPONSE sent")                                                                     \
+    X(native_response_unsent, "RESPONSE not sent: no buffer or queue room (the client asks again)")          \
+    X(native_confirm_refused, "CONFIRM dropped: wrong form or confirmation")                                 \
+    X(native_confirm_expired, "CONFIRM dropped: it came too late")                                           \
+    X(native_confirm_no_place, "CONFIRM dropped: every live session is in use")                              \
+    X(native_ready, "READY sent")                                                                            \
+    X(native_session_opened, "sessions confirmed")                                                           \
+    X(native_session_closed, "sessions ended by CLOSE")                                                      \
+    X(native_session_expired, "sessions ended: idle for too long")                                           \
+    X(native_session_recycled, "sessions ended: the oldest idle one made room")                              \
+    X(native_session_replaced, "sessions ended: the same 4-tuple confirmed a new one")                       \
+    X(native_session_drained, "sessions ended: the service was destroyed")                                   \
+    X(native_pending_expired, "handshakes not confirmed in time")                                            \
+    X(native_pending_displaced, "handshakes not confirmed, displaced by newer ones")                         \
+    X(native_refused_request, "operations answered BAD_REQUEST")                                             \
+    X(native_refused_large, "operations answered TOO_LARGE")                                                 \
+    X(native_refused_more, "operations answered MORE")                                                       \
+    X(native_refused_busy, "operations answered BUSY")                                                       \
+    X(native_refused_full, "operations answered FULL")                                                       \
+    X(native_refused_not_primary, "writes answered NOT_PRIMARY")                                             \
+    X(native_refused_read_only, "writes answered READ_ONLY")                                                 \
+    X(native_refused_stale, "reads answered STALE")                                                          \
+    X(native_refused_lost, "reads answered LOST")                                                            \
+    X(native_refused_durability, "writes answered BAD_REQUEST: this node has no such durability")            \
+    X(native_retry_repeated, "writes repeated: the first outcome was sent again")                            \
+    X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")
+
 #define COUNTER_LIST(X)                                                                                      \
     X(rx_frames, "frames received")                                                                          \
-    X(tx_frames, "frames sent")
+    X(tx_frames, "frames sent")                                                                              \
+    COUNTER_LIST_NATIVE(X)
 
 enum counter {
 #define COUNTER_ENUM(name, help) COUNTER_##name,

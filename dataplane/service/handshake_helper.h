@@ -1,13 +1,21 @@
 /*
- * handshake_helper.h - X25519 off the workers. Each worker has a lane (two single-producer single-consumer
- * rings) to one helper; the helper takes jobs from the lanes in turn, so a flooded worker does not starve the
- * others.
+ * handshake_helper.h - X25519 off the workers. Each worker has a lane to one helper; the helper takes jobs from
+ * the lanes in turn, so a flooded worker does not starve the others.
+ *
+ * A lane is one ring of jobs with three cursors, for jobs finish in the order in which they came:
+ *
+ *     released <= finished <= submitted <= released + HANDSHAKE_LANE_JOBS
+ *     (worker)    (helper)    (worker)
+ *
+ * Jobs between finished and submitted are the helper's, all others the worker's.
  *
  * In the product a thread calls handshake_helper_step() and naps when there was nothing to do; in a
  * simulation the scheduler calls it.
  */
 #ifndef WILD_HANDSHAKE_HELPER_H
 #define WILD_HANDSHAKE_HELPER_H
+
+#include <stdbool.h>
 
 #include "handshake.h"
 #include "net/endpoint.h"
@@ -31,6 +39,7 @@ struct handshake_job {
 struct handshake_helper;
 struct handshake_lane;
 
+/* identity and random are borrowed and outlive the helper; random is the helper's alone. NULL: no memory. */
 struct handshake_helper *handshake_helper_create(unsigned workers, const struct handshake_identity *identity,
                                                  const struct random_source *random);
 void handshake_helper_destroy(struct handshake_helper *helper);
@@ -39,7 +48,10 @@ struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, un
 /* Helper side: at most one job; false if there was none. */
 bool handshake_helper_step(struct handshake_helper *helper);
 
-/* Worker side. take: the place for the next job, or NULL when the lane is full; submit: hands it over. */
+/*
+ * Worker side. take: the place for the next job, or NULL when the lane is full (taking again without a submit
+ * gives the same place); submit: hands it over. in_flight: submitted and not yet released.
+ */
 struct handshake_job *handshake_lane_take(struct handshake_lane *lane);
 void handshake_lane_submit(struct handshake_lane *lane, struct handshake_job *job);
 unsigned handshake_lane_in_flight(const struct handshake_lane *lane);

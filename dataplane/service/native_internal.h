@@ -1,0 +1,79 @@
+/*
+ * native_internal.h - what the files of the native UDP service share: native_udp.c (bursts, sessions' datagrams),
+ * native_handshake.c (INIT to READY) and native_operations.c (messages to replies).
+ */
+#ifndef WILD_NATIVE_INTERNAL_H
+#define WILD_NATIVE_INTERNAL_H
+
+#include "service/native_udp.h"
+#include "service/session.h"
+
+enum { NATIVE_BURST_MAX = 64 }; /* udp_service.h's promise */
+
+/* One operation on its way through a burst. */
+struct native_step {
+    struct operation operation;
+    uint64_t hash;  /* of its key, if `keyed` */
+    bool keyed;     /* operation_check() passed and it has a key */
+    uint8_t status; /* enum status of operation_check() */
+};
+
+/* One datagram on its way through a burst. */
+struct native_work {
+    struct udp_datagram *datagram;
+    struct session *session;    /* NULL: PLAIN */
+    uint32_t session_id;        /* the id it came with: an earlier datagram of the burst may have ended it */
+    uint8_t kind;               /* enum datagram_kind; 0: dealt with */
+    uint16_t count;             /* operations */
+    uint64_t counter;           /* PLAIN: echoed */
+    uint64_t history;           /* of the message */
+    struct message_reader rest; /* at the second operation */
+    struct native_step first;
+};
+
+/* What the node's published state means for operations; one reading a burst. */
+struct native_gate {
+    uint64_t history;
+    uint32_t epoch;
+    uint8_t mode, state;
+    uint8_t read, write; /* enum status: OK, or why not */
+};
+
+struct native_udp {
+    struct native_udp_config config;
+    struct native_gate gate;
+    struct instant now;
+    uint64_t known_lsn; /* the table's, as of the last time it mattered: never ahead of it */
+    bool draining;
+    struct cookie_secrets *cookies; /* in the arena */
+    struct session_table sessions;
+    _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
+    struct native_step steps[MESSAGE_OPERATIONS_MAX];
+    _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX];
+};
+
+static inline void native_count(struct native_udp *service, enum counter which)
+{
+    counter_add(service->config.counters, which, 1);
+}
+
+/* native_handshake.c. Each answers in place (or not: length 0). */
+void native_init(struct native_udp *service, struct udp_datagram *datagram);
+void native_confirm(struct native_udp *service, struct udp_datagram *datagram);
+void native_send_responses(struct native_udp *service);
+
+/* native_operations.c */
+void native_read_gate(struct native_udp *service);
+/*
+ * A verified message: decodes it whole, hashes the first operation's key and prefetches its bucket. False if
+ * it is malformed: nothing of it may be executed.
+ */
+bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
+                    size_t length);
+/*
+ * Executes a message that native_message() accepted and writes the reply message to `out`. Returns its bytes,
+ * 0 if not even bare replies fit `room` (nothing was executed).
+ */
+size_t native_execute(struct native_udp *service, struct native_work *work, uint8_t *out, size_t room);
+
+#endif
