@@ -50,15 +50,23 @@ static void cookie_source(uint8_t out[COOKIE_SOURCE_BYTES], const struct flow *f
     memcpy(out + sizeof(flow->peer), &flow->peer_port, sizeof(flow->peer_port));
 }
 
+static bool carries_cookie(const uint8_t *init)
+{
+    static const uint8_t none[DATAGRAM_TAG_BYTES];
+    return memcmp(init + HANDSHAKE_INIT_BYTES - sizeof(none), none, sizeof(none)) != 0;
+}
+
 /*
  * Under load an INIT must prove its source address: when mathematics queue up, or half of the places for the
- * unconfirmed are taken (INITs replayed from invented addresses would fill the others). True: go on.
+ * unconfirmed are taken (INITs replayed from invented addresses would fill the others). A cookie that is
+ * there must be good at any time. True: go on; else a COOKIE is the answer.
  */
 static bool source_proven(struct native_udp *service, const struct role_keys *keys,
                           struct udp_datagram *datagram, const uint8_t *init)
 {
-    if (handshake_lane_in_flight(service->config.handshakes) <= HANDSHAKE_COOKIE_THRESHOLD &&
-        service->sessions.unconfirmed <= service->sessions.unconfirmed_max / 2)
+    bool load = handshake_lane_in_flight(service->config.handshakes) > HANDSHAKE_COOKIE_THRESHOLD ||
+                service->sessions.unconfirmed > service->sessions.unconfirmed_max / 2;
+    if (!load && !carries_cookie(init))
         return true;
     uint8_t source[COOKIE_SOURCE_BYTES];
     cookie_source(source, &datagram->path.flow);

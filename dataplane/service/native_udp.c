@@ -270,6 +270,7 @@ struct native_udp *native_udp_create(const struct native_udp_config *config)
         free(service);
         return NULL;
     }
+    cookie_secrets_refresh(service->cookies, config->random, config->started_mono_ns);
     return service;
 }
 

@@ -13,43 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "seeded.h"
 #include "service/native_udp.h"
 #include "service/session.h"
-
-/* ---- seeded randomness (xorshift64*), as a random_source and for choices ---- */
-
-struct native_random {
-    uint64_t state;
-};
-
-static inline uint64_t native_random_next(struct native_random *random)
-{
-    uint64_t x = random->state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    random->state = x;
-    return x * UINT64_C(2685821657736338717);
-}
-
-static inline uint64_t native_random_below(struct native_random *random, uint64_t bound)
-{
-    return native_random_next(random) % bound;
-}
-
-static inline void native_random_fill(void *state, void *out, size_t bytes)
-{
-    uint8_t *at = out;
-    for (size_t i = 0; i < bytes; i++)
-        at[i] = (uint8_t)(native_random_next(state) >> 56);
-}
-
-static inline void native_random_seed(struct native_random *random, uint64_t seed)
-{
-    random->state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    for (unsigned i = 0; i < 4; i++)
-        native_random_next(random);
-}
 
 /* ---- the node ---- */
 
@@ -67,7 +33,7 @@ struct native_shared {
     struct handshake_identity identity;
     struct handshake_helper *helper;
     struct key_arena *arena;
-    struct native_random entropy;
+    uint64_t entropy;
     struct random_source random;
     struct instant now;
 };
@@ -127,8 +93,8 @@ static inline void native_start(struct native_shared *shared, struct native_node
     unsigned sessions_max = options->sessions_max != 0 ? options->sessions_max : 16;
     memset(shared, 0, sizeof(*shared));
     native_check(keys_start() == 0, "keys_start");
-    native_random_seed(&shared->entropy, options->seed);
-    shared->random = (struct random_source){.fill = native_random_fill, .state = &shared->entropy};
+    shared->entropy = seeded_start(options->seed);
+    shared->random = seeded_source(&shared->entropy);
     shared->now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
     native_check(keys_from_secret(&shared->keys[0], NATIVE_PEER_SECRET, strlen(NATIVE_PEER_SECRET), "wild",
                                   error, sizeof(error)) == 0,
@@ -252,7 +218,7 @@ struct native_peer {
     struct native_node *node;
     struct return_path path;
     struct role_keys keys;
-    struct native_random entropy;
+    uint64_t entropy;
     struct random_source random;
     struct handshake_client handshake;
     struct session_keys session;
@@ -284,13 +250,15 @@ static inline void native_peer_init(struct native_peer *peer, struct native_node
     peer->path = native_path(rte_cpu_to_be_32(0xC6120002 + (number << 8)), port);
     native_check(keys_from_secret(&peer->keys, secret, strlen(secret), "wild", error, sizeof(error)) == 0,
                  error);
-    native_random_seed(&peer->entropy, ((uint64_t)number << 16 | port) + 99);
-    peer->random = (struct random_source){.fill = native_random_fill, .state = &peer->entropy};
+    peer->entropy = seeded_start((uint64_t)number << 16 | port);
+    peer->random = seeded_source(&peer->entropy);
 }
 
 static inline void native_peer_begin(struct native_peer *peer, unsigned suites)
 {
-    handshake_start(&peer->handshake, &peer->keys, ROLE_CLIENT, TRANSPORT_UDP, suites, &peer->random);
+    native_check(handshake_start(&peer->handshake, &peer->keys, ROLE_CLIENT, TRANSPORT_UDP, suites,
+                                 &peer->random) == 0,
+                 "handshake_start");
     peer->counter = 0;
     peer->request_id = 0;
     memset(&peer->replay, 0, sizeof(peer->replay));
@@ -405,8 +373,8 @@ static inline struct reply native_peer_do(struct native_peer *peer, struct opera
     struct reply replies[MESSAGE_OPERATIONS_MAX];
     if (operation.request_id == 0)
         operation.request_id = ++peer->request_id;
-    if (native_peer_ask(peer, &operation, 1, replies) != 1 ||
-        replies[0].request_id != operation.request_id || replies[0].opcode != operation.opcode)
+    if (native_peer_ask(peer, &operation, 1, replies) != 1 || replies[0].request_id != operation.request_id ||
+        replies[0].opcode != operation.opcode)
         return (struct reply){.status = 255};
     return replies[0];
 }
