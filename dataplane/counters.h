@@ -9,6 +9,62 @@
 #include <stdint.h>
 
 /* X(name, help) */
+/* net/: each row but the first block and those called "answered" or "sent" is a reason to drop a frame. */
+#define COUNTER_LIST_NET(X)                                                                                  \
+    X(rx_frames, "frames received")                                                                          \
+    X(rx_bytes, "bytes of frames received")                                                                  \
+    X(tx_frames, "frames sent")                                                                              \
+    X(tx_bytes, "bytes of frames sent")                                                                      \
+    X(udp_datagrams, "UDP datagrams given to the service")                                                   \
+    X(udp_replies, "UDP datagrams sent by the service, prompt and deferred")                                 \
+    X(udp_unanswered, "UDP datagrams to which the service gave no prompt answer")                            \
+    X(tx_ring_full, "frames dropped: the device's transmit ring stayed full")                                \
+    X(tx_no_buffer, "frames not sent: no free buffer")                                                       \
+    X(tx_too_long, "frames not sent: longer than a buffer or the MTU")                                       \
+    X(rx_multi_segment, "frames dropped: in pieces that do not fit one buffer")                              \
+    X(eth_runt, "frames dropped: shorter than an Ethernet header")                                           \
+    X(eth_oversized, "frames dropped: longer than the MTU allows")                                           \
+    X(eth_not_for_us, "frames dropped: another station's address")                                           \
+    X(eth_multicast, "frames dropped: Ethernet multicast")                                                   \
+    X(eth_bad_source, "frames dropped: source address is a group's or our own")                              \
+    X(eth_unknown_type, "frames dropped: neither ARP nor IPv4")                                              \
+    X(vlan_truncated, "frames dropped: shorter than their 802.1Q tag")                                       \
+    X(vlan_nested, "frames dropped: more than one 802.1Q tag")                                               \
+    X(arp_truncated, "ARP dropped: shorter than a packet")                                                   \
+    X(arp_bad_format, "ARP dropped: not IPv4 over Ethernet, or neither request nor reply")                   \
+    X(arp_bad_sender, "ARP dropped: sender cannot be a station")                                             \
+    X(arp_not_for_us, "ARP dropped: about other stations")                                                   \
+    X(arp_tagged, "ARP dropped: under a VLAN tag, where this node resolves nothing")                         \
+    X(arp_answered, "ARP requests answered")                                                                 \
+    X(arp_to_control, "ARP packets handed to the control lcore")                                             \
+    X(arp_control_full, "ARP dropped: the control lcore's ring is full or absent")                           \
+    X(ip4_truncated, "IPv4 dropped: shorter than its header")                                                \
+    X(ip4_bad_version, "IPv4 dropped: version is not 4")                                                     \
+    X(ip4_bad_header_length, "IPv4 dropped: header length below 20")                                         \
+    X(ip4_bad_total_length, "IPv4 dropped: total length below the header or beyond the frame")               \
+    X(ip4_bad_checksum, "IPv4 dropped: header checksum")                                                     \
+    X(ip4_bad_source, "IPv4 dropped: source is a group, loopback, broadcast or this node")                   \
+    X(ip4_not_for_us, "IPv4 dropped: another node's address")                                                \
+    X(ip4_broadcast, "IPv4 dropped: broadcast, of the network or the link")                                  \
+    X(ip4_multicast, "IPv4 dropped: multicast")                                                              \
+    X(ip4_fragment, "IPv4 dropped: fragment")                                                                \
+    X(ip4_source_route, "IPv4 dropped: source route option")                                                 \
+    X(ip4_bad_options, "IPv4 dropped: malformed options")                                                    \
+    X(ip4_unknown_protocol, "IPv4 dropped: neither ICMP nor UDP")                                            \
+    X(icmp_truncated, "ICMP dropped: shorter than its header")                                               \
+    X(icmp_bad_checksum, "ICMP dropped: checksum")                                                           \
+    X(icmp_unhandled, "ICMP dropped: not an echo request")                                                   \
+    X(icmp_too_long, "ICMP echo dropped: longer than this node answers")                                     \
+    X(icmp_rate_limited, "ICMP answers not sent: too many")                                                  \
+    X(icmp_suppressed, "ICMP port unreachable not sent: it would be larger than what it answers")            \
+    X(icmp_echo_answered, "ICMP echo requests answered")                                                     \
+    X(icmp_unreachable_sent, "ICMP port unreachable sent")                                                   \
+    X(udp_truncated, "UDP dropped: shorter than its header")                                                 \
+    X(udp_bad_length, "UDP dropped: length below the header or beyond the packet")                           \
+    X(udp_bad_checksum, "UDP dropped: checksum")                                                             \
+    X(udp_no_source_port, "UDP dropped: source port 0 cannot be answered")                                   \
+    X(udp_closed_port, "UDP dropped: nothing listens on the port")
+
 /* The native service (service/native_udp.h). */
 #define COUNTER_LIST_NATIVE(X)                                                                               \
     X(native_datagrams, "datagrams handed to the native service")                                            \
@@ -65,8 +121,7 @@
     X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")
 
 #define COUNTER_LIST(X)                                                                                      \
-    X(rx_frames, "frames received")                                                                          \
-    X(tx_frames, "frames sent")                                                                              \
+    COUNTER_LIST_NET(X)                                                                                      \
     COUNTER_LIST_NATIVE(X)
 
 enum counter {

@@ -8,6 +8,9 @@
 #ifndef WILD_WORKER_H
 #define WILD_WORKER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "counters.h"
 #include "instant.h"
 #include "port.h"
@@ -26,24 +29,34 @@ struct worker_port {
     uint8_t prefix_length;  /* of the IPv4 network */
     bool rx_checksum_offload, tx_checksum_offload;
     uint16_t mtu;
+    /* Frames that the control lcore sends through this queue, where the device has none for it (ring of
+     * mbufs, any number of producers, consumer: this worker). NULL: none. */
+    struct rte_ring *from_control;
 };
 
 struct worker_config {
     unsigned id;
     unsigned ports;
     struct worker_port port[WORKER_PORTS_MAX];
-    uint16_t udp_port;           /* host order: where the service listens */
-    struct rte_mempool *pool;    /* for frames the worker originates */
-    struct rte_ring *to_control; /* mbufs that the control lcore must see (ARP); NULL: freed and counted */
+    uint16_t udp_port;        /* host order: where the service listens */
+    struct rte_mempool *pool; /* for frames the worker originates */
+    /* ARP frames that the control lcore must see, untagged; mbuf->port is the index in port[] above. NULL:
+     * freed and counted. */
+    struct rte_ring *to_control;
     struct counters *counters;
 };
 
 struct worker; /* one cache-aligned struct, allocated on `numa_node` */
 
+/* NULL: memory is short. The config is copied; what it points to is borrowed. */
 struct worker *worker_create(const struct worker_config *config, int numa_node);
 void worker_destroy(struct worker *worker);
 /* Once, before the first turn; state is destroyed by its owner after the worker. */
 void worker_set_service(struct worker *worker, struct udp_service service);
+/*
+ * For deferred answers. A frame leaves by the port that owns the path's local address, else by `port`, at the
+ * end of the turn. Call it on the worker's lcore, from within worker_turn() (a service's burst or turn).
+ */
 struct udp_transmit worker_transmit(struct worker *worker, unsigned port);
 /* Returns frames handled: 0 means idle. */
 unsigned worker_turn(struct worker *worker, struct instant now);

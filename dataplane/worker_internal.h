@@ -1,0 +1,111 @@
+/*
+ * worker_internal.h - what worker.c (hot) and worker_slow.c (cold) share. Nobody else includes it.
+ */
+#ifndef WILD_WORKER_INTERNAL_H
+#define WILD_WORKER_INTERNAL_H
+
+#include "net/token_bucket.h"
+#include "net/udp.h"
+#include "worker.h"
+
+enum {
+    /* One answer per received frame, or one burst of deferred answers. */
+    WORKER_TX_FRAMES = 2 * PORT_BURST_MAX,
+    /* How often a full transmit ring is offered the rest before it is dropped. */
+    WORKER_TX_RETRIES_MAX = 16,
+    WORKER_ECHO_PER_SECOND = 10000,
+    WORKER_ECHO_BURST = 256,
+    WORKER_UNREACHABLE_PER_SECOND = 100,
+    WORKER_UNREACHABLE_BURST = 50,
+};
+
+/* One port from this worker's side. */
+struct worker_link {
+    uint64_t mac_word; /* eth_mac_word() of `mac` */
+    struct ip4_local ip4;
+    uint8_t mac[6];
+    bool rx_checksum_offload, tx_checksum_offload;
+    uint16_t mtu;
+    uint32_t plain_bytes_max; /* an untagged frame that the MTU allows */
+    struct address address;
+    struct port_queue queue;
+    unsigned tx_count;
+    struct rte_mbuf *tx[WORKER_TX_FRAMES];
+    struct rte_ring *from_control;
+};
+
+struct worker;
+struct worker_transmit_handle {
+    struct worker *worker;
+    unsigned link;
+};
+
+struct worker {
+    _Alignas(64) struct udp_service service;
+    struct counters *counters;
+    rte_be16_t udp_port;
+    uint16_t ip4_id; /* of the next packet */
+    unsigned links;
+    struct udp_datagram datagram[PORT_BURST_MAX];
+    struct rte_mbuf *datagram_frame[PORT_BURST_MAX];
+    struct worker_link link[WORKER_PORTS_MAX];
+
+    struct instant now; /* of this turn */
+    unsigned deferred;  /* frames originated in this turn */
+    struct token_bucket echo_limit, unreachable_limit;
+    struct rte_mempool *pool;
+    struct rte_ring *to_control;
+    struct worker_transmit_handle transmit[WORKER_PORTS_MAX];
+};
+
+/* Takes the frame: it leaves with the next flush. */
+void worker_send(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame);
+void worker_flush(struct worker *worker, struct worker_link *link);
+/* Frees the frame and counts why. */
+void worker_drop(struct worker *worker, struct rte_mbuf *frame, unsigned reason);
+
+/*
+ * Any frame that is not a plain UDP datagram for the service (see frame_is_plain_datagram() in worker.c). True: it is
+ * one after all (tagged, with options, ...), `out` is filled and the frame stays the caller's; false: the
+ * frame is consumed.
+ */
+bool worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
+                       struct udp_datagram *out);
+
+/* Gives a frame whose headers were rewritten in front of `start` its place, length and offload requests. */
+static inline void frame_finish(struct rte_mbuf *frame, const uint8_t *start, uint32_t length,
+                                uint64_t tx_flags, unsigned l2_bytes)
+{
+    frame->data_off = (uint16_t)(start - (const uint8_t *)frame->buf_addr);
+    frame->data_len = (uint16_t)length;
+    frame->pkt_len = length;
+    /* the flags of reception end here; those that say who owns the buffer stay */
+    frame->ol_flags = (frame->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) | tx_flags;
+    frame->tx_offload = 0;
+    frame->l2_len = l2_bytes;
+    frame->l3_len = IP4_HEADER_BYTES;
+}
+
+/* Headers around a payload that stands in the frame's buffer; then the frame is ready to go. */
+static inline void frame_finish_datagram(struct worker *worker, const struct worker_link *link,
+                                         struct rte_mbuf *frame, uint8_t *payload, uint16_t payload_bytes,
+                                         const struct return_path *path)
+{
+    bool offload = link->tx_checksum_offload;
+    uint8_t *start =
+        udp_ip4_headers_write(payload, payload_bytes, path, link->mac, worker->ip4_id++, offload);
+    frame_finish(frame, start, (uint32_t)(payload + payload_bytes - start),
+                 offload ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM : 0,
+                 eth_header_bytes(path->vlan_tci));
+}
+
+/* Bytes that a UDP payload starting at `payload` may take in this frame. */
+static inline uint16_t frame_payload_room(const struct worker_link *link, const struct rte_mbuf *frame,
+                                          const uint8_t *payload)
+{
+    size_t buffer = (size_t)((const uint8_t *)frame->buf_addr + frame->buf_len - payload);
+    size_t wire = link->mtu - UDP_IP4_HEADERS_BYTES;
+    return (uint16_t)(buffer < wire ? buffer : wire);
+}
+
+#endif
