@@ -7,25 +7,33 @@
  *   2      1     version   protocol version; in the handshake see handshake.h
  *   3      1     reserved  MUST be zero (DATA, SEALED, PLAIN, CLOSE)
  *   4      4     session   id that the server chose; PLAIN: any
- *   8      8     counter   per direction, starts at 0, never repeats within a session; PLAIN: any, echoed
- *   16     n     message   message.h
- *   16+n   16    tag       DATA, CLOSE: SipHash-2-4-128 over everything before it, with the direction's key;
- *                          SEALED: the AEAD's tag; PLAIN: none
+ *   8      8     counter   per direction, starts at 0, never repeats within a session, below 2^64 - 1; each
+ *                          datagram sent has the next one, a retransmission too; PLAIN: any, echoed
+ *   16     n     message   message.h; CLOSE: empty
+ *   16+n   16    tag       suite MAC: SipHash-2-4-128 over everything before it, with the first 16 bytes of
+ *                          the direction's key; AEAD suites: the AEAD's tag; PLAIN: none
  *
- * DATA is authenticated but not secret. SEALED encrypts the message; header is additional data; nonce = 4
- * zero bytes then the counter, little-endian (RFC 5116 3.2 form). Which of the two a session speaks is its
- * suite, chosen in the handshake. Keys differ per direction, so a datagram sent back to its sender fails.
+ * Integers are little-endian. SipHash-2-4-128 is the 128-bit form of SipHash-2-4 in its authors' reference
+ * implementation (https://github.com/veorq/SipHash, outlen 16).
  *
- * A datagram of a session is accepted if and only if: its length is between 32 and 1372; magic, kind, version
- * and reserved are right for the session; the tag verifies; its counter is new: above (highest - 1024) and
- * not seen. The replay window moves only after the tag verified. Everything else is dropped in silence and
- * counted.
+ * A session's suite, chosen in the handshake, says which kind it speaks. MAC: DATA, authenticated but not
+ * secret. AES_256_GCM (NIST SP 800-38D) and CHACHA20_POLY1305 (RFC 8439): SEALED, the message is encrypted,
+ * the header is additional data, the nonce is 4 zero bytes then the counter as it stands in the header (RFC
+ * 5116 3.2). CLOSE has the tag of its session's suite, over an empty message. Keys differ per direction, so a
+ * datagram sent back to its sender fails.
+ *
+ * A datagram of a session is accepted, by either side, if and only if: its length is between 32 and 1372;
+ * magic, version and reserved are right; kind is the suite's own, or CLOSE with a length of 32; the tag
+ * verifies; its counter is new: not seen, above (highest seen - 1024), below 2^64 - 1. The replay window
+ * moves only after the tag verified. Everything else is dropped in silence and counted. A server also wants
+ * it from the address, port and worker that confirmed the session.
  *
  * PLAIN has no session, no tag, no replay window and no retry window; only a node in bench mode
- * (--insecure-no-auth) answers it, its message may end in zero padding, and the reply is never larger than
- * the request (else operations are answered with MORE). ECHO (same condition) is returned byte for byte
- * except that kind becomes ECHO_REPLY, which is never answered: load generators stamp times into it. Its
- * payload is free from offset 2 on (a 24-byte stamp at frame offset 48 is payload offset 6..29).
+ * (--insecure-no-auth) answers it: length 16 to 1372, version one that the node speaks, reserved zero. Its
+ * message may end in zero padding, and the reply is never larger than the request (else operations are
+ * answered with MORE). ECHO (same condition) is returned byte for byte except that kind becomes ECHO_REPLY,
+ * which is never answered: load generators stamp times into it. Its payload is free from offset 2 on (a
+ * 24-byte stamp at frame offset 48 is payload offset 6..29).
  */
 #ifndef WILD_DATAGRAM_H
 #define WILD_DATAGRAM_H
@@ -89,13 +97,19 @@ struct datagram_header {
     uint8_t kind, version;
 };
 
-/* The header alone, before any key is known: false if shorter than a header or the magic is wrong. */
+/*
+ * The header alone, before any key is known: false if shorter than a header or the magic is wrong. `kind`
+ * holds for every datagram, `session` for CONFIRM, READY, DATA, SEALED, CLOSE and PLAIN; the other kinds have
+ * forms of their own. Nothing of it is proven yet.
+ */
 bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t length);
 
 /*
  * Verifies (and for SEALED decrypts, in place) a DATA, SEALED or CLOSE datagram of `key`'s suite, and
- * advances the window. 0 and the message's place and length; -EBADMSG wrong form or tag; -EALREADY counter
- * seen or too old. CLOSE has the MAC of its suite: with an AEAD suite it is sealed over an empty message.
+ * advances the window. 0 and the message's place and length; -EBADMSG wrong form or tag; -EALREADY right tag,
+ * but its counter was seen, is too old or is 2^64 - 1. On error the window has not moved, and the message's
+ * bytes are not to be used (those of a SEALED datagram have been overwritten). Which kind it was stands in
+ * the header: a CLOSE is the caller's to recognise (datagram_peek()).
  */
 int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
                   uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length);

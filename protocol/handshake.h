@@ -8,7 +8,13 @@
  *     <------------------------- COOKIE (48)  (only under load; client repeats INIT with mac2)
  *     <----------------------- RESPONSE (96)  X25519 done; carries the server's confirmation
  *     CONFIRM (32) ----------------------->   carries the client's confirmation: now the session lives
- *     <--------------------------- READY (32) sealed with the session's own keys; client may send
+ *     <--------------------------- READY (32) proves that the server has it too; client may send
+ *
+ * Loss. The client repeats its last message, byte for byte, until the answer comes (a repeated INIT may bring
+ * a second RESPONSE for another session: the first good one counts); the server never repeats by itself, and
+ * forgets a session that is not confirmed within some seconds. A message that is not in order is dropped in
+ * silence, by both sides: an INIT without a common version or suite gets no answer either. A client that has
+ * repeated CONFIRM for a second without READY starts anew, with fresh ephemerals.
  *
  * All integers little-endian. Reserved bytes MUST be zero. No answer is larger than what it answers.
  *
@@ -42,22 +48,34 @@
  * tag: SipHash-2-4-128 over the header, keyed with the READY key below. It may be sent again for a repeated
  * CONFIRM: it never changes.
  *
- * Key schedule (H = BLAKE2b through crypto_generichash; || joins bytes):
- *   dh         = X25519(own ephemeral secret, peer's ephemeral), all-zero refused
- *   transcript = H-256("WILD handshake 1" || INIT[0..79] || RESPONSE[0..79])
- *   master     = H-256(key = role key, "WILD master key" || dh || transcript)
- *   keys       = crypto_kdf(master, id, context "wildsess"), 32 bytes each (SipHash keys: the first 16):
- *                id 1 client->server traffic, 2 server->client traffic, 3 server confirmation,
- *                4 client confirmation, 5 READY
+ * INIT is in order if and only if: length, magic, kind and reserved fields are right; version_min <=
+ * version_max; role is 1 or 2; transport is the one it came by; mac1 verifies with the mac1 key of that role.
+ * mac2 counts only while the server demands cookies. Suite bits that the server does not know are no
+ * obstacle. RESPONSE is in order if and only if: length, magic, kind, client index and reserved fields are
+ * right; version is within what was offered; suite is exactly one of the bits offered; the ephemerals'
+ * product is not zero; the server confirmation is right. CONFIRM and READY have one right form per session.
+ *
+ * The server takes the highest common version, and of the common suites MAC if offered, else AES-256-GCM,
+ * else ChaCha20-Poly1305. A client that wants secrecy therefore does not offer SUITE_MAC.
+ *
+ * Key schedule (H = BLAKE2b with 32-byte digest, RFC 7693; || joins bytes, labels without NUL; kdf: keys.h):
+ *   dh         = X25519(own ephemeral secret, peer's ephemeral), RFC 7748; all-zero refused
+ *   transcript = H("WILD handshake 1" || INIT[0..79] || RESPONSE[0..79])
+ *   master     = H keyed with the role key ("WILD master key" || dh || transcript)
+ *   key i      = kdf(master, i, "wildsess", 32); as a SipHash key: its first 16 bytes
+ *                key 1 client->server traffic, key 2 server->client traffic (datagram.h), key 3 server
+ *                confirmation, key 4 client confirmation, key 5 READY
  *   server confirmation = SipHash-2-4-128(key 3, transcript)
  *   client confirmation = SipHash-2-4-128(key 4, transcript)
- * The transcript binds the version range and choice, suites, transport,
- * role, cluster id, node id, session id and both ephemerals: a changed byte anywhere makes the confirmations
- * fail, so nothing can be downgraded in silence.
+ *   READY's tag         = SipHash-2-4-128(key 5, READY[0..15])
+ * The ranges INIT[0..79] and RESPONSE[0..79] are inclusive. The transcript binds version range and choice,
+ * suites offered and chosen, transport, role, cluster id, node id, session id and both ephemerals: a changed
+ * byte anywhere makes the confirmations fail, so nothing can be downgraded in silence. mac2 is outside: it
+ * proves an address, and nothing rests on it but the server's patience.
  *
- * The server takes the highest common version, and of the common suites the first of: SEALED if the client
- * offers no MAC (AES before ChaCha20 where both sides have it), else MAC. A client that wants secrecy
- * therefore does not offer SUITE_MAC.
+ * The cookie is the server's own affair (here: SipHash-2-4-128 of the source address and port under a secret
+ * that lives two minutes, and is honoured for two more). A client keeps none: it answers the COOKIE by
+ * repeating its INIT with mac2, and a new INIT starts with mac2 zero.
  */
 #ifndef WILD_HANDSHAKE_H
 #define WILD_HANDSHAKE_H
@@ -102,16 +120,21 @@ struct handshake_identity {
 /* ---- server: cheap checks on the worker, mathematics elsewhere ---- */
 
 /*
- * The worker's part: form and mac1 of an INIT, nothing dearer than SipHash. 0 with the role, or -EBADMSG
- * (wrong form or mac1), -EPROTO (no common version), -ENOTSUP (no common suite), -EACCES (role not held).
- * `client_index` for the cookie. `transport`: the one it arrived by, must equal the INIT's.
+ * The worker's part: form and mac1 of an INIT, nothing dearer than SipHash. 0 with the role and the client
+ * index, or -EBADMSG (wrong form or mac1), -EACCES (these keys do not carry the role), and after mac1 has
+ * verified -EPROTO (no common version), -ENOTSUP (no common suite). `transport`: the one it arrived by, must
+ * equal the INIT's. With two secrets in force, the caller tries the second when the first gives -EBADMSG or
+ * -EACCES.
  */
 int handshake_init_check(const struct role_keys *keys, enum transport transport, const uint8_t *bytes,
                          size_t length, enum role *role, uint32_t *client_index);
 
-/* Cookies: bound to the source address, from a secret that the owner replaces every COOKIE_SECRET_LIFE_S;
- * both the current and the one before are good. `source` is whatever identifies the address: 16-byte IP then
- * port. */
+/*
+ * Cookies: bound to the source address, from a secret that is replaced every COOKIE_SECRET_LIFE_S; both the
+ * current and the one before are good. The owner calls cookie_secrets_refresh() before each use (it does
+ * nothing while the secret is young). `source` is whatever identifies the address: 16-byte IP then port.
+ * `out` of handshake_cookie_reply() may be where `init` stands.
+ */
 enum { COOKIE_SECRET_LIFE_S = 120, COOKIE_SOURCE_BYTES = 18 };
 struct cookie_secrets { /* zeroed before the first refresh, which must come before any other use */
     uint8_t key[2][16]; /* [0] current, [1] previous */

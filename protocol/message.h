@@ -16,30 +16,47 @@
  * OPERATION (request)                             OPERATION_HEADER_BYTES = 32
  *   0      1     opcode       enum opcode
  *   1      1     flags        enum operation_flag
- *   2      1     key_length   1..250; 0 for FLUSH, ECHO, HEALTH
+ *   2      1     key_length   see the table below
  *   3      1     durability   enum durability: least level before the reply leaves; never below the server's
- *   4      2     value_length 0..1024
+ *   4      2     value_length see the table below
  *   6      2     reserved     MUST be zero
  *   8      8     request_id   chosen by the client; see "Retries"
- *   16     8     ttl_ms       SET, INCR (when it creates), TOUCH: lifetime from now; 0 = does not expire
- *   24     8     version      IF_VERSION: the version that must match; MIN_LSN: the LSN to have reached
+ *   16     8     ttl_ms       SET, INCR (when it creates), TOUCH: lifetime from now; 0 = does not expire;
+ *                             other opcodes ignore it
+ *   24     8     version      IF_VERSION: the version that must match; MIN_LSN: the LSN to have reached;
+ *                             ignored without these flags
  *   32     k     key
  *   32+k   v     value        SET, ECHO: the value; INCR: delta (i64), initial (i64); else empty
+ *
+ *   opcode      key     value     flags (of the conditions at most one)
+ *   1 GET       1..250  0         MIN_LSN, READ_MEMORY
+ *   2 SET       1..250  0..1024   IF_ABSENT, IF_PRESENT, IF_VERSION
+ *   3 DELETE    1..250  0         IF_PRESENT, IF_VERSION
+ *   4 INCR      1..250  16        IF_ABSENT, IF_PRESENT, IF_VERSION
+ *   5 TOUCH     1..250  0         IF_PRESENT, IF_VERSION
+ *   6 FLUSH     0       0
+ *   7 ECHO      0       0..1024
+ *   8 HEALTH    0       0
  *
  * REPLY                                           REPLY_HEADER_BYTES = 24
  *   0      1     opcode       of the operation answered
  *   1      1     status       enum status
- *   2      2     value_length
- *   4      4     reserved     zero
+ *   2      2     value_length 0..1024
+ *   4      4     reserved     MUST be zero
  *   8      8     request_id   of the operation answered
  *   16     8     version      the item's version (= LSN of its last change); DELETE, FLUSH: the change's LSN
  *   24     v     value        GET: the value; ECHO: the request's; INCR: the result (i64); HEALTH: see below
  *
  * A message is valid if and only if: it is at least 16 bytes; version is the session's; reserved is zero;
- * count operations follow, each with its lengths inside the message; and nothing follows the last one
- * (unauthenticated PLAIN datagrams may end in zero bytes, see datagram.h). An invalid message is answered
- * by silence (UDP) or by closing (TCP). Inside a valid message an unknown opcode or flag, a reserved
- * value, or a length that the opcode does not take is answered with BAD_REQUEST for that operation alone.
+ * count is in its range; exactly count operations (or replies) follow, each whole inside the message, replies
+ * with reserved zero and a value within its range; and nothing follows the last one (requests in
+ * unauthenticated PLAIN datagrams may end in zero bytes, see datagram.h). An invalid message is answered by
+ * silence (UDP) or by closing (TCP), and none of its operations is executed: read all before acting on any.
+ *
+ * Inside a valid message, judged for each operation alone and in this order: an unknown opcode, a flag that
+ * the opcode does not take, two conditions, an unknown durability or a reserved field that is not zero is
+ * answered with BAD_REQUEST; a key above 250 or a value above 1024 bytes with TOO_LARGE; any other length
+ * that the opcode does not take with BAD_REQUEST.
  *
  * Every operation of a message gets one reply, in the same order, in one reply message. An operation whose
  * reply would not fit that message is answered with MORE and was not executed.
@@ -63,8 +80,8 @@ enum opcode {
     OPCODE_GET = 1,    /* OK with the value, or NOT_FOUND */
     OPCODE_SET = 2,    /* OK; with conditions EXISTS, NOT_FOUND or VERSION_MISMATCH; FULL */
     OPCODE_DELETE = 3, /* OK or NOT_FOUND; with conditions VERSION_MISMATCH */
-    OPCODE_INCR =
-        4, /* OK with the result; an absent item counts as `initial`; NOT_A_NUMBER, also on overflow */
+    /* OK with the result; an absent item counts as `initial`; NOT_A_NUMBER, also on overflow */
+    OPCODE_INCR = 4,
     OPCODE_TOUCH = 5,  /* OK: expiry is now + ttl_ms (0: never); NOT_FOUND */
     OPCODE_FLUSH = 6,  /* OK: every item older than this LSN is gone at once */
     OPCODE_ECHO = 7,   /* OK with the request's value; touches nothing */
@@ -174,9 +191,11 @@ struct health {
 };
 
 /*
- * Bounded reading. message_open() checks the message header; each message_next_*() then yields one entry.
- * Return: 1 an entry, 0 the end (all `count` entries read and no byte left), -EBADMSG malformed. After an
- * error the reader stays at the error. `allow_padding`: zero bytes may follow the last entry.
+ * Bounded reading. message_open() checks the message header: 0, or -EBADMSG (too short, reserved, count, a
+ * version that this build does not speak; a caller whose session has a version of its own compares
+ * header->version with it). Each message_next_*() then yields one entry: 1 an entry, 0 the end (all `count`
+ * entries read and no byte left), -EBADMSG malformed. After an error the reader stays at the error.
+ * `allow_padding`: zero bytes may follow the last entry. Only the 0 at the end proves the message valid.
  */
 struct message_reader {
     const uint8_t *at, *end;
@@ -197,8 +216,8 @@ enum status operation_check(const struct operation *operation);
 
 /*
  * Bounded writing, encoder beside decoder. message_begin() leaves room for the header; message_add_*()
- * appends
- * (-ENOSPC: nothing was written); message_finish() writes the header and returns the message's bytes.
+ * appends (-ENOSPC: nothing was written); message_finish() writes the header (count is the writer's own,
+ * header->count is not read) and returns the message's bytes.
  */
 struct message_writer {
     uint8_t *start, *at, *end;
