@@ -1,8 +1,10 @@
 /*
  * wild.h - libwild, the C client of WILD.
  *
- * One wild_client is one authenticated session with one node over UDP on ordinary sockets. A client belongs
- * to one thread at a time. Nothing here allocates per operation; a client holds about 600 KiB.
+ * One wild_client is one authenticated session with one node over UDP (IPv4 or IPv6) on an ordinary socket.
+ * One client per thread: a client belongs to one thread at a time and has no lock. Nothing here allocates per
+ * operation or starts a thread; a client holds about 250 KiB. Its keys stand in memory of their own (not
+ * dumped to core files, locked where RLIMIT_MEMLOCK allows) and are wiped by wild_close().
  *
  *   struct wild_options options = {.endpoint = "198.18.0.1:7878", .secret_file = "/etc/wild/secret"};
  *   char error[WILD_ERROR_BYTES];
@@ -12,10 +14,15 @@
  *   wild_get(client, "key", 3, &result);   // result.value, result.value_length
  *   wild_close(client);
  *
- * Retries. A request that is not answered is sent again with its request id until the time-out; the server
- * executes a write once within a session. If the session itself is lost (the node restarted), libwild makes a
- * new one and sends again only what is safe: reads, unconditional SET, DELETE and TOUCH. INCR, FLUSH and
- * conditional writes in flight end as WILD_UNKNOWN.
+ * Retries. A request that is not answered is sent again with its request id, after a pause learned from the
+ * round trips seen (at least 5 ms) that doubles each time, until the time-out; the server executes a write
+ * once within a session. If the session itself is lost (the node restarted: it stays silent to several
+ * retransmissions and to a probe), libwild makes a new one while the time-out lasts and sends again only what
+ * is safe: reads, unconditional SET, DELETE and TOUCH. INCR, FLUSH and conditional writes that had been sent
+ * end as WILD_UNKNOWN. (An unconditional write that is sent again may thus happen twice.)
+ *
+ * A node that answers BUSY has not executed the operation. The synchronous calls try again, with a growing
+ * pause (0.1 ms to 10 ms), until the time-out, then return WILD_BUSY; wild_poll() hands BUSY out at once.
  */
 #ifndef WILD_CLIENT_H
 #define WILD_CLIENT_H
@@ -53,47 +60,66 @@ enum wild_status {
     WILD_AUTH = 15,
     WILD_NO_ANSWER = 100,     /* nothing came before the time-out; a write may have happened */
     WILD_UNKNOWN = 101,       /* the session was lost while a write was in flight; it may have happened */
-    WILD_PIPELINE_FULL = 102, /* WILD_PIPELINE_MAX operations are in flight: wait first */
+    WILD_PIPELINE_FULL = 102, /* not accepted: WILD_PIPELINE_MAX operations are in flight, or the oldest
+                                 unanswered write is 255 writes back: take results first */
 };
 
+/* A few words for people, "?" for a number that is no status. Never NULL. */
 const char *wild_status_text(enum wild_status status);
 
 struct wild_client;
 
+/* Zeros are defaults. Exactly one of secret, secret_file and insecure_no_auth must be given. */
 struct wild_options {
     const char *endpoint;        /* "HOST:PORT", "[IPv6]:PORT" or "HOST" (port 7878); NULL: 127.0.0.1:7878 */
-    const char *secret;          /* secret text, or */
-    const char *secret_file;     /* a file that holds it (mode 0600), or */
-    bool insecure_no_auth;       /* a bench node's published key */
+    const char *secret;          /* secret text: wild1:…, wildc1:… or a passphrase; or */
+    const char *secret_file;     /* a file that holds it (mode 0600; a trailing newline is ignored), or */
+    bool insecure_no_auth;       /* the published key of a node that runs with --insecure-no-auth */
     const char *cluster_name;    /* salt of passphrases; NULL: "wild" */
     bool sealed;                 /* encrypt datagrams, not only authenticate them */
     uint32_t timeout_ms;         /* per operation, retries included; 0: 1000 */
     uint32_t connect_timeout_ms; /* 0: 3000 */
 };
 
-/* NULL with one line in `error` (never a secret). */
+/*
+ * Makes a session; waits up to connect_timeout_ms. NULL with one line in `error` (never a secret). A node
+ * meets a wrong secret with silence, so "no answer" stands for a node that is down as well as for a secret or
+ * cluster name that differs. A passphrase takes about 0.3 s to become a key.
+ */
 struct wild_client *wild_connect(const struct wild_options *options, char error[WILD_ERROR_BYTES]);
+/*
+ * Another session with the same node, options and key: no name look-up, no passphrase work. Reads only what
+ * never changes in `client`, so it may be called while another thread uses that client.
+ */
+struct wild_client *wild_duplicate(const struct wild_client *client, char error[WILD_ERROR_BYTES]);
 void wild_close(struct wild_client *client); /* tells the node; NULL is fine */
 
-/* Conditions and lifetime of a write; NULL or zeros: unconditional, does not expire. At most one condition.
+/*
+ * Conditions and lifetime of a write; NULL or zeros: unconditional, does not expire. At most one condition
+ * (else WILD_BAD_REQUEST). if_absent is not for DELETE and TOUCH. ttl_ms: SET, TOUCH, and INCR when it
+ * creates the item.
  */
 struct wild_write_options {
     bool if_absent, if_present, if_version;
-    uint64_t version; /* for if_version */
+    uint64_t version; /* for if_version: the item's version as an earlier result gave it */
     uint64_t ttl_ms;
 };
 
 struct wild_result {
     enum wild_status status;
     uint64_t version;  /* the item's version: CAS token and min_lsn */
+    uint64_t history;  /* the node's history that `version` belongs to; 0 when nothing was answered */
     int64_t integer;   /* INCR */
-    const void *value; /* GET: valid until the next call with this client */
+    const void *value; /* GET: valid until the next call with this client; NULL unless WILD_OK */
     size_t value_length;
     uint64_t tag;        /* pipelining: the caller's */
     uint64_t latency_ns; /* from submission to answer */
 };
 
-/* One operation, one answer. Return result->status. */
+/*
+ * One operation, one answer, within timeout_ms. Return result->status; `result` may be NULL where only the
+ * status matters. May be mixed with pipelined operations, whose results stay for wild_poll().
+ */
 enum wild_status wild_get(struct wild_client *client, const void *key, size_t key_length,
                           struct wild_result *result);
 enum wild_status wild_set(struct wild_client *client, const void *key, size_t key_length, const void *value,
@@ -109,6 +135,7 @@ enum wild_status wild_touch(struct wild_client *client, const void *key, size_t 
                             struct wild_result *result);
 enum wild_status wild_flush(struct wild_client *client, struct wild_result *result);
 
+/* How the node is. The texts are constants. `health` is written only when WILD_OK is returned. */
 struct wild_health {
     uint64_t lsn, items, capacity, lines_used, uptime_ms;
     uint32_t epoch;
@@ -119,15 +146,17 @@ enum wild_status wild_health(struct wild_client *client, struct wild_health *hea
 
 /*
  * Pipelining and batches. Submit up to WILD_PIPELINE_MAX operations; operations submitted between
- * wild_batch_begin() and wild_batch_end() share datagrams where they fit. Answers come in any order. Keys and
- * values are copied at submission.
+ * wild_batch_begin() and wild_batch_end() share datagrams where they fit (wild_poll() and the synchronous
+ * calls send what has been gathered so far). A batch saves datagrams and changes nothing else: every
+ * operation has its own answer, and answers come in any order. Keys and values are copied at submission.
  */
 enum wild_operation {
     WILD_OP_GET = 1,
     WILD_OP_SET = 2,
     WILD_OP_DELETE = 3,
     WILD_OP_INCR = 4,
-    WILD_OP_TOUCH = 5
+    WILD_OP_TOUCH = 5,
+    WILD_OP_FLUSH = 6
 };
 struct wild_request {
     enum wild_operation operation;
@@ -135,7 +164,8 @@ struct wild_request {
     size_t key_length, value_length;
     int64_t delta, initial;
     struct wild_write_options options; /* TOUCH: ttl_ms */
-    uint64_t min_lsn;                  /* GET: 0 = any */
+    uint64_t min_lsn;                  /* GET: answer from this version on, else STALE or LOST; 0 = any */
+    uint64_t min_history;              /* the history that min_lsn came with; 0 = of the latest answer */
     uint64_t tag;                      /* comes back in the result */
 };
 /* WILD_OK: accepted; WILD_PIPELINE_FULL, WILD_TOO_LARGE, WILD_BAD_REQUEST: not accepted. */
@@ -154,8 +184,13 @@ size_t wild_in_flight(const struct wild_client *client);
 int wild_descriptor(const struct wild_client *client);
 
 struct wild_statistics {
-    uint64_t operations, retransmissions, reconnects, timeouts, datagrams_sent, datagrams_received,
-        datagrams_refused;
+    uint64_t operations;         /* finished, whatever their status */
+    uint64_t retransmissions;    /* operations sent again */
+    uint64_t reconnects;         /* sessions made after the first */
+    uint64_t timeouts;           /* operations that ended as WILD_NO_ANSWER */
+    uint64_t datagrams_sent;     /* handshakes included */
+    uint64_t datagrams_received; /* accepted: form, tag and counter were right */
+    uint64_t datagrams_refused;  /* forged, replayed, damaged, or of a session that is gone */
 };
 void wild_statistics(const struct wild_client *client, struct wild_statistics *out);
 

@@ -1,0 +1,116 @@
+/*
+ * calls.c - one operation, one answer: submit it, and turn until it is done.
+ */
+#include <string.h>
+
+#include "client.h"
+
+static enum wild_status call_once(struct wild_client *client, const struct operation *operation,
+                                  uint64_t deadline_ns, uint64_t *now, struct wild_result *result)
+{
+    unsigned index;
+    enum wild_status status = pipeline_submit(client, operation, 0, 0, true, *now, &index);
+    if (status != WILD_OK) {
+        result->status = status;
+        return status;
+    }
+    struct flight *flight = &client->flight[index];
+    flight->deadline_ns = min_u64(flight->deadline_ns, deadline_ns);
+    client->timer_ns = min_u64(client->timer_ns, flight->deadline_ns);
+    while (flight->state != FLIGHT_DONE)
+        *now = datagrams_turn(client, *now, flight->deadline_ns);
+    pipeline_lend(client, index, result);
+    return result->status;
+}
+
+enum wild_status call(struct wild_client *client, const struct operation *operation,
+                      struct wild_result *result)
+{
+    struct wild_result unused;
+    if (result == NULL)
+        result = &unused;
+    *result = (struct wild_result){0};
+    pipeline_reclaim(client);
+    uint64_t now = client_now(), begin_ns = now, deadline_ns = now + client->timeout_ns;
+    uint64_t pause_ns = BUSY_PAUSE_MIN_NS;
+    /* BUSY was not executed, so what follows is a new operation with a new id. */
+    while (call_once(client, operation, deadline_ns, &now, result) == WILD_BUSY &&
+           now + pause_ns < deadline_ns) {
+        uint64_t until_ns = now + pause_ns;
+        while (now < until_ns)
+            now = datagrams_turn(client, now, until_ns);
+        pipeline_reclaim(client);
+        pause_ns = min_u64(2 * pause_ns, BUSY_PAUSE_MAX_NS);
+    }
+    result->latency_ns = now - begin_ns;
+    return result->status;
+}
+
+/* The synchronous calls are wild_submit()'s requests with someone waiting. */
+static enum wild_status call_request(struct wild_client *client, const struct wild_request *request,
+                                     struct wild_result *result)
+{
+    struct operation operation;
+    uint8_t operands[INCR_OPERAND_BYTES];
+    enum wild_status status = request_encode(&operation, operands, request);
+    if (status == WILD_OK)
+        return call(client, &operation, result);
+    if (result != NULL)
+        *result = (struct wild_result){.status = status};
+    return status;
+}
+
+enum wild_status wild_get(struct wild_client *client, const void *key, size_t key_length,
+                          struct wild_result *result)
+{
+    struct wild_request request = {.operation = WILD_OP_GET, .key = key, .key_length = key_length};
+    return call_request(client, &request, result);
+}
+
+enum wild_status wild_set(struct wild_client *client, const void *key, size_t key_length, const void *value,
+                          size_t value_length, const struct wild_write_options *options,
+                          struct wild_result *result)
+{
+    struct wild_request request = {.operation = WILD_OP_SET,
+                                   .key = key,
+                                   .key_length = key_length,
+                                   .value = value,
+                                   .value_length = value_length};
+    if (options != NULL)
+        request.options = *options;
+    return call_request(client, &request, result);
+}
+
+enum wild_status wild_delete(struct wild_client *client, const void *key, size_t key_length,
+                             const struct wild_write_options *options, struct wild_result *result)
+{
+    struct wild_request request = {.operation = WILD_OP_DELETE, .key = key, .key_length = key_length};
+    if (options != NULL)
+        request.options = *options;
+    return call_request(client, &request, result);
+}
+
+enum wild_status wild_incr(struct wild_client *client, const void *key, size_t key_length, int64_t delta,
+                           int64_t initial, const struct wild_write_options *options,
+                           struct wild_result *result)
+{
+    struct wild_request request = {
+        .operation = WILD_OP_INCR, .key = key, .key_length = key_length, .delta = delta, .initial = initial};
+    if (options != NULL)
+        request.options = *options;
+    return call_request(client, &request, result);
+}
+
+enum wild_status wild_touch(struct wild_client *client, const void *key, size_t key_length, uint64_t ttl_ms,
+                            struct wild_result *result)
+{
+    struct wild_request request = {
+        .operation = WILD_OP_TOUCH, .key = key, .key_length = key_length, .options = {.ttl_ms = ttl_ms}};
+    return call_request(client, &request, result);
+}
+
+enum wild_status wild_flush(struct wild_client *client, struct wild_result *result)
+{
+    struct wild_request request = {.operation = WILD_OP_FLUSH};
+    return call_request(client, &request, result);
+}

@@ -1,0 +1,179 @@
+/*
+ * session.c - how a client gets its session, and another one when the node has lost it (handshake.h).
+ *
+ *            session_start            RESPONSE               READY
+ *   IDLE -------------------> INIT ------------> CONFIRM ------------> IDLE, with a new session
+ *    ^                        |  ^                |    |
+ *    |                        |  +----------------+    |
+ *    +------------------------+   CONFIRM_TRIES_MAX    |
+ *    +-------------------------------------------------+
+ *      the old session shows a sign of life: it was never lost
+ *
+ * INIT and CONFIRM are sent again until answered, with doubling pauses. Nothing is decided by what cannot be
+ * verified: a forged COOKIE, RESPONSE or READY changes nothing.
+ */
+#include <string.h>
+
+#include "client.h"
+
+static void shake_sent(struct wild_client *client, uint64_t now)
+{
+    struct shake *shake = &client->shake;
+    shake->tries++;
+    shake->sent_ns = now;
+    shake->retry_ns = now + shake->rto_ns;
+}
+
+static void shake_send_init(struct wild_client *client, uint64_t now)
+{
+    datagrams_send(client, client->secrets->handshake.init, HANDSHAKE_INIT_BYTES);
+    shake_sent(client, now);
+}
+
+static void shake_send_confirm(struct wild_client *client, uint64_t now)
+{
+    datagrams_send(client, client->shake.confirm, HANDSHAKE_CONFIRM_BYTES);
+    shake_sent(client, now);
+}
+
+static void shake_end(struct wild_client *client)
+{
+    client->shake.state = SHAKE_IDLE;
+    handshake_end(&client->secrets->handshake);
+    keys_wipe(&client->secrets->next, sizeof(client->secrets->next));
+}
+
+void session_start(struct wild_client *client, uint64_t now)
+{
+    if (client->shake.state != SHAKE_IDLE)
+        return;
+    unsigned suites = datagram_suites();
+    if (client->sealed)
+        suites &= ~(unsigned)SUITE_MAC; /* the node seals if and only if MAC is not offered */
+    handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP, suites,
+                    &client->random);
+    client->shake = (struct shake){
+        .state = SHAKE_INIT,
+        .rto_ns = min_u64(max_u64(client->rto_ns, RTO_INITIAL_NS), SHAKE_RTO_MAX_NS),
+    };
+    shake_send_init(client, now);
+}
+
+void session_timer(struct wild_client *client, uint64_t now)
+{
+    struct shake *shake = &client->shake;
+    if (shake->state == SHAKE_IDLE || now < shake->retry_ns)
+        return;
+    shake->rto_ns = min_u64(2 * shake->rto_ns, SHAKE_RTO_MAX_NS);
+    shake->cookie_taken = false;
+    if (shake->state == SHAKE_INIT) {
+        shake_send_init(client, now);
+    } else if (shake->tries < CONFIRM_TRIES_MAX) {
+        shake_send_confirm(client, now);
+    } else {
+        shake_end(client); /* the node dropped its half */
+        session_start(client, now);
+    }
+}
+
+static void take_cookie(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    struct shake *shake = &client->shake;
+    if (shake->state != SHAKE_INIT || shake->cookie_taken ||
+        handshake_take_cookie(&client->secrets->handshake, &client->secrets->keys, bytes, length) != 0) {
+        client->statistics.datagrams_refused++;
+        return;
+    }
+    client->statistics.datagrams_received++;
+    shake->cookie_taken = true;
+    shake_send_init(client, now);
+}
+
+/*
+ * A second RESPONSE comes when INIT was sent twice, and may name another session: the later one is what the
+ * node holds for us, so it wins.
+ */
+static void take_response(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    struct shake *shake = &client->shake;
+    struct client_secrets *secrets = client->secrets;
+    uint8_t confirm[HANDSHAKE_CONFIRM_BYTES];
+    if (shake->state == SHAKE_IDLE || handshake_finish(&secrets->handshake, &secrets->keys, bytes, length,
+                                                       confirm, &secrets->offered, &shake->node) != 0) {
+        client->statistics.datagrams_refused++;
+        return;
+    }
+    client->statistics.datagrams_received++;
+    if (shake->state == SHAKE_INIT && shake->tries == 1)
+        pipeline_rtt(client, now - shake->sent_ns);
+    memcpy(&secrets->next, &secrets->offered, sizeof(secrets->next));
+    keys_wipe(&secrets->offered, sizeof(secrets->offered));
+    memcpy(shake->confirm, confirm, sizeof(confirm));
+    shake->state = SHAKE_CONFIRM;
+    shake->tries = 0;
+    shake_send_confirm(client, now);
+}
+
+static void send_close(struct wild_client *client)
+{
+    uint8_t *out = client->send_room[0];
+    const struct session_keys *session = &client->secrets->current;
+    size_t length = datagram_seal(&session->send, DATAGRAM_CLOSE, session->version, session->session,
+                                  client->send_counter++, out, 0);
+    datagrams_send(client, out, length);
+}
+
+static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
+{
+    struct client_secrets *secrets = client->secrets;
+    if (client->shake.state != SHAKE_CONFIRM || handshake_ready_check(&secrets->next, bytes, length) != 0) {
+        client->statistics.datagrams_refused++;
+        return;
+    }
+    client->statistics.datagrams_received++;
+    if (client->live) {
+        /* If the node still knows the old session, its datagrams under way must not be executed late. */
+        send_close(client);
+        client->statistics.reconnects++;
+    }
+    memcpy(&secrets->current, &secrets->next, sizeof(secrets->current));
+    shake_end(client);
+    client->send_counter = 0;
+    client->received = (struct replay_window){0};
+    client->silent_rounds = 0;
+    client->live = true;
+    pipeline_renew(client, now);
+}
+
+void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now)
+{
+    switch (kind) {
+    case DATAGRAM_COOKIE:
+        take_cookie(client, bytes, length, now);
+        break;
+    case DATAGRAM_RESPONSE:
+        take_response(client, bytes, length, now);
+        break;
+    case DATAGRAM_READY:
+        take_ready(client, bytes, length, now);
+        break;
+    default:
+        client->statistics.datagrams_refused++;
+    }
+}
+
+void session_alive(struct wild_client *client)
+{
+    client->silent_rounds = 0;
+    if (client->shake.state != SHAKE_IDLE)
+        shake_end(client);
+}
+
+void session_end(struct wild_client *client)
+{
+    if (client->live)
+        send_close(client);
+    client->live = false;
+    shake_end(client);
+    keys_wipe(client->secrets, sizeof(*client->secrets));
+}
