@@ -50,8 +50,10 @@ void session_start(struct wild_client *client, uint64_t now)
     unsigned suites = datagram_suites();
     if (client->sealed)
         suites &= ~(unsigned)SUITE_MAC; /* the node seals if and only if MAC is not offered */
-    handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP, suites,
-                    &client->random);
+    /* Cannot fail: the role was checked by wild_connect(), and one sealed suite runs everywhere. */
+    if (handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP, suites,
+                        &client->random) != 0)
+        return;
     client->shake = (struct shake){
         .state = SHAKE_INIT,
         .rto_ns = min_u64(max_u64(client->rto_ns, RTO_INITIAL_NS), SHAKE_RTO_MAX_NS),

@@ -193,7 +193,7 @@ static void preload(struct load_connection *connection)
         wild_batch_end(connection->client);
         collect(connection, false);
     }
-    connection->preloaded = next == connection->key_count && connection->in_flight == 0;
+    connection->preloaded = atomic_load_explicit(&connection->errors, memory_order_relaxed) == 0;
 }
 
 /* A random key of ours that is idle; there is one, as the pipeline is no deeper than our keys are many. */
@@ -238,7 +238,7 @@ static void *load_thread(void *argument)
 
 /* ---- all connections ---- */
 
-static bool threads_start(struct load_connection *connections, unsigned n, void *(*run)(void *))
+static void threads_start(struct load_connection *connections, unsigned n, void *(*run)(void *))
 {
     for (unsigned i = 0; i < n; i++) {
         if (pthread_create(&connections[i].thread, NULL, run, &connections[i]) != 0) {
@@ -246,7 +246,6 @@ static bool threads_start(struct load_connection *connections, unsigned n, void 
             exit(EXIT_FAILED); /* the threads that run have no owner to come back to */
         }
     }
-    return true;
 }
 
 static void threads_join(struct load_connection *connections, unsigned n)

@@ -1,0 +1,53 @@
+/*
+ * client_responder.h - a node for client tests: a thread on a loopback socket that speaks the protocol's server
+ * side over a tiny store, and misbehaves on order.
+ *
+ * It is no model of the product's server: it answers one client, keeps what the retry window asks for, and
+ * records what it was sent.
+ */
+#ifndef WILD_TESTS_CLIENT_RESPONDER_H
+#define WILD_TESTS_CLIENT_RESPONDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "message.h"
+
+enum { RESPONDER_LOG_MAX = 4096 };
+
+/* What the next datagrams meet with. Counts go down as they are used; set them with responder_order(). */
+struct responder_orders {
+    unsigned lose_requests, lose_replies; /* of sessions */
+    unsigned lose_handshake;              /* of the handshake's datagrams, both ways, every second one */
+    unsigned duplicate_replies;           /* the identical bytes again */
+    unsigned forge_replies;               /* damaged copies go first */
+    unsigned busy;                        /* operations answered with BUSY */
+    bool silent;                          /* loses everything */
+    bool reverse;                         /* answers of the datagrams at hand leave in reverse order */
+    bool cookie;                          /* INIT needs a cookie */
+    bool park_writes;                     /* executed, but not answered: as if not durable yet */
+    bool park_first_write;                /* the first write from now on alone */
+};
+
+/* One operation that came, first or again. */
+struct responder_entry {
+    uint64_t request_id, datagram; /* number of the datagram it came in */
+    uint8_t opcode, kind;          /* datagram kind */
+    bool executed;
+};
+
+struct responder;
+
+struct responder *responder_start(const char *secret,
+                                  const char *address); /* NULL: the address is not there */
+void responder_stop(struct responder *responder);
+const char *responder_endpoint(const struct responder *responder);
+void responder_order(struct responder *responder, struct responder_orders orders);
+/* A new process of the same node: sessions, retry window and items are gone. */
+void responder_restart(struct responder *responder);
+/* Copies what came since the last call; the number of entries. */
+unsigned responder_log(struct responder *responder, struct responder_entry out[RESPONDER_LOG_MAX]);
+unsigned responder_sessions(struct responder *responder); /* confirmed so far */
+unsigned responder_closes(struct responder *responder);   /* CLOSE datagrams that verified */
+
+#endif
