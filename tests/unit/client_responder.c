@@ -408,8 +408,11 @@ static void *run(void *argument)
     for (bool stop = false; !stop;) {
         struct pollfd descriptor = {.fd = r->fd, .events = POLLIN};
         poll(&descriptor, 1, 5);
-        if (r->orders.reverse)
-            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); /* let several datagrams gather */
+        pthread_mutex_lock(&r->lock);
+        bool gather = r->orders.reverse;
+        pthread_mutex_unlock(&r->lock);
+        if (gather)
+            nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
         pthread_mutex_lock(&r->lock);
         turn(r);
         stop = r->stop;

@@ -10,10 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "client_responder.h"
-#include "datagram.h"
 #include "suite.h"
-#include "wild.h"
 
 #define SECRET "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
@@ -412,6 +411,21 @@ static void test_what_was_never_sent_survives_the_loss_of_the_session(void)
     end(&f);
 }
 
+/* The node forgot an idle session: even an INCR is safe, as nothing was sent on the old one. */
+static void test_a_long_idle_session_is_not_trusted_with_a_write(void)
+{
+    struct fixture f;
+    struct wild_result result;
+    begin(&f);
+    f.client->doubt_ns = 0; /* whatever pause there was, it was long */
+    CU_ASSERT_EQUAL(wild_incr(f.client, "n", 1, 1, 0, NULL, &result), WILD_OK);
+    responder_restart(f.node);
+    CU_ASSERT_EQUAL(wild_incr(f.client, "n", 1, 1, 0, NULL, &result), WILD_OK);
+    CU_ASSERT_EQUAL(result.integer, 1);
+    CU_ASSERT(responder_sessions(f.node) >= 2);
+    end(&f);
+}
+
 /* ---- pipelines and batches ---- */
 
 static void test_the_pipeline_has_an_end(void)
@@ -682,6 +696,8 @@ int main(void)
          test_after_a_restart_unsafe_writes_are_unknown_and_not_sent_again},
         {"what was never sent survives the loss of the session",
          test_what_was_never_sent_survives_the_loss_of_the_session},
+        {"a long idle session is not trusted with a write",
+         test_a_long_idle_session_is_not_trusted_with_a_write},
         {"the pipeline has an end", test_the_pipeline_has_an_end},
         {"the oldest unanswered write holds the newest within one window",
          test_the_oldest_unanswered_write_holds_the_newest_within_one_window},

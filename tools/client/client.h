@@ -45,11 +45,13 @@ static_assert(WILD_KEY_MAX == KEY_BYTES_MAX && WILD_VALUE_MAX == VALUE_BYTES_MAX
 STATUS_LIST(STATUS_SAME)
 #undef STATUS_SAME
 
-#define MS_NS             UINT64_C(1000000)
-#define RTO_MIN_NS        (5 * MS_NS)
-#define RTO_INITIAL_NS    (50 * MS_NS)
-#define RTO_MAX_NS        (1000 * MS_NS)
-#define SHAKE_RTO_MAX_NS  (250 * MS_NS) /* a node that comes back is found soon */
+#define MS_NS            UINT64_C(1000000)
+#define RTO_MIN_NS       (5 * MS_NS)
+#define RTO_INITIAL_NS   (50 * MS_NS)
+#define RTO_MAX_NS       (1000 * MS_NS)
+#define SHAKE_RTO_MAX_NS (250 * MS_NS) /* a node that comes back is found soon */
+/* A node ends sessions that were idle for minutes, and firewalls forget flows sooner. */
+#define SESSION_DOUBT_NS  (60 * 1000 * MS_NS)
 #define BUSY_PAUSE_MIN_NS (MS_NS / 10)
 #define BUSY_PAUSE_MAX_NS (10 * MS_NS)
 #define NEVER_NS          UINT64_MAX
@@ -121,6 +123,7 @@ struct wild_client {
     unsigned silent_rounds;                    /* since the last accepted datagram */
     uint64_t round_ns;                         /* when the last one was counted */
     uint64_t timer_ns;                         /* no flight needs anything before */
+    uint64_t heard_ns;                         /* when the last datagram of the session was accepted */
 
     uint64_t next_write_id, oldest_write_id; /* oldest unanswered; equal to next when there is none */
     uint64_t next_read_id;
@@ -140,7 +143,7 @@ struct wild_client {
     /* what never changes after wild_connect() */
     struct sockaddr_storage address;
     socklen_t address_bytes;
-    uint64_t timeout_ns, connect_timeout_ns;
+    uint64_t timeout_ns, connect_timeout_ns, doubt_ns;
     bool sealed;
     char endpoint[288]; /* for error lines */
 
@@ -165,8 +168,11 @@ uint64_t client_now(void);
 void session_start(struct wild_client *client, uint64_t now); /* sends INIT; no-op while one is under way */
 void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now);
 void session_timer(struct wild_client *client, uint64_t now);
-void session_alive(struct wild_client *client); /* a datagram of the present session was accepted */
-void session_end(struct wild_client *client);   /* says CLOSE, wipes the keys */
+/* Before an operation that has the client to itself: a session that was idle for long is asked for a sign of
+ * life beside a new handshake, and the operation waits for whichever comes first. */
+void session_doubt(struct wild_client *client, uint64_t now);
+void session_alive(struct wild_client *client, uint64_t now); /* a datagram of the session was accepted */
+void session_end(struct wild_client *client);                 /* says CLOSE, wipes the keys */
 
 /* pipeline.c */
 void pipeline_init(struct wild_client *client);

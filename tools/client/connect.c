@@ -215,6 +215,7 @@ static struct wild_client *client_create(char error[WILD_ERROR_BYTES])
         free(client);
         return NULL;
     }
+    client->doubt_ns = SESSION_DOUBT_NS;
     pipeline_init(client);
     return client;
 }

@@ -204,7 +204,7 @@ static void take_datagram(struct wild_client *client, uint8_t *bytes, size_t len
         return;
     }
     client->statistics.datagrams_received++;
-    session_alive(client);
+    session_alive(client, now);
     take_message(client, message, message_length, now);
 }
 

@@ -126,6 +126,8 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
         return (enum wild_status)check;
     if (client->free.count == 0 || (is_write(operation) && !write_window_open(client)))
         return WILD_PIPELINE_FULL;
+    if (client->in_flight == 0)
+        session_doubt(client, now);
 
     unsigned index = flight_queue_take(&client->free);
     struct flight *flight = &client->flight[index];

@@ -51,8 +51,8 @@ void session_start(struct wild_client *client, uint64_t now)
     if (client->sealed)
         suites &= ~(unsigned)SUITE_MAC; /* the node seals if and only if MAC is not offered */
     /* Cannot fail: the role was checked by wild_connect(), and one sealed suite runs everywhere. */
-    if (handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP, suites,
-                        &client->random) != 0)
+    if (handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP,
+                        suites, &client->random) != 0)
         return;
     client->shake = (struct shake){
         .state = SHAKE_INIT,
@@ -143,6 +143,7 @@ static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t 
     client->send_counter = 0;
     client->received = (struct replay_window){0};
     client->silent_rounds = 0;
+    client->heard_ns = now;
     client->live = true;
     pipeline_renew(client, now);
 }
@@ -164,8 +165,17 @@ void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, siz
     }
 }
 
-void session_alive(struct wild_client *client)
+void session_doubt(struct wild_client *client, uint64_t now)
 {
+    if (client->live && now - client->heard_ns > client->doubt_ns) {
+        client->probe = true;
+        session_start(client, now);
+    }
+}
+
+void session_alive(struct wild_client *client, uint64_t now)
+{
+    client->heard_ns = now;
     client->silent_rounds = 0;
     if (client->shake.state != SHAKE_IDLE)
         shake_end(client);
