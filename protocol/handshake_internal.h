@@ -78,8 +78,29 @@ void handshake_cookie_tag(uint8_t out[TAG_BYTES], const uint8_t mac1_key[MAC1_KE
                           const uint8_t cookie[HANDSHAKE_COOKIE_BYTES],
                           const uint8_t init[HANDSHAKE_INIT_BYTES]);
 
+/* The steps of the key schedule. Numbers of subkeys are part of the contract (handshake.h). */
+enum subkey {
+    SUBKEY_CLIENT_TO_SERVER = 1,
+    SUBKEY_SERVER_TO_CLIENT = 2,
+    SUBKEY_SERVER_CONFIRMATION = 3,
+    SUBKEY_CLIENT_CONFIRMATION = 4,
+    SUBKEY_READY = 5,
+};
+enum { HASH_BYTES = 32, SUBKEY_BYTES = 32 };
+
+struct handshake_secrets {
+    uint8_t dh[EPHEMERAL_BYTES], transcript[HASH_BYTES], master[HASH_BYTES];
+};
+
+/* 0, or -EBADMSG for a `peer` ephemeral of low order. The caller wipes `out`. */
+int handshake_secrets_make(struct handshake_secrets *out, const uint8_t role_key[ROLE_KEY_BYTES],
+                           const uint8_t own_secret[EPHEMERAL_BYTES], const uint8_t peer[EPHEMERAL_BYTES],
+                           const uint8_t init[HANDSHAKE_INIT_BYTES],
+                           const uint8_t response[HANDSHAKE_RESPONSE_BYTES]);
+void handshake_subkey(uint8_t out[SUBKEY_BYTES], const struct handshake_secrets *secrets, enum subkey number);
+
 /*
- * The key schedule, once the peer's ephemeral is known: 0 with the session and both confirmations, or
+ * The whole key schedule, once the peer's ephemeral is known: 0 with the session and both confirmations, or
  * -EBADMSG for an ephemeral of low order. `response` needs its first 80 bytes only. Version, suite and
  * session id are taken from it, the role from `init`.
  */

@@ -7,20 +7,10 @@
 
 #include "wire.h"
 
-enum { HASH_BYTES = 32, SUBKEY_BYTES = 32 };
 static_assert(EPHEMERAL_BYTES == crypto_scalarmult_BYTES, "X25519");
 static_assert(EPHEMERAL_BYTES == crypto_scalarmult_SCALARBYTES, "X25519");
 static_assert(TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
 static_assert(HASH_BYTES == crypto_kdf_KEYBYTES, "the master key is a kdf key");
-
-/* numbers of crypto_kdf: part of the contract (handshake.h) */
-enum subkey {
-    SUBKEY_CLIENT_TO_SERVER = 1,
-    SUBKEY_SERVER_TO_CLIENT = 2,
-    SUBKEY_SERVER_CONFIRMATION = 3,
-    SUBKEY_CLIENT_CONFIRMATION = 4,
-    SUBKEY_READY = 5,
-};
 
 void handshake_tag(uint8_t out[TAG_BYTES], const uint8_t key[16], const uint8_t *bytes, size_t length)
 {
@@ -69,27 +59,40 @@ static void make_master(uint8_t out[HASH_BYTES], const uint8_t role_key[ROLE_KEY
     sodium_memzero(&hash, sizeof hash);
 }
 
-static void derive(uint8_t out[SUBKEY_BYTES], const uint8_t master[HASH_BYTES], enum subkey id)
+int handshake_secrets_make(struct handshake_secrets *out, const uint8_t role_key[ROLE_KEY_BYTES],
+                           const uint8_t own_secret[EPHEMERAL_BYTES], const uint8_t peer[EPHEMERAL_BYTES],
+                           const uint8_t init[HANDSHAKE_INIT_BYTES],
+                           const uint8_t response[HANDSHAKE_RESPONSE_BYTES])
 {
-    crypto_kdf_derive_from_key(out, SUBKEY_BYTES, id, "wildsess", master);
+    /* fails when the result is all zero: RFC 7748 6.1 */
+    if (crypto_scalarmult(out->dh, own_secret, peer) != 0)
+        return -EBADMSG;
+    make_transcript(out->transcript, init, response);
+    make_master(out->master, role_key, out->dh, out->transcript);
+    return 0;
 }
 
-static void derive_session(struct session_keys *out, bool is_server, const uint8_t master[HASH_BYTES],
-                           const uint8_t transcript[HASH_BYTES], uint8_t server_confirmation[TAG_BYTES])
+void handshake_subkey(uint8_t out[SUBKEY_BYTES], const struct handshake_secrets *secrets, enum subkey number)
+{
+    crypto_kdf_derive_from_key(out, SUBKEY_BYTES, number, "wildsess", secrets->master);
+}
+
+static void make_session(struct session_keys *out, bool is_server, const struct handshake_secrets *secrets,
+                         uint8_t server_confirmation[TAG_BYTES])
 {
     uint8_t key[SUBKEY_BYTES];
     struct direction_key *from_client = is_server ? &out->receive : &out->send;
     struct direction_key *from_server = is_server ? &out->send : &out->receive;
 
-    derive(key, master, SUBKEY_CLIENT_TO_SERVER);
+    handshake_subkey(key, secrets, SUBKEY_CLIENT_TO_SERVER);
     datagram_key_init(from_client, out->suite, key);
-    derive(key, master, SUBKEY_SERVER_TO_CLIENT);
+    handshake_subkey(key, secrets, SUBKEY_SERVER_TO_CLIENT);
     datagram_key_init(from_server, out->suite, key);
-    derive(key, master, SUBKEY_SERVER_CONFIRMATION);
-    handshake_tag(server_confirmation, key, transcript, HASH_BYTES);
-    derive(key, master, SUBKEY_CLIENT_CONFIRMATION);
-    handshake_tag(out->client_confirm_tag, key, transcript, HASH_BYTES);
-    derive(key, master, SUBKEY_READY);
+    handshake_subkey(key, secrets, SUBKEY_SERVER_CONFIRMATION);
+    handshake_tag(server_confirmation, key, secrets->transcript, HASH_BYTES);
+    handshake_subkey(key, secrets, SUBKEY_CLIENT_CONFIRMATION);
+    handshake_tag(out->client_confirm_tag, key, secrets->transcript, HASH_BYTES);
+    handshake_subkey(key, secrets, SUBKEY_READY);
     memcpy(out->ready_key, key, sizeof out->ready_key);
     sodium_memzero(key, sizeof key);
 }
@@ -100,22 +103,16 @@ int handshake_schedule(struct session_keys *out, bool is_server, const uint8_t r
                        uint8_t server_confirmation[TAG_BYTES])
 {
     const uint8_t *peer = is_server ? init + INIT_EPHEMERAL : response + RESPONSE_EPHEMERAL;
-    uint8_t dh[crypto_scalarmult_BYTES], transcript[HASH_BYTES], master[HASH_BYTES];
+    struct handshake_secrets secrets;
 
-    /* fails when the result is all zero: RFC 7748 6.1 */
-    if (crypto_scalarmult(dh, own_secret, peer) != 0) {
-        sodium_memzero(dh, sizeof dh);
-        return -EBADMSG;
+    int outcome = handshake_secrets_make(&secrets, role_key, own_secret, peer, init, response);
+    if (outcome == 0) {
+        out->version = response[RESPONSE_VERSION];
+        out->suite = response[RESPONSE_SUITE];
+        out->session = wire_u32(response + RESPONSE_SESSION);
+        out->role = init[INIT_ROLE];
+        make_session(out, is_server, &secrets, server_confirmation);
     }
-    out->version = response[RESPONSE_VERSION];
-    out->suite = response[RESPONSE_SUITE];
-    out->session = wire_u32(response + RESPONSE_SESSION);
-    out->role = init[INIT_ROLE];
-
-    make_transcript(transcript, init, response);
-    make_master(master, role_key, dh, transcript);
-    derive_session(out, is_server, master, transcript, server_confirmation);
-    sodium_memzero(dh, sizeof dh);
-    sodium_memzero(master, sizeof master);
-    return 0;
+    sodium_memzero(&secrets, sizeof secrets);
+    return outcome;
 }

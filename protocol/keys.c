@@ -1,5 +1,5 @@
 /* keys.c - from a secret's text to the keys that it carries. The derivations: keys.h. */
-#include "keys.h"
+#include "keys_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -52,8 +52,8 @@ static void derive_every_role(struct role_keys *keys, const uint8_t root[ROLE_KE
     }
 }
 
-static int root_from_passphrase(uint8_t root[ROLE_KEY_BYTES], const char *text, size_t length,
-                                const char *cluster_name)
+int keys_root_from_passphrase(uint8_t root[ROLE_KEY_BYTES], const char *text, size_t length,
+                              const char *cluster_name)
 {
     static const char label[] = "wild passphrase salt";
     uint8_t salt[crypto_pwhash_SALTBYTES];
@@ -136,7 +136,7 @@ int keys_from_secret(struct role_keys *out, const char *text, size_t length, con
         return keys_from_token(out, text, length, prefix, error, error_bytes);
 
     uint8_t root[ROLE_KEY_BYTES];
-    if (root_from_passphrase(root, text, length, cluster_name) != 0) {
+    if (keys_root_from_passphrase(root, text, length, cluster_name) != 0) {
         sodium_memzero(root, sizeof root);
         return fail(-ENOMEM, error, error_bytes,
                     "a passphrase needs %d MiB of memory once, and there is less",
