@@ -19,6 +19,7 @@
 #ifndef WILD_EXECUTE_H
 #define WILD_EXECUTE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "log_ring.h"
@@ -27,11 +28,11 @@
 
 /* Why operations failed for want of a resource; one writer (the worker), read by whoever reports. */
 struct execute_counters {
-    uint64_t busy_readers;   /* GET gave up after TABLE_READ_RETRIES_MAX */
-    uint64_t busy_log_full;  /* no room in the log ring */
-    uint64_t busy_contended; /* eviction or reclaim lost every race, or FLUSH kept interfering */
-    uint64_t full;
-    uint64_t evicted, expired, reclaimed; /* items: by clock, by the sweep or in passing, after FLUSH */
+    _Atomic uint64_t busy_readers;   /* GET gave up after TABLE_READ_RETRIES_MAX */
+    _Atomic uint64_t busy_log_full;  /* no room in the log ring */
+    _Atomic uint64_t busy_contended; /* a lock, eviction or reclaim lost every race, or FLUSH interfered */
+    _Atomic uint64_t full;
+    _Atomic uint64_t evicted, expired, reclaimed; /* items: by the clock, by time, after FLUSH */
 };
 
 struct execute_context; /* opaque; holds the worker's free-line cache and its hands */

@@ -53,6 +53,12 @@ static inline size_t log_record_bytes(size_t key_length, size_t value_length)
     return (LOG_RECORD_HEADER_BYTES + key_length + value_length + 7) & ~(size_t)7;
 }
 
+/* Bytes of an encoded record that is known to be whole and valid, from its header. */
+static inline size_t log_record_encoded_bytes(const uint8_t *record)
+{
+    return log_record_bytes(record[17], record[18] | (size_t)record[19] << 8);
+}
+
 /* out has log_record_bytes() of room; returns them. */
 size_t log_record_encode(uint8_t *out, const struct log_record *record);
 /* Bytes consumed (> 0), or -EBADMSG. */

@@ -1,0 +1,99 @@
+/*
+ * read.c - GET: the look-up that takes no lock and changes nothing a reader could see.
+ */
+#include "table_internal.h"
+
+enum outcome { READ_FOUND, READ_ABSENT, READ_NO_ROOM, READ_TORN };
+
+struct place {
+    struct bucket *bucket;
+    unsigned slot;
+};
+
+/* The item in one slot: copied out if it is the one. READ_ABSENT: another key, or not alive any more. */
+static inline enum outcome read_item(const struct table *table, uint32_t number,
+                                     const struct operation *operation, uint64_t clock_ms,
+                                     struct result *result, bool *another)
+{
+    struct line_view view = lines_view(&table->lines);
+    const struct line *line = &view.line[number];
+    uint64_t shape = word_load(&line->word[ITEM_SHAPE_WORD]);
+    size_t length = shape_value_length(shape);
+
+    *another = true;
+    if (shape_key_length(shape) != operation->key_length ||
+        !item_key_equals(view, line, operation->key, operation->key_length))
+        return READ_ABSENT;
+    *another = false;
+    uint64_t version = word_load(&line->word[ITEM_VERSION_WORD]);
+    uint64_t expiry_ms = word_load(&line->word[ITEM_EXPIRY_WORD]);
+    /* After the item's words: a FLUSH that is visible by now hides what was copied. */
+    if (version < table_flush_lsn(table) || item_expired(expiry_ms, clock_ms))
+        return READ_ABSENT;
+    if (length > result->room)
+        return READ_NO_ROOM;
+    if (!item_copy(view, line, operation->key_length, length, result->value))
+        return READ_TORN;
+    result->value_length = (uint16_t)length;
+    result->version = version;
+    return READ_FOUND;
+}
+
+static inline enum outcome read_chain(const struct table *table, struct bucket *main, uint32_t sequence,
+                                      unsigned tag, const struct operation *operation, uint64_t clock_ms,
+                                      struct result *result, struct place *where)
+{
+    for (struct bucket *bucket = main;;) {
+        for (unsigned match = bucket_match(bucket, tag); match; match &= match - 1) {
+            unsigned slot = (unsigned)__builtin_ctz(match);
+            bool another;
+            enum outcome outcome =
+                read_item(table, bucket_line(bucket, slot), operation, clock_ms, result, &another);
+            if (!another) {
+                *where = (struct place){bucket, slot};
+                return outcome;
+            }
+        }
+        uint32_t next = bucket_next(bucket);
+        if (next == 0)
+            return READ_ABSENT;
+        /* Checked at every step: a chain that is being changed might lead round and round. */
+        if (!bucket_read_valid(main, sequence))
+            return READ_TORN;
+        bucket = &table->buckets.bucket[next];
+    }
+}
+
+enum status table_read(struct table *table, const struct operation *operation, uint64_t hash,
+                       uint64_t clock_ms, struct result *result)
+{
+    struct bucket *main = table_bucket(table, hash);
+    unsigned tag = hash_tag(hash);
+
+    for (unsigned attempt = 0; attempt < TABLE_READ_RETRIES_MAX; attempt++) {
+        uint32_t sequence = bucket_read_begin(main);
+        if (sequence & 1) {
+            STORE_YIELD_POINT(YIELD_LOCK_SPIN);
+            rte_pause();
+            continue;
+        }
+        result->value_length = 0;
+        result->version = 0;
+        struct place where;
+        enum outcome outcome = read_chain(table, main, sequence, tag, operation, clock_ms, result, &where);
+        result->bucket_lsn = table_bucket_lsn(table, main);
+        STORE_YIELD_POINT(YIELD_READ);
+        if (outcome == READ_TORN || !bucket_read_valid(main, sequence))
+            continue;
+        if (outcome == READ_NO_ROOM)
+            return STATUS_MORE;
+        if (outcome == READ_ABSENT)
+            return STATUS_NOT_FOUND;
+        /* Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. */
+        if (table->evict == EVICT_CLOCK && !(bucket_tag(where.bucket, where.slot) & TAG_REFERENCED))
+            atomic_fetch_or_explicit(&where.bucket->tags[where.slot / 4],
+                                     (uint64_t)TAG_REFERENCED << (where.slot & 3) * 16, memory_order_relaxed);
+        return STATUS_OK;
+    }
+    return STATUS_BUSY;
+}

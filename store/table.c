@@ -1,0 +1,119 @@
+#include "table_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_prefetch.h>
+
+/* Line and bucket numbers are 32 bits wide, with room for the tails. */
+static const uint64_t capacity_max = (uint64_t)1 << 30;
+
+static int map_memory(struct table *table, const struct table_config *config)
+{
+    uint64_t mains = bucket_main_count(config->capacity), spares = bucket_overflow_count(config->capacity);
+    uint64_t lines = lines_ordinary_count(config->capacity, config->workers);
+    struct region_config buckets = {.bytes = (mains + spares) * LINE_BYTES,
+                                    .tail_bytes = (spares + 1) * LINE_BYTES,
+                                    .numa_node = config->numa_node,
+                                    .huge_pages = config->huge_pages};
+    struct region_config items = {.bytes = lines * LINE_BYTES,
+                                  .tail_bytes = config->capacity * LINE_BYTES,
+                                  .numa_node = config->numa_node,
+                                  .huge_pages = config->huge_pages};
+    if (region_create(&table->bucket_region, &buckets) != 0 ||
+        region_create(&table->line_region, &items) != 0)
+        return -ENOMEM;
+    const struct region *b = &table->bucket_region, *l = &table->line_region;
+    bucket_array_init(&table->buckets, (struct bucket *)b->start, config->capacity,
+                      (uint32_t)(b->bytes / LINE_BYTES), (uint32_t)((b->bytes + b->tail_bytes) / LINE_BYTES));
+    lines_init(&table->lines, (struct line *)l->start, config->capacity, config->workers,
+               (uint32_t)(l->bytes / LINE_BYTES), (uint32_t)((l->bytes + l->tail_bytes) / LINE_BYTES));
+    return 0;
+}
+
+int table_create(struct table **out, const struct table_config *config, struct table_info *info)
+{
+    if (config->capacity < TABLE_CAPACITY_MIN || config->capacity > capacity_max || config->workers == 0 ||
+        config->workers > TABLE_WORKERS_MAX)
+        return -EINVAL;
+    struct table *table = aligned_alloc(LINE_BYTES, sizeof *table);
+    if (table == NULL)
+        return -ENOMEM;
+    memset(table, 0, sizeof *table);
+    if (map_memory(table, config) != 0) {
+        table_destroy(table);
+        return -ENOMEM;
+    }
+    table->hash_key.k0 = load_8(config->hash_key);
+    table->hash_key.k1 = load_8(config->hash_key + 8);
+    table->capacity = config->capacity;
+    table->workers = config->workers;
+    table->evict = config->evict;
+    table->force_equal_hashes = config->force_equal_hashes;
+    atomic_init(&table->next_lsn, config->first_lsn);
+    if (info) {
+        *info = (struct table_info){
+            .bytes = table->bucket_region.bytes + table->line_region.bytes,
+            .hot_bytes = (bucket_main_count(config->capacity) + config->capacity) * LINE_BYTES,
+            .capacity = config->capacity,
+            .huge_pages = table->bucket_region.huge_pages && table->line_region.huge_pages,
+        };
+    }
+    *out = table;
+    return 0;
+}
+
+void table_destroy(struct table *table)
+{
+    if (table == NULL)
+        return;
+    region_destroy(&table->bucket_region);
+    region_destroy(&table->line_region);
+    explicit_bzero(&table->hash_key, sizeof table->hash_key);
+    free(table);
+}
+
+uint64_t table_capacity_for(uint64_t bytes)
+{
+    uint64_t lines = bytes / LINE_BYTES;
+    uint64_t capacity = lines * BUCKET_ITEMS_AT_FULL / (BUCKET_ITEMS_AT_FULL + 1);
+    while (capacity > 0 && capacity + bucket_main_count(capacity) > lines)
+        capacity--;
+    return capacity < capacity_max ? capacity : capacity_max;
+}
+
+uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length)
+{
+    return table->force_equal_hashes ? 1 : siphash13(&table->hash_key, key, length);
+}
+
+void table_prefetch_bucket(const struct table *table, uint64_t hash)
+{
+    rte_prefetch0(table_bucket(table, hash));
+}
+
+void table_prefetch_item(const struct table *table, uint64_t hash)
+{
+    const struct bucket *bucket = table_bucket(table, hash);
+    unsigned match = bucket_match(bucket, hash_tag(hash));
+    if (match)
+        rte_prefetch0(&table->lines.line[bucket_line(bucket, (unsigned)__builtin_ctz(match))]);
+    else if (bucket_next(bucket))
+        rte_prefetch0(&table->buckets.bucket[bucket_next(bucket)]);
+}
+
+void table_counts(const struct table *table, struct table_counts *out)
+{
+    int64_t items = 0;
+    for (unsigned i = 0; i < table->workers; i++)
+        items += atomic_load_explicit(&table->share[i].items, memory_order_relaxed);
+    *out = (struct table_counts){
+        .items = items > 0 ? (uint64_t)items : 0,
+        .lines_used = lines_used(&table->lines),
+        .capacity = table->capacity,
+        .lsn = atomic_load_explicit(&table->next_lsn, memory_order_relaxed) - 1,
+        .flush_lsn = table_flush_lsn(table),
+        .overflow_buckets = atomic_load_explicit(&table->buckets.overflow_used, memory_order_relaxed),
+    };
+}
