@@ -8,8 +8,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* X(name, help) */
-/* net/: each row but the first block and those called "answered" or "sent" is a reason to drop a frame. */
+/* Lists of X(name, help), one a layer. */
+
+/* net/ and the worker (on the control lcore: the arp_ rows from arp_requested on). Everything that is not sent,
+ * answered or handed on is dropped under exactly one of these names. */
 #define COUNTER_LIST_NET(X)                                                                                  \
     X(rx_frames, "frames received")                                                                          \
     X(rx_bytes, "bytes of frames received")                                                                  \
@@ -38,6 +40,13 @@
     X(arp_answered, "ARP requests answered")                                                                 \
     X(arp_to_control, "ARP packets handed to the control lcore")                                             \
     X(arp_control_full, "ARP dropped: the control lcore's ring is full or absent")                           \
+    X(arp_requested, "ARP requests sent")                                                                    \
+    X(arp_announced, "gratuitous ARP sent")                                                                  \
+    X(arp_conflict, "ARP in which another station claims our address")                                       \
+    X(arp_neighbour_confirmed, "ARP answers that confirmed a neighbour")                                     \
+    X(arp_neighbour_probed, "ARP that made us ask a neighbour again")                                        \
+    X(arp_ignored, "ARP that changed nothing: unknown neighbour, unasked, or no news")                       \
+    X(arp_no_room, "next hops not resolved: their places in the table are pinned")                           \
     X(ip4_truncated, "IPv4 dropped: shorter than its header")                                                \
     X(ip4_bad_version, "IPv4 dropped: version is not 4")                                                     \
     X(ip4_bad_header_length, "IPv4 dropped: header length below 20")                                         \
