@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the protocol's fuzz targets: tests/fuzz/make_seeds.py (from anywhere).
+
+The other files of tests/fuzz/corpus/ were found by libFuzzer and minimised (-merge=1).
+"""
+import os
+import struct
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def vectors():
+    found = {}
+    with open(os.path.join(HERE, "../unit/vectors.txt"), encoding="ascii") as file:
+        for line in file:
+            if " = " in line and not line.startswith("#") and not line.rstrip().endswith('"'):
+                name, value = line.strip().split(" = ")
+                found[name] = bytes.fromhex(value)
+    return found
+
+
+def write(target, name, data):
+    folder = os.path.join(HERE, "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "seed-" + name), "wb") as file:
+        file.write(data)
+
+
+def main():
+    v = vectors()
+    # fuzz_message.c: replies (1), padding (2), then the message
+    write("message", "request", b"\0" + v["message.request"])
+    write("message", "padded", b"\2" + v["message.request"] + bytes(40))
+    write("message", "replies", b"\1" + v["message.replies"])
+    write("message", "health", b"\1" + v["message.replies"][-48:])
+    write("message", "operands", b"\0" + struct.pack("<qq", -1, 1))
+    write("message", "cut", b"\0" + v["message.request"][:-5])
+    # fuzz_datagram.c: a suite, then steps (receive, how the counter moves, kind, message length; ...)
+    for suite in range(3):
+        step = bytes([0, 65, 1, 20, 0])
+        write("datagram", f"in-order-{suite}", bytes([suite]) + 6 * step)
+        write("datagram", f"repeated-{suite}", bytes([suite]) + step + 3 * bytes([0, 64, 1, 5, 0]))
+        write("datagram", f"edges-{suite}", bytes([suite]) + step +
+              b"".join(bytes([0, 200]) + struct.pack("<H", 32768 + d) + bytes([1, 1, 0])
+                       for d in (1023, -1023, -1, 1, 1025, -1024, 2048)))
+        write("datagram", f"huge-{suite}", bytes([suite]) +
+              b"".join(bytes([0, 230]) + struct.pack("<Q", c) + bytes([1, 0, 0]) for c in (2**64 - 2, 2**64 - 1, 0)))
+        write("datagram", f"close-{suite}", bytes([suite]) + step + bytes([0, 65, 0]) + bytes([0, 64, 0]))
+        write("datagram", f"damaged-{suite}", bytes([suite]) + bytes([192, 65, 1, 20, 0, 1, 40, 0]) + step)
+    write("datagram", "foreign", b"\0\xff" + v["mac.request"])
+    write("datagram", "plain", b"\0\xff" + bytes([0xF7, 9, 1, 0]) + bytes(12) + v["message.request"])
+    # fuzz_handshake.c: what is attacked (+ 8: by an insider), then changes (offset, byte) or (255, message)
+    for what, message in ((0, "init"), (3, "cookie"), (4, "response"), (6, "confirm"), (14, "ready")):
+        write("handshake", f"genuine-{message}", bytes([what]))
+        write("handshake", f"insider-{message}", bytes([what | 8]))
+        write("handshake", f"foreign-{message}", bytes([what, 255]) + v["mac." + message])
+        write("handshake", f"cut-{message}", bytes([what, 225, 31]))
+    for name, offset, byte in (("version", 3, 9), ("role", 4, 2), ("transport", 5, 2), ("suites", 6, 4),
+                               ("reserved", 7, 1), ("index", 8, 1), ("ephemeral", 20, 1)):
+        write("handshake", f"init-{name}", bytes([8, offset, byte]))
+    for name, offset, byte in (("version", 2, 2), ("suite", 3, 4), ("session", 8, 1), ("node", 64, 1)):
+        write("handshake", f"response-{name}", bytes([12, offset, byte]))
+
+
+if __name__ == "__main__":
+    main()
