@@ -10,11 +10,11 @@
  *     CONFIRM (32) ----------------------->   carries the client's confirmation: now the session lives
  *     <--------------------------- READY (32) proves that the server has it too; client may send
  *
- * Loss. The client repeats its last message, byte for byte, until the answer comes (a repeated INIT may bring
- * a second RESPONSE for another session: the first good one counts); the server never repeats by itself, and
- * forgets a session that is not confirmed within some seconds. A message that is not in order is dropped in
- * silence, by both sides: an INIT without a common version or suite gets no answer either. A client that has
- * repeated CONFIRM for a second without READY starts anew, with fresh ephemerals.
+ * Loss. The client repeats its last message, byte for byte, until the answer comes (a repeated INIT may
+ * bring a second RESPONSE, the same or one for another session: the first good one counts); the server never
+ * repeats by itself, and forgets a session that is not confirmed within five seconds. A message that is not
+ * in order is dropped in silence, by both sides: an INIT without a common version or suite gets no answer
+ * either. A client whose CONFIRM stays unanswered starts anew, with a fresh ephemeral and client index.
  *
  * All integers little-endian. Reserved bytes MUST be zero. No answer is larger than what it answers.
  *
@@ -50,7 +50,8 @@
  *
  * INIT is in order if and only if: length, magic, kind and reserved fields are right; version_min <=
  * version_max; role is 1 or 2; transport is the one it came by; mac1 verifies with the mac1 key of that role.
- * mac2 counts only while the server demands cookies. Suite bits that the server does not know are no
+ * A server that demands cookies answers an INIT whose mac2 is not right with COOKIE; one that does not may
+ * still do so when mac2 is not zero. Suite bits that the server does not know are no
  * obstacle. RESPONSE is in order if and only if: length, magic, kind, client index and reserved fields are
  * right; version is within what was offered; suite is exactly one of the bits offered; the ephemerals'
  * product is not zero; the server confirmation is right. CONFIRM and READY have one right form per session.

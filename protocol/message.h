@@ -61,11 +61,17 @@
  * Every operation of a message gets one reply, in the same order, in one reply message. An operation whose
  * reply would not fit that message is answered with MORE and was not executed.
  *
- * Retries. request_id is what makes a retry safe. Within a session a client gives every new write an id above
- * all before, and repeats an unanswered one with its old id (the datagram's counter is new). The server keeps
- * the outcome of the last RETRY_WINDOW_IDS ids: a repeated write is not executed again, its first outcome is
- * sent. An id at or below (highest - RETRY_WINDOW_IDS) is answered with TIMEOUT and never executed. So a
- * client keeps all its unanswered ids within one window. GET, ECHO and HEALTH may be repeated freely.
+ * Retries. request_id is what makes a retry safe. Within a session a client gives every new write an id
+ * above all before, and repeats an unanswered one with its old id (the datagram's counter is new). The
+ * server keeps the outcome of the last RETRY_WINDOW_IDS ids: a repeated write is not executed again, its
+ * first outcome is sent (status, version, INCR's result). An id at or below (highest - RETRY_WINDOW_IDS) is
+ * answered with TIMEOUT and never executed. So a client keeps all its unanswered ids within one window. GET,
+ * ECHO and HEALTH may be repeated freely.
+ *
+ * Kept are outcomes that the table decided: OK, NOT_FOUND, EXISTS, VERSION_MISMATCH, FULL, NOT_A_NUMBER. The
+ * other statuses say that this attempt changed nothing, and the id may be tried again. Hence a client that
+ * has sent a write more than once and reads BUSY does not know yet that nothing happened: an earlier copy
+ * may still be on its way; it repeats the id until it reads an outcome.
  */
 #ifndef WILD_MESSAGE_H
 #define WILD_MESSAGE_H

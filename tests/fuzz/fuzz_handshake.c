@@ -1,10 +1,10 @@
 /*
  * fuzz_handshake.c - both sides of a handshake, fed with damaged and forged messages.
  *
- * First byte: which message is attacked, and whether the attacker is an insider who can make the keyed fields
- * right again (mac1 of INIT, the confirmation of RESPONSE), so that what lies behind them is reached. The rest
- * is a list of changes to the genuine message, or the message itself. A message that differs from the genuine
- * one must be refused, unless an insider made it; then what comes of it must be in order.
+ * First byte: which message is attacked, and whether the attacker is an insider who can make the keyed
+ * fields right again (mac1 of INIT, the confirmation of RESPONSE), so that what lies behind them is reached.
+ * The rest is a list of changes to the genuine message, or the message itself. A message that differs from
+ * the genuine one must be refused, unless an insider made it; then what comes of it must be in order.
  */
 #include <errno.h>
 #include <string.h>
@@ -103,7 +103,7 @@ static bool differs(const struct forgery *f, size_t up_to)
     return f->length != f->good_length || memcmp(f->bytes, f->good, up_to) != 0;
 }
 
-/* What an insider's INIT leads to: a session for a client that knows the ephemeral's secret, and for no other. */
+/* An insider's INIT leads to a session for a client that knows the ephemeral's secret, and for no other. */
 static void follow_init(const struct genuine *g, const struct forgery *f)
 {
     uint8_t response[HANDSHAKE_RESPONSE_BYTES], confirm[HANDSHAKE_CONFIRM_BYTES], draws = 0x33;

@@ -1,4 +1,4 @@
-/* print_vectors.c - writes vectors.txt to standard output: build/tests/unit/print_vectors > tests/unit/vectors.txt */
+/* print_vectors.c - makes vectors.txt: build/tests/unit/print_vectors > tests/unit/vectors.txt */
 #include "keys.h"
 #include "vectors.h"
 

@@ -1,4 +1,4 @@
-/* test_datagram.c - a session's datagrams: sealed, opened once, and refused when anything about them is off. */
+/* test_datagram.c - a session's datagrams: sealed, opened once, refused when anything is off. */
 #include "datagram.h"
 
 #include <errno.h>

@@ -151,8 +151,8 @@ static void write_messages(FILE *out)
         out);
     bytes(out, "message.", "request", message, make_request(message, sizeof message));
     fputs(
-        "# replies: GET OK \"value\", SET EXISTS, INCR OK -42, HEALTH OK (lsn 1, items 2, capacity 3, lines 4,\n"
-        "# uptime 5, epoch 6, primary, read only); reply i has request id 100 + i, version 2^32 + i\n",
+        "# replies: GET OK \"value\", SET EXISTS, INCR OK -42, HEALTH OK (lsn 1, items 2, capacity 3,\n"
+        "# lines 4, uptime 5, epoch 6, primary, read only); reply i has request id 100 + i, version 2^32 + i\n",
         out);
     bytes(out, "message.", "replies", message, make_replies(message, sizeof message));
 }
@@ -266,11 +266,10 @@ void vectors_write(FILE *out)
         {"aes.", "a client over UDP, suite AES-256-GCM", ROLE_CLIENT, TRANSPORT_UDP, SUITE_AES_256_GCM},
     };
     struct role_keys keys;
-    fputs(
-        "# Test vectors of the WILD protocol, version 1. Written by tests/unit/print_vectors, compared with\n"
-        "# what the code computes by test_vectors, and with what an independent implementation computes from\n"
-        "# the headers' descriptions by check_vectors.py. Values are bytes in hex, or text in quotes.\n",
-        out);
+    fputs("# Test vectors of the WILD protocol, version 1. Made by tests/unit/print_vectors, compared with\n"
+          "# what the code computes by test_vectors, and with what an independent implementation computes\n"
+          "# from the headers' descriptions by check_vectors.py. Values: bytes in hex, or text in quotes.\n",
+          out);
     write_secrets(out);
     write_messages(out);
     derive(&keys, ROOT_SECRET, PASSPHRASE_CLUSTER);
