@@ -60,7 +60,7 @@ struct native_node {
 struct native_options {
     unsigned workers, sessions_max;
     uint64_t capacity, seed;
-    bool bench_mode, second_secret;
+    bool bench_mode, second_secret, huge_pages;
 };
 
 static inline void native_check(bool condition, const char *what)
@@ -111,7 +111,8 @@ static inline void native_start(struct native_shared *shared, struct native_node
     struct table_config table = {.capacity = options->capacity != 0 ? options->capacity : 1024,
                                  .first_lsn = UINT64_C(1) << 32,
                                  .workers = workers,
-                                 .numa_node = -1};
+                                 .numa_node = -1,
+                                 .huge_pages = options->huge_pages};
     memset(table.hash_key, 0x5A, sizeof(table.hash_key));
     struct table_info info;
     native_check(table_create(&shared->table, &table, &info) == 0, "table_create");
