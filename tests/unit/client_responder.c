@@ -58,6 +58,8 @@ struct responder {
     struct item items[ITEMS_MAX];
     unsigned item_count;
     struct outcome outcomes[RETRY_WINDOW_IDS];
+    unsigned gets;
+    uint8_t damaged[VALUE_BYTES_MAX];
 
     struct responder_entry log[RESPONDER_LOG_MAX];
     unsigned log_count;
@@ -217,6 +219,12 @@ static void answer_read(struct responder *r, const struct operation *operation, 
         reply->value = item->value;
         reply->value_length = item->value_length;
         reply->version = item->version;
+        if (r->orders.wrong_values > 0 && item->value_length > 0 && ++r->gets > 100) {
+            r->orders.wrong_values--;
+            memcpy(r->damaged, item->value, item->value_length);
+            r->damaged[item->value_length / 2] ^= 1;
+            reply->value = r->damaged;
+        }
     }
 }
 

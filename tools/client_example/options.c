@@ -52,7 +52,7 @@ void options_help(void)
          "  --insecure-no-auth      the node runs in bench mode, without a secret\n"
          "  --cluster-name NAME     what passphrases are salted with (wild)\n"
          "  --sealed                encrypt requests and answers, not only authenticate them\n"
-         "  --timeout MS            per operation, retries included (1000)\n"
+         "  --timeout MS            per operation, retries included (1000); three times that to connect\n"
          "  -j, --json              one JSON object on stdout\n"
          "  -h, --help\n"
          "of set, delete and incr:\n"
@@ -255,6 +255,7 @@ int options_read(struct options *options, int argc, char **argv)
     if (!(used_by & 1U << options->command))
         return usage("one of the options does not belong to this command");
     options->client.timeout_ms = (uint32_t)timeout_ms;
+    options->client.connect_timeout_ms = (uint32_t)(3 * timeout_ms);
     outcome = arguments_check(options);
     return outcome == EXIT_DONE ? secret_check(options) : outcome;
 }
