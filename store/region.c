@@ -18,9 +18,9 @@ static size_t round_up(size_t bytes, size_t unit)
 /* Preferred, not bound: memory from the wrong node is slow, no memory at all is worse. */
 static void prefer_node(void *start, size_t bytes, int node)
 {
-    unsigned long mask = 1UL << (node % (8 * (int)sizeof(unsigned long)));
     if (node < 0 || node >= 8 * (int)sizeof(unsigned long))
         return;
+    unsigned long mask = 1UL << node;
     (void)syscall(SYS_mbind, start, bytes, MPOL_PREFERRED, &mask, 8 * sizeof mask, 0);
 }
 
