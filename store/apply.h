@@ -1,10 +1,11 @@
 /*
  * apply.h - replays log records into a table: recovery and replicas. Idempotent: a record counts only above
- * the item's version.
+ * the item's version, and above the last FLUSH.
  *
  * While a table is being rebuilt it may hold more than its capacity (a fuzzy snapshot mixes states):
  * apply_begin() opens an overflow region in ordinary memory, of equal size; apply_end() moves what is left
- * there back and fails if the final set exceeds the capacity. One thread applies; readers may run.
+ * there back and fails if the final set exceeds the capacity. One thread applies, nobody else writes; readers
+ * may run.
  */
 #ifndef WILD_APPLY_H
 #define WILD_APPLY_H
@@ -13,9 +14,12 @@
 #include "log_record.h"
 
 int apply_begin(struct execute_context *context); /* 0 or -ENOMEM */
-/* 0; -ENOSPC (also the overflow region is used up: not a log of an equal table). Shows the expiry clock the
- * record's time. */
+/* 0, or -ENOSPC: this is not the log of an equal table (between begin and end: the overflow region is used up
+ * as well). */
 int apply_record(struct execute_context *context, const struct log_record *record);
-int apply_end(struct execute_context *context); /* 0 or -ENOSPC */
+int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
+
+/* Shows the expiry clock the wall time that came with the log (a block's, a heartbeat's). */
+void apply_clock(struct execute_context *context, uint64_t wall_ms);
 
 #endif

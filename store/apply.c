@@ -1,0 +1,166 @@
+#include "apply.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "check.h"
+#include "context.h"
+
+int apply_begin(struct execute_context *context)
+{
+    struct table *table = context->table;
+    if (region_open_tail(&table->bucket_region) != 0)
+        return -ENOMEM;
+    if (region_open_tail(&table->line_region) != 0) {
+        region_close_tail(&table->bucket_region);
+        return -ENOMEM;
+    }
+    bucket_open_tail(&table->buckets);
+    lines_open_tail(&table->lines, 2 * table->capacity);
+    return 0;
+}
+
+/* Takes away all that a FLUSH hid. Nobody else writes, so no bucket can be taken. */
+static void reclaim_all(struct execute_context *context)
+{
+    struct table *table = context->table;
+    if (atomic_load_explicit(&table->reclaimed_lsn, memory_order_relaxed) < table_flush_lsn(table))
+        (void)reclaim_step(context, UINT_MAX);
+}
+
+static int apply_set(struct execute_context *context, const struct log_record *record)
+{
+    struct table *table = context->table;
+    uint64_t hash = table_hash(table, record->key, record->key_length);
+    struct bucket *main = table_bucket(table, hash);
+    struct found found;
+
+    /* Twice at most: without room at first, once more when nothing hidden is left. */
+    for (unsigned attempt = 0; attempt < 2; attempt++) {
+        CHECK(bucket_try_lock(main));
+        place_find(table, main, hash_tag(hash), record->key, record->key_length, &found);
+        bool newer = found.line == 0 || found.version < record->lsn;
+        int more = newer ? place_more_lines(&found, record->key_length, record->value_length) : 0;
+        bool admitted = more <= 0 || lines_admit(&table->lines, (uint64_t)more);
+        if (newer && admitted)
+            place_store(context, main, hash_tag(hash), &found, record);
+        bucket_unlock(main);
+        if (admitted)
+            return 0;
+        reclaim_all(context);
+    }
+    return -ENOSPC;
+}
+
+static void apply_delete(struct execute_context *context, const struct log_record *record)
+{
+    struct table *table = context->table;
+    uint64_t hash = table_hash(table, record->key, record->key_length);
+    struct bucket *main = table_bucket(table, hash);
+    struct found found;
+
+    CHECK(bucket_try_lock(main));
+    place_find(table, main, hash_tag(hash), record->key, record->key_length, &found);
+    if (found.line != 0 && found.version < record->lsn)
+        place_remove(context, main, &found);
+    if (word_load(&main->last_lsn) < record->lsn)
+        word_store(&main->last_lsn, record->lsn);
+    bucket_unlock(main);
+}
+
+int apply_record(struct execute_context *context, const struct log_record *record)
+{
+    struct table *table = context->table;
+    uint64_t flush_lsn = table_flush_lsn(table);
+    int outcome = 0;
+
+    switch (record->type) {
+    case LOG_SET:
+        if (record->lsn >= flush_lsn)
+            outcome = apply_set(context, record);
+        break;
+    case LOG_DELETE:
+        apply_delete(context, record);
+        break;
+    case LOG_FLUSH:
+        if (record->lsn > flush_lsn)
+            /* release: pairs with acquire in table_flush_lsn() */
+            atomic_store_explicit(&table->flush_lsn, record->lsn, memory_order_release);
+        break;
+    default: /* LOG_NOP */
+        break;
+    }
+    if (atomic_load_explicit(&table->next_lsn, memory_order_relaxed) <= record->lsn)
+        atomic_store_explicit(&table->next_lsn, record->lsn + 1, memory_order_relaxed);
+    return outcome;
+}
+
+void apply_clock(struct execute_context *context, uint64_t wall_ms)
+{
+    (void)table_clock(context->table, wall_ms);
+}
+
+/* An ordinary line in place of one in the tail, with the same content. */
+static uint32_t move_line(struct execute_context *context, uint32_t from)
+{
+    struct lines *lines = &context->table->lines;
+    uint32_t to;
+    lines_take(lines, &context->cache, &to, 1);
+    CHECK(!lines_in_tail(lines, to));
+    for (unsigned i = 0; i < LINE_WORDS; i++)
+        word_store(&lines->line[to].word[i], word_load(&lines->line[from].word[i]));
+    return to;
+}
+
+/* Moves an item's lines out of the tail; under its bucket's lock. */
+static void move_item(struct execute_context *context, struct slot slot)
+{
+    struct lines *lines = &context->table->lines;
+    uint32_t number = bucket_line(slot.bucket, slot.index);
+    if (lines_in_tail(lines, number)) {
+        number = move_line(context, number);
+        chain_set_line(slot, number);
+    }
+    /* The link is the lower half of a word in every line; in the first it shares the word with the lengths. */
+    for (unsigned link = ITEM_SHAPE_WORD;; link = 0) {
+        _Atomic uint64_t *word = &lines->line[number].word[link];
+        number = (uint32_t)word_load(word);
+        if (number == 0)
+            return;
+        if (lines_in_tail(lines, number)) {
+            number = move_line(context, number);
+            word_store(word, (word_load(word) & ~(uint64_t)UINT32_MAX) | number);
+        }
+    }
+}
+
+static void move_chain(struct execute_context *context, struct bucket *main)
+{
+    struct bucket_array *buckets = &context->table->buckets;
+    CHECK(bucket_try_lock(main));
+    chain_leave_tail(buckets, main);
+    for (struct bucket *bucket = main;;) {
+        for (unsigned i = 0, count = bucket_count(bucket); i < count; i++)
+            move_item(context, (struct slot){bucket, i});
+        uint32_t next = bucket_next(bucket);
+        if (next == 0)
+            break;
+        bucket = &buckets->bucket[next];
+    }
+    bucket_unlock(main);
+}
+
+int apply_end(struct execute_context *context)
+{
+    struct table *table = context->table;
+    reclaim_all(context);
+    if (lines_used(&table->lines) > table->capacity)
+        return -ENOSPC;
+    for (uint32_t i = 0; i < table->buckets.main_count; i++)
+        move_chain(context, &table->buckets.bucket[i]);
+    bucket_close_tail(&table->buckets);
+    lines_close_tail(&table->lines, table->capacity);
+    region_close_tail(&table->bucket_region);
+    region_close_tail(&table->line_region);
+    return 0;
+}
