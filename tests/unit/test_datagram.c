@@ -1,5 +1,5 @@
 /* test_datagram.c - a session's datagrams: sealed, opened once, refused when anything is off. */
-#include "datagram.h"
+#include "handshake_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -174,6 +174,20 @@ static void other_keys_versions_and_kinds_are_refused(void)
     }
 }
 
+static void reserved_bits_and_a_wrong_magic_are_refused_though_the_tag_is_right(void)
+{
+    static const uint8_t changes[][2] = {{0, 0xF6}, {3, 1}, {3, 0x80}};
+    for (unsigned i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct fixture f;
+        uint8_t bytes[DATAGRAM_BYTES_MAX];
+        fixture_init(&f, SUITE_MAC);
+        size_t length = seal(&f, 0, 0, bytes, 30);
+        bytes[changes[i][0]] = changes[i][1];
+        handshake_tag(bytes + length - DATAGRAM_TAG_BYTES, raw_key, bytes, length - DATAGRAM_TAG_BYTES);
+        CU_ASSERT_EQUAL(try_open(&f, bytes, length), -EBADMSG);
+    }
+}
+
 static void oversized_datagrams_are_refused_before_anything_else(void)
 {
     struct fixture f;
@@ -326,6 +340,8 @@ int main(void)
         {"any damage is refused and moves no window", any_damage_is_refused_and_moves_no_window},
         {"CLOSE is authenticated and carries nothing", close_is_authenticated_and_carries_nothing},
         {"other keys, versions and kinds are refused", other_keys_versions_and_kinds_are_refused},
+        {"reserved bits and a wrong magic are refused though the tag is right",
+         reserved_bits_and_a_wrong_magic_are_refused_though_the_tag_is_right},
         {"oversized datagrams are refused before anything else",
          oversized_datagrams_are_refused_before_anything_else},
         {"a datagram is accepted once", a_datagram_is_accepted_once},

@@ -421,6 +421,59 @@ static void the_highest_common_version_is_chosen_or_none(void)
     }
 }
 
+/* mac1 is right, but the form is not: an honest peer of a later version, or an insider. */
+static void an_init_of_another_form_is_refused_though_its_mac1_is_right(void)
+{
+    static const uint8_t reserved[] = {7, 12, 13, 14, 15, 48, 55, 63};
+    for (unsigned i = 0; i < sizeof reserved; i++) {
+        struct meeting *m = meeting_new(ROLE_CLIENT, SUITE_MAC);
+        m->client.init[reserved[i]] = 1;
+        remake_mac1(m);
+        CU_ASSERT_EQUAL(server_takes_init(m), -EBADMSG);
+        free(m);
+    }
+    static const uint8_t other[][2] = {{0, 0xF6}, {1, DATAGRAM_RESPONSE}, {5, TRANSPORT_TCP}, {5, 0}};
+    for (unsigned i = 0; i < sizeof other / sizeof other[0]; i++) {
+        struct meeting *m = meeting_new(ROLE_CLIENT, SUITE_MAC);
+        m->client.init[other[i][0]] = other[i][1];
+        remake_mac1(m);
+        CU_ASSERT_EQUAL(server_takes_init(m), -EBADMSG);
+        free(m);
+    }
+    for (unsigned role = 0; role < 256;
+         role++) { /* no role beyond the two, whatever lies behind the tables */
+        struct meeting *m = meeting_new(ROLE_CLIENT, SUITE_MAC);
+        m->client.init[4] = (uint8_t)role;
+        handshake_tag(m->client.init + 64, m->client_keys.mac1[role < ROLE_COUNT ? role : 0], m->client.init,
+                      64);
+        CU_ASSERT_EQUAL(server_takes_init(m), role == ROLE_CLIENT || role == ROLE_REPLICA ? 0 : -EBADMSG);
+        free(m);
+    }
+}
+
+/* An insider's RESPONSE, its confirmation right, its form not. */
+static void a_response_of_another_form_is_refused_though_its_confirmation_is_right(void)
+{
+    static const uint8_t changes[][2] = {
+        {0, 0xF6}, {1, DATAGRAM_READY}, {2, 2},  {2, 0},  {3, SUITE_CHACHA20_POLY1305},
+        {3, 0},    {4, 0xEE},           {12, 1}, {15, 1}, {72, 1},
+        {79, 1}};
+    for (unsigned i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct meeting *m = meeting_new(ROLE_CLIENT, SUITE_MAC);
+        struct handshake_secrets secrets;
+        uint8_t key[SUBKEY_BYTES];
+        run_to_confirm(m);
+        m->response[changes[i][0]] = changes[i][1];
+        CU_ASSERT_EQUAL(handshake_secrets_make(&secrets, m->client_keys.role[ROLE_CLIENT], m->client.secret,
+                                               m->response + 16, m->client.init, m->response),
+                        0);
+        handshake_subkey(key, &secrets, SUBKEY_SERVER_CONFIRMATION);
+        handshake_tag(m->response + 80, key, secrets.transcript, HASH_BYTES);
+        CU_ASSERT_EQUAL(client_finishes(m), -EBADMSG);
+        free(m);
+    }
+}
+
 static void without_a_common_suite_there_is_no_session(void)
 {
     struct meeting *m = meeting_new(ROLE_CLIENT, SUITE_MAC);
@@ -531,6 +584,10 @@ int main(void)
          an_exported_client_key_opens_the_client_role_only},
         {"a downgrade on the way is refused at every step", a_downgrade_on_the_way_is_refused_at_every_step},
         {"the highest common version is chosen, or none", the_highest_common_version_is_chosen_or_none},
+        {"an INIT of another form is refused though its mac1 is right",
+         an_init_of_another_form_is_refused_though_its_mac1_is_right},
+        {"a RESPONSE of another form is refused though its confirmation is right",
+         a_response_of_another_form_is_refused_though_its_confirmation_is_right},
         {"without a common suite there is no session", without_a_common_suite_there_is_no_session},
         {"ephemerals of low order are refused by both sides",
          ephemerals_of_low_order_are_refused_by_both_sides},
