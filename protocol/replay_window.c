@@ -19,7 +19,7 @@ bool replay_window_is_new(const struct replay_window *window, uint64_t counter)
     return (window->seen[counter / 64 % WORDS] >> (counter % 64) & 1) == 0;
 }
 
-/* Bits of counters that enter the window still show what was seen one ring's length earlier. */
+/* Counters that were jumped over: their bits still show what was seen one ring's length earlier. */
 static void forget(struct replay_window *window, uint64_t first, uint64_t count)
 {
     if (count > REPLAY_WINDOW_COUNTERS)
@@ -35,7 +35,7 @@ static void forget(struct replay_window *window, uint64_t first, uint64_t count)
 void replay_window_accept(struct replay_window *window, uint64_t counter)
 {
     if (counter >= window->next) {
-        forget(window, window->next, counter - window->next + 1);
+        forget(window, window->next, counter - window->next);
         window->next = counter + 1;
     }
     *word_of(window, counter) |= UINT64_C(1) << (counter % 64);

@@ -64,6 +64,7 @@ static void damaged_and_unknown_tokens_are_refused(void)
         "wildc1:0001",
         "wild2:" HEX_A,
         "wildr1:" HEX_A,
+        "wildaz1:" HEX_A,
         "wild12:" HEX_A,
         "wildc2:",
         "",
@@ -184,8 +185,10 @@ static void what_is_not_a_regular_file_is_refused_without_waiting(void)
     unlink(f.path);
     CU_ASSERT_EQUAL(keys_read_secret_file(f.path, out, error, sizeof error), -1); /* absent */
     CU_ASSERT_EQUAL(keys_read_secret_file(f.folder, out, error, sizeof error), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "not a regular file"));
     CU_ASSERT_EQUAL(mkfifo(f.path, 0600), 0);
     CU_ASSERT_EQUAL(keys_read_secret_file(f.path, out, error, sizeof error), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "not a regular file"));
     file_remove(&f);
 }
 

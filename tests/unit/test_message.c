@@ -266,6 +266,11 @@ static void a_header_out_of_order_is_refused(void)
         bytes[damages[i].at] = damages[i].value;
         CU_ASSERT_EQUAL(count_operations(bytes, length, true), -EBADMSG);
     }
+    uint8_t bytes[MESSAGE_BYTES_MAX];
+    struct message_writer writer;
+    message_begin(&writer, bytes, sizeof bytes);
+    size_t length = message_finish(&writer, &some_header); /* no operation at all */
+    CU_ASSERT_EQUAL(count_operations(bytes, length, false), -EBADMSG);
 }
 
 static void a_reader_stays_at_its_error(void)
@@ -281,6 +286,18 @@ static void a_reader_stays_at_its_error(void)
     CU_ASSERT_EQUAL(message_next_operation(&reader, &operation), -EBADMSG);
     CU_ASSERT_EQUAL(message_open(&reader, &header, bytes, 15, false), -EBADMSG);
     CU_ASSERT_EQUAL(message_next_operation(&reader, &operation), -EBADMSG);
+
+    /* two bare replies: a good one after a bad one does not count */
+    struct reply reply = {.opcode = OPCODE_SET};
+    struct message_writer writer;
+    message_begin(&writer, bytes, sizeof bytes);
+    message_add_reply(&writer, &reply);
+    message_add_reply(&writer, &reply);
+    length = message_finish(&writer, &some_header);
+    bytes[MESSAGE_HEADER_BYTES + 4] = 1;
+    CU_ASSERT_EQUAL(message_open(&reader, &header, bytes, length, false), 0);
+    CU_ASSERT_EQUAL(message_next_reply(&reader, &reply), -EBADMSG);
+    CU_ASSERT_EQUAL(message_next_reply(&reader, &reply), -EBADMSG);
 }
 
 static void a_reply_with_reserved_bits_or_an_oversized_value_is_refused(void)
