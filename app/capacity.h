@@ -1,0 +1,26 @@
+/*
+ * capacity.h - how many items the table holds when the operator does not say: what fits 75 % of the L3 that
+ * the workers' CPUs share.
+ */
+#ifndef WILD_CAPACITY_H
+#define WILD_CAPACITY_H
+
+#include <stdint.h>
+
+#include "log.h"
+#include "table.h"
+
+enum { CAPACITY_L3_PERCENT = 75 };
+
+/*
+ * wanted: --capacity, 0 = choose. sysfs_root: "/sys". cpus: those of the workers. Warns when the capacity
+ * goes beyond the L3, and when the L3 cannot be read.
+ */
+uint64_t capacity_choose(uint64_t wanted, const char *sysfs_root, const unsigned *cpus, unsigned count,
+                         const struct logger *logger);
+
+/* The start-up line: bytes that look-ups touch, lines, L3 size, share. */
+void capacity_log(const struct table_info *info, const char *sysfs_root, const unsigned *cpus, unsigned count,
+                  const struct logger *logger);
+
+#endif

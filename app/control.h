@@ -1,0 +1,48 @@
+/*
+ * control.h - what the control lcore does in one turn: takes the workers' log in order, minds neighbours and
+ * links. Every task has a budget a turn.
+ *
+ * The log's consumer counts the records and lets them go: this is the hand-over point to whatever makes them
+ * durable and streams them to replicas.
+ */
+#ifndef WILD_CONTROL_H
+#define WILD_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app_limits.h"
+#include "counters.h"
+#include "instant.h"
+#include "log_merge.h"
+
+struct node_config;
+struct rte_ring;
+struct arp_control;
+
+struct control_link {
+    struct arp_control *arp;
+    struct rte_ring
+        *by_worker; /* to worker 0, where the device has no queue for the control lcore; else NULL */
+    bool up;
+};
+
+/* Owner: the control lcore; the rings' other ends are the workers'. */
+struct control {
+    const struct node_config *config;
+    struct log_merge merge;
+    uint64_t log_records, log_bytes;
+    struct rte_ring *from_workers; /* ARP frames; mbuf->port is the index of the port */
+    struct control_link link[NODE_PORTS_MAX];
+    uint64_t links_due_ns;
+    struct counters counters;
+};
+
+/* 0, or -1: memory is short. config and the log rings are borrowed. */
+int control_start(struct control *control, const struct node_config *config, struct log_ring *const *logs,
+                  uint64_t first_lsn);
+void control_stop(struct control *control);
+/* Things done: 0 means idle. */
+unsigned control_turn(struct control *control, struct instant now);
+
+#endif

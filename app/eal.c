@@ -1,0 +1,319 @@
+/*
+ * eal.c - the EAL's arguments, its start and its messages.
+ */
+#include "eal.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+
+enum {
+    ARGUMENTS_MAX = 64,
+    ARGUMENT_BYTES = 192,
+    HUGE_PAGE_BYTES = 2 << 20,
+};
+
+/* ---- messages of DPDK ---- */
+
+struct eal_log {
+    struct logger logger;
+    FILE *stream;
+    char last[200]; /* last line of level error, for the failure's line */
+};
+
+/* One write is one message of rte_log(), "LIBRARY: text\n". */
+static ssize_t take_message(void *cookie, const char *bytes, size_t size)
+{
+    struct eal_log *log = cookie;
+    int length = (int)(size > 0 && bytes[size - 1] == '\n' ? size - 1 : size);
+
+    if (length > 0) {
+        logger_line(&log->logger, LOG_LEVEL_DEBUG, "%.*s", length, bytes);
+        if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR)
+            snprintf(log->last, sizeof log->last, "%.*s", length, bytes);
+    }
+    return (ssize_t)size;
+}
+
+static int open_log(struct eal *eal, const struct logger *logger)
+{
+    eal->log = calloc(1, sizeof *eal->log);
+    if (eal->log == NULL)
+        return -1;
+    eal->log->logger = *logger;
+    eal->log->stream = fopencookie(eal->log, "w", (cookie_io_functions_t){.write = take_message});
+    if (eal->log->stream == NULL) {
+        free(eal->log);
+        return -1;
+    }
+    setvbuf(eal->log->stream, NULL, _IOLBF, 4096);
+    rte_openlog_stream(eal->log->stream);
+    return 0;
+}
+
+static void close_log(struct eal *eal)
+{
+    rte_openlog_stream(NULL);
+    fclose(eal->log->stream);
+    free(eal->log);
+}
+
+/* ---- arguments ---- */
+
+struct arguments {
+    char text[ARGUMENTS_MAX][ARGUMENT_BYTES];
+    char *argv[ARGUMENTS_MAX + 1];
+    int argc;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct arguments *arguments, const char *format, ...)
+{
+    va_list list;
+
+    if (arguments->argc == ARGUMENTS_MAX)
+        return; /* our own are few, the raw ones limited by options.h */
+    va_start(list, format);
+    vsnprintf(arguments->text[arguments->argc], ARGUMENT_BYTES, format, list);
+    va_end(list);
+    arguments->argv[arguments->argc] = arguments->text[arguments->argc];
+    arguments->argc++;
+}
+
+static bool user_gave(const struct options *options, const char *const *prefixes, unsigned count)
+{
+    for (unsigned i = 0; i < options->eals; i++)
+        for (unsigned j = 0; j < count; j++)
+            if (strncmp(options->eal[i], prefixes[j], strlen(prefixes[j])) == 0)
+                return true;
+    return false;
+}
+
+/*
+ * Cores: the first of those this process may use is the control lcore's, the others the workers'. One core too
+ * few is shared by the control lcore and the last worker.
+ */
+static int add_cores(struct arguments *arguments, struct eal *eal, const struct options *options, char *error,
+                     size_t error_bytes)
+{
+    cpu_set_t set;
+    int cpus[CPU_SETSIZE];
+    unsigned count = 0, wanted;
+    char text[ARGUMENT_BYTES];
+    size_t used;
+
+    sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            cpus[count++] = cpu;
+    wanted = options->workers != 0 ? options->workers : count > 1 ? count - 1 : 1;
+    if (wanted > NODE_WORKERS_MAX)
+        wanted = NODE_WORKERS_MAX;
+    if (wanted > count) {
+        snprintf(error, error_bytes, "--workers %u: this process may use %u core%s only", wanted, count,
+                 count == 1 ? "" : "s");
+        return -1;
+    }
+    eal->workers = wanted;
+    eal->shared_core = wanted == count;
+    used = (size_t)snprintf(text, sizeof text, "--lcores=0@%d", cpus[0]);
+    for (unsigned i = 0; i < wanted && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, ",%u@%d", i + 1,
+                                 cpus[eal->shared_core ? wanted - 1 - i : i + 1]);
+    if (used >= sizeof text) {
+        snprintf(error, error_bytes, "too many cores for one list: give --lcores after --");
+        return -1;
+    }
+    add(arguments, "%s", text);
+    return 0;
+}
+
+static uint64_t free_huge_pages(void)
+{
+    FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+    unsigned long long pages = 0;
+
+    if (file != NULL) {
+        if (fscanf(file, "%llu", &pages) != 1)
+            pages = 0;
+        fclose(file);
+    }
+    return pages;
+}
+
+/* Buffers: eal_memory_mb() of them, in hugepages where enough are free. */
+static unsigned memory_mb(unsigned ports, unsigned workers)
+{
+    /* Per queue pair 2,048 descriptors' mbufs of 2,304 bytes, a share of the pool's caches, and the device's rings. */
+    return 64 + 10 * ports * (workers + 1);
+}
+
+static void add_memory(struct arguments *arguments, struct eal *eal, const struct options *options,
+                       const struct logger *logger)
+{
+    unsigned mb = memory_mb(options->nics, eal->workers);
+    uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
+
+    eal->huge_pages = pages >= need;
+    if (eal->huge_pages) {
+        add(arguments, "--in-memory");
+        return;
+    }
+    logger_line(
+        logger, LOG_LEVEL_WARNING,
+        "%llu hugepages are free, %llu are wanted: ordinary memory is slower (sysctl vm.nr_hugepages=%llu)",
+        (unsigned long long)pages, (unsigned long long)need, (unsigned long long)need + 64);
+    add(arguments, "--no-huge");
+    add(arguments, "--no-shconf");
+    add(arguments, "-m");
+    add(arguments, "%u", mb);
+}
+
+static void add_nics(struct arguments *arguments, const struct options *options, unsigned workers)
+{
+    bool pci = false;
+
+    for (unsigned i = 0; i < options->nics; i++) {
+        const char *name = options->nic[i].name;
+
+        switch (options->nic[i].kind) {
+        case NIC_TAP:
+            add(arguments, "--vdev=net_tap%u,iface=%s", i, name);
+            break;
+        case NIC_AF_PACKET:
+            add(arguments, "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1", i, name, workers);
+            break;
+        case NIC_MEMIF:
+            add(arguments, "--vdev=net_memif%u,role=server,socket=%s,socket-abstract=no", i, name);
+            break;
+        case NIC_PCI:
+            add(arguments, "--allow=%s", name);
+            pci = true;
+            break;
+        case NIC_PORT:
+            pci = true; /* the raw arguments decide */
+            break;
+        }
+    }
+    if (!pci)
+        add(arguments, "--no-pci");
+}
+
+static int compose(struct arguments *arguments, struct eal *eal, const struct options *options,
+                   const struct logger *logger, char *error, size_t error_bytes)
+{
+    static const char *const core_arguments[] = {"-l", "-c", "--lcores", "--main-lcore"};
+    static const char *const memory_arguments[] = {"-m", "--no-huge", "--in-memory", "--socket-mem",
+                                                   "--huge"};
+
+    add(arguments, "wild");
+    add(arguments, "--no-telemetry");
+    add(arguments, "--file-prefix=wild%d", (int)getpid());
+    add(arguments, "--log-level=%s", logger->level >= LOG_LEVEL_DEBUG ? "*:info" : "*:error");
+    if (!user_gave(options, core_arguments, 4) && add_cores(arguments, eal, options, error, error_bytes) != 0)
+        return -1;
+    if (user_gave(options, memory_arguments, 5))
+        eal->huge_pages = !user_gave(options, (const char *const[]){"--no-huge"}, 1);
+    else
+        add_memory(arguments, eal, options, logger);
+    add_nics(arguments, options,
+             eal->workers != 0       ? eal->workers
+             : options->workers != 0 ? options->workers
+                                     : 1);
+    for (unsigned i = 0; i < options->eals; i++)
+        add(arguments, "%s", options->eal[i]);
+    return 0;
+}
+
+/* ---- what came of it ---- */
+
+static int take_lcores(struct eal *eal, const struct options *options, char *error, size_t error_bytes)
+{
+    unsigned lcore, count = 0, wanted = eal->workers != 0 ? eal->workers : options->workers;
+
+    RTE_LCORE_FOREACH_WORKER(lcore)
+    {
+        if (count == NODE_WORKERS_MAX || (wanted != 0 && count == wanted))
+            break;
+        rte_cpuset_t set = rte_lcore_cpuset(lcore);
+
+        eal->worker_cpu[count] = 0;
+        while (eal->worker_cpu[count] < CPU_SETSIZE - 1 && !CPU_ISSET(eal->worker_cpu[count], &set))
+            eal->worker_cpu[count]++;
+        eal->worker_lcore[count++] = lcore;
+    }
+    if (count == 0 || count < wanted) {
+        snprintf(error, error_bytes,
+                 "%u worker lcores are wanted, the EAL arguments give %u beside the main one",
+                 wanted != 0 ? wanted : 1, count);
+        return -1;
+    }
+    eal->workers = count;
+    return 0;
+}
+
+static int find_port(struct eal *eal, const struct options *options, unsigned i)
+{
+    static const char *const drivers[] = {
+        [NIC_TAP] = "net_tap", [NIC_AF_PACKET] = "net_af_packet", [NIC_MEMIF] = "net_memif"};
+    const struct nic_option *nic = &options->nic[i];
+    char name[64];
+
+    switch (nic->kind) {
+    case NIC_PORT:
+        eal->port_id[i] = (uint16_t)atoi(nic->name);
+        return rte_eth_dev_is_valid_port(eal->port_id[i]) ? 0 : -1;
+    case NIC_PCI:
+        snprintf(name, sizeof name, "%s%s", strlen(nic->name) < 12 ? "0000:" : "", nic->name);
+        break;
+    default:
+        snprintf(name, sizeof name, "%s%u", drivers[nic->kind], i);
+    }
+    return rte_eth_dev_get_port_by_name(name, &eal->port_id[i]);
+}
+
+int eal_start(struct eal *eal, const struct options *options, const struct logger *logger, char *error,
+              size_t error_bytes)
+{
+    struct arguments arguments = {.argc = 0};
+
+    *eal = (struct eal){.workers = 0};
+    for (unsigned i = 0; i < options->nics; i++)
+        if (nic_check(&options->nic[i], error, error_bytes) != 0)
+            return -1;
+    if (compose(&arguments, eal, options, logger, error, error_bytes) != 0 || open_log(eal, logger) != 0)
+        return -1;
+    if (rte_eal_init(arguments.argc, arguments.argv) < 0) {
+        snprintf(error, error_bytes, "DPDK does not start (%s): %s; --log-level debug shows more",
+                 rte_strerror(rte_errno), eal->log->last);
+        close_log(eal);
+        return -1;
+    }
+    if (take_lcores(eal, options, error, error_bytes) != 0) {
+        eal_stop(eal);
+        return -1;
+    }
+    for (unsigned i = 0; i < options->nics; i++)
+        if (find_port(eal, options, i) != 0) {
+            snprintf(error, error_bytes, "DPDK made no port for --nic %s: %s; --log-level debug shows more",
+                     options->nic[i].name,
+                     eal->log->last[0] != '\0' ? eal->log->last : "is its driver installed?");
+            eal_stop(eal);
+            return -1;
+        }
+    return 0;
+}
+
+void eal_stop(struct eal *eal)
+{
+    rte_eal_cleanup();
+    close_log(eal);
+}

@@ -1,0 +1,170 @@
+/*
+ * lcores.c - loops around the node's turns: time read once a turn, naps while there is nothing to do.
+ */
+#include "lcores.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+
+enum {
+    /* A worker spins this long before its first nap; naps double up to the longest, so that the first packet
+     * after a quiet time waits 50 us and a wake-up: at most 100 us. */
+    SPIN_NS = 50 * 1000,
+    NAP_FIRST_NS = 1000,
+    WORKER_NAP_NS = 50 * 1000,
+    /* The log rings hold milliseconds of records. */
+    CONTROL_NAP_NS = 100 * 1000,
+    HELPER_NAP_NS = 200 * 1000,
+    WALL_REFRESH_NS = 10 * 1000 * 1000,
+};
+
+struct napper {
+    uint64_t idle_since_ns; /* 0: busy */
+    long nap_ns, longest_ns;
+};
+
+static void napper_start(struct napper *napper, long longest_ns)
+{
+    *napper = (struct napper){.longest_ns = longest_ns};
+    /* The kernel otherwise adds up to 50 us to every nap. */
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+}
+
+/* After a turn: spins first, then naps, longer and longer. */
+static void napper_turn(struct napper *napper, bool busy, uint64_t now_ns)
+{
+    struct timespec nap = {0};
+
+    if (busy) {
+        napper->idle_since_ns = 0;
+        napper->nap_ns = NAP_FIRST_NS;
+        return;
+    }
+    if (napper->idle_since_ns == 0)
+        napper->idle_since_ns = now_ns;
+    if (now_ns - napper->idle_since_ns < SPIN_NS) {
+        rte_pause();
+        return;
+    }
+    nap.tv_nsec = napper->nap_ns;
+    nanosleep(&nap, NULL);
+    if ((napper->nap_ns *= 2) > napper->longest_ns)
+        napper->nap_ns = napper->longest_ns;
+}
+
+static int worker_loop(void *argument)
+{
+    const struct lcore_worker *worker = argument;
+    struct lcores *lcores = worker->lcores;
+    bool poll = lcores->idle == IDLE_POLL, shared = lcores->eal->shared_core;
+    struct napper napper;
+
+    napper_start(&napper, WORKER_NAP_NS);
+    /* acquire: pairs with release in end_threads() */
+    while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
+        struct instant now = clock_now(lcores->clock);
+        unsigned frames = node_worker_turn(lcores->node, worker->index, now);
+
+        if (!poll)
+            napper_turn(&napper, frames != 0, now.mono_ns);
+        else if (frames == 0 && shared)
+            sched_yield(); /* else the control lcore would wait for the scheduler's tick */
+        else if (frames == 0)
+            rte_pause();
+    }
+    return 0;
+}
+
+static void *helper_loop(void *argument)
+{
+    struct lcores *lcores = argument;
+    struct napper napper;
+
+    napper_start(&napper, HELPER_NAP_NS);
+    while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
+        bool busy = node_helper_step(lcores->node);
+
+        napper_turn(&napper, busy, clock_now(lcores->clock).mono_ns);
+    }
+    return NULL;
+}
+
+static void end_threads(struct lcores *lcores)
+{
+    atomic_store_explicit(&lcores->stop, true, memory_order_release);
+    for (unsigned i = 0; i < lcores->launched; i++)
+        rte_eal_wait_lcore(lcores->eal->worker_lcore[i]);
+    if (lcores->helper_runs)
+        pthread_join(lcores->helper, NULL);
+    lcores->launched = 0;
+    lcores->helper_runs = false;
+}
+
+int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
+{
+    int failed = rte_ctrl_thread_create(&lcores->helper, "wild-handshake", NULL, helper_loop, lcores);
+
+    if (failed != 0) {
+        snprintf(error, error_bytes, "no thread for handshakes: %s", strerror(-failed));
+        return -1;
+    }
+    lcores->helper_runs = true;
+    for (unsigned i = 0; i < lcores->eal->workers; i++) {
+        lcores->worker[i] = (struct lcore_worker){.lcores = lcores, .index = i};
+        if (rte_eal_remote_launch(worker_loop, &lcores->worker[i], lcores->eal->worker_lcore[i]) != 0) {
+            snprintf(error, error_bytes, "lcore %u does not start", lcores->eal->worker_lcore[i]);
+            end_threads(lcores);
+            return -1;
+        }
+        lcores->launched++;
+    }
+    return 0;
+}
+
+/* Reads one pending signal; false if there is none. */
+static bool signal_came(int signals)
+{
+    struct signalfd_siginfo info;
+
+    return read(signals, &info, sizeof info) == (ssize_t)sizeof info;
+}
+
+void lcores_control(struct lcores *lcores, int signals)
+{
+    uint64_t refresh_due_ns = 0;
+    struct napper napper;
+
+    napper_start(&napper, CONTROL_NAP_NS);
+    for (;;) {
+        struct instant now = clock_now(lcores->clock);
+        unsigned done = node_control_turn(lcores->node, now);
+
+        if (now.mono_ns >= refresh_due_ns) {
+            refresh_due_ns = now.mono_ns + WALL_REFRESH_NS;
+            clock_refresh_wall(lcores->clock);
+            if (signal_came(signals))
+                return;
+        }
+        napper_turn(&napper, done != 0, now.mono_ns);
+    }
+}
+
+void lcores_stop(struct lcores *lcores)
+{
+    node_drain(lcores->node);
+    while (!node_drained(lcores->node))
+        node_control_turn(lcores->node, clock_now(lcores->clock));
+    end_threads(lcores);
+    /* What the workers logged last. */
+    while (node_control_turn(lcores->node, clock_now(lcores->clock)) != 0)
+        ;
+}

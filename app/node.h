@@ -1,0 +1,91 @@
+/*
+ * node.h - a whole node as one struct: table, keys, log rings, sessions, workers, control.
+ *
+ * A node reads no clock, opens no device and draws no randomness: ports, time and the random source are
+ * given to it, and it moves only when one of the turns is called. server.c does that with lcores, threads and
+ * real devices; a simulation does it with arrays of frames and a virtual clock, for several nodes in one
+ * process.
+ *
+ *   node_worker_turn(node, i, now)   only ever from one thread for each i
+ *   node_control_turn(node, now)     one thread: the control lcore
+ *   node_helper_step(node)           one thread: handshake mathematics
+ *
+ * Shutdown: node_drain(), then keep calling the turns until node_drained(), stop the threads, node_stop().
+ */
+#ifndef WILD_NODE_H
+#define WILD_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app_limits.h"
+#include "counters.h"
+#include "instant.h"
+#include "log.h"
+#include "options.h"
+#include "published_state.h"
+#include "random.h"
+
+struct node_port {
+    struct port port; /* queues, MAC, MTU, offloads; the caller opened it and closes it after the node */
+    struct address address; /* the node's own on this port */
+    uint8_t prefix_length;
+    /* Whether the link is up now; NULL: always. */
+    bool (*link_up)(const struct port *port);
+};
+
+/* Everything here is copied; what it points to is borrowed for the node's life, except secrets (only read
+ * during node_start()). */
+struct node_config {
+    unsigned workers, ports;
+    struct node_port port[NODE_PORTS_MAX];
+    uint32_t gateway_ip4; /* host order; 0: none */
+    uint16_t udp_port;
+    uint64_t capacity;
+    enum evict evict;
+    unsigned sessions;                   /* a worker; a power of two */
+    const struct secret_option *secrets; /* none: insecure_no_auth */
+    unsigned secret_count;
+    const char *cluster_name;
+    struct rte_mempool *pool; /* frames that the node originates */
+    struct random_source random;
+    struct logger logger;
+    int numa_node; /* -1: wherever */
+    bool huge_pages;
+};
+
+struct node;
+
+/* 0 and *out, or -1 with one line in `error`. */
+int node_start(struct node **out, const struct node_config *config, struct instant now, char *error,
+               size_t error_bytes);
+void node_stop(struct node *node); /* NULL is fine; wipes every key */
+
+/* Frames handled: 0 means idle. */
+unsigned node_worker_turn(struct node *node, unsigned worker, struct instant now);
+/* Things done: 0 means idle. */
+unsigned node_control_turn(struct node *node, struct instant now);
+/* One handshake at most; false: there was none. */
+bool node_helper_step(struct node *node);
+
+/* No new session and no new work from now on; what was received is answered. Control thread. */
+void node_drain(struct node *node);
+/* Every worker has answered what it had received. */
+bool node_drained(const struct node *node);
+
+/* What the node is, for the start-up lines and tests. */
+struct node_facts {
+    struct table_info table;
+    uint64_t lsn; /* last assigned */
+    uint64_t items;
+    uint32_t epoch;
+    uint64_t history;
+    uint64_t log_records, log_bytes; /* handed over by the workers, in LSN order */
+    const char *mode;
+};
+void node_facts(const struct node *node, struct node_facts *out);
+/* One counter summed over the workers. */
+uint64_t node_counter(const struct node *node, enum counter which);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * node_internal.h - the struct behind node.h, shared by node.c (start and stop), control.c (the control
+ * lcore's turn) and worker_turn in node.c.
+ */
+#ifndef WILD_NODE_INTERNAL_H
+#define WILD_NODE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <rte_ring.h>
+
+#include "control.h"
+#include "execute.h"
+#include "node.h"
+#include "service/handshake_helper.h"
+#include "service/native_udp.h"
+
+/* What one worker's lcore touches. Owner: that lcore, except where noted. */
+struct node_worker {
+    _Alignas(64) struct worker *worker;
+    struct execute_context *execute;
+    struct native_udp *service;
+    struct log_ring *log; /* producer; consumer: control */
+    uint64_t sweep_due_ns;
+    uint64_t drain_until_ns; /* 0: not draining yet */
+    _Atomic bool drained;    /* writer: the worker; reader: control */
+    struct counters counters;
+};
+
+struct node {
+    struct node_config config;
+    unsigned steps_done; /* of the start-up table */
+    struct instant started;
+    struct handshake_identity identity;
+    struct key_arena *arena;
+    struct role_keys *keys[NODE_SECRETS_MAX];
+    struct table *table;
+    struct table_info table_info;
+    struct handshake_helper *helper;
+    struct published_state published; /* writer: control; readers: workers */
+    _Atomic bool draining;            /* writer: control; readers: workers */
+    struct control control;
+    struct node_worker worker[]; /* config.workers */
+};
+
+#endif

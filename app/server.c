@@ -1,0 +1,223 @@
+/*
+ * server.c - the start-up table of the program around a node.
+ */
+#include "server.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include "capacity.h"
+#include "clock.h"
+#include "eal.h"
+#include "lcores.h"
+#include "node.h"
+#include "startup.h"
+
+enum { POOL_CACHE = 256 };
+
+struct server {
+    struct options *options; /* borrowed */
+    struct logger logger;
+    struct eal eal;
+    struct clock clock;
+    struct rte_mempool *pool;
+    struct node_config config;
+    unsigned ports_open;
+    struct node *node;
+    struct lcores lcores;
+};
+
+static int start_eal(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+
+    if (eal_start(&server->eal, server->options, &server->logger, error, error_bytes) != 0)
+        return -1;
+    clock_start(&server->clock);
+    if (server->eal.shared_core)
+        logger_line(&server->logger, LOG_LEVEL_WARNING, "the control lcore shares its core with a worker");
+    return 0;
+}
+
+static void stop_eal(void *subject)
+{
+    eal_stop(&((struct server *)subject)->eal);
+}
+
+/* Where every buffer can be at once; one line a consumer. */
+static unsigned pool_frames(const struct server *server)
+{
+    unsigned ports = server->options->nics, workers = server->eal.workers, queues = ports * (workers + 1);
+
+    return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) + /* the devices' rings */
+           queues * 2 * PORT_BURST_MAX +                          /* bursts in the workers' hands */
+           (1 + ports) * NODE_CONTROL_RING_FRAMES +               /* to and from the control lcore */
+           (workers + 1) * 3 / 2 * POOL_CACHE;                    /* the lcores' caches */
+}
+
+static int start_pool(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+    unsigned frames = pool_frames(server);
+
+    server->pool = rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+                                           rte_eth_dev_socket_id(server->eal.port_id[0]));
+    if (server->pool == NULL)
+        snprintf(error, error_bytes,
+                 "no memory for %u packet buffers: reserve hugepages or use fewer --workers", frames);
+    return server->pool != NULL ? 0 : -1;
+}
+
+static void stop_pool(void *subject)
+{
+    rte_mempool_free(((struct server *)subject)->pool);
+}
+
+static void stop_ports(void *subject)
+{
+    struct server *server = subject;
+
+    while (server->ports_open > 0)
+        port_close(&server->config.port[--server->ports_open].port);
+}
+
+static int start_port(struct server *server, unsigned i, char *error, size_t error_bytes)
+{
+    struct node_port *port = &server->config.port[i];
+    uint8_t rss_key[PORT_RSS_KEY_BYTES_MAX];
+    struct port_config config = {.port_id = server->eal.port_id[i],
+                                 .workers = server->eal.workers,
+                                 .pool = server->pool,
+                                 .rss_key = rss_key};
+    char description[PORT_DESCRIPTION_BYTES];
+
+    random_fill(&server->config.random, rss_key, sizeof rss_key);
+    if (port_open(&port->port, &config, error, error_bytes) != 0)
+        return -1;
+    server->ports_open++;
+    /* A TAP's two ends have one MAC, the kernel's end and ours: a station cannot talk to itself. */
+    if (server->options->nic[i].kind == NIC_TAP)
+        port->port.mac.addr_bytes[5] ^= 1;
+    port->address = address_from_ip4(htonl(server->options->nic[i].ip4));
+    port->prefix_length = server->options->nic[i].prefix_length;
+    port->link_up = port_link_up;
+    port_describe(&port->port, description);
+    logger_line(&server->logger, LOG_LEVEL_INFO, "port %u (%s): %s", i, server->options->nic[i].name,
+                description);
+    return 0;
+}
+
+static int start_ports(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+
+    for (unsigned i = 0; i < server->options->nics; i++)
+        if (start_port(server, i, error, error_bytes) != 0) {
+            stop_ports(server);
+            return -1;
+        }
+    return 0;
+}
+
+static int start_node(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+    const struct options *options = server->options;
+    struct node_config *config = &server->config;
+
+    config->workers = server->eal.workers;
+    config->ports = options->nics;
+    config->gateway_ip4 = options->gateway_ip4;
+    config->udp_port = options->port;
+    config->evict = options->evict;
+    config->sessions = options->sessions;
+    config->secrets = options->secret;
+    config->secret_count = options->secrets;
+    config->cluster_name = options->cluster_name;
+    config->pool = server->pool;
+    config->logger = server->logger;
+    config->numa_node = (int)rte_lcore_to_socket_id(server->eal.worker_lcore[0]);
+    config->huge_pages = server->eal.huge_pages;
+    config->capacity = capacity_choose(options->capacity, "/sys", server->eal.worker_cpu, server->eal.workers,
+                                       &server->logger);
+    if (options->secrets == 0)
+        logger_line(&server->logger, LOG_LEVEL_WARNING,
+                    "no secret (--insecure-no-auth): whoever reaches the port may do everything");
+    if (node_start(&server->node, config, clock_now(&server->clock), error, error_bytes) != 0)
+        return -1;
+    options_wipe(server->options);
+    return 0;
+}
+
+static void stop_node(void *subject)
+{
+    node_stop(((struct server *)subject)->node);
+}
+
+static int start_lcores(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+
+    server->lcores.node = server->node;
+    server->lcores.eal = &server->eal;
+    server->lcores.clock = &server->clock;
+    server->lcores.idle = server->options->idle;
+    return lcores_start(&server->lcores, error, error_bytes);
+}
+
+static void stop_lcores(void *subject)
+{
+    lcores_stop(&((struct server *)subject)->lcores);
+}
+
+static const struct startup_step steps[] = {
+    {"environment", start_eal, stop_eal},  {"packet buffers", start_pool, stop_pool},
+    {"ports", start_ports, stop_ports},    {"node", start_node, stop_node},
+    {"lcores", start_lcores, stop_lcores},
+};
+
+static void print_ready(const struct server *server, FILE *out)
+{
+    struct in_addr ip4 = {.s_addr = htonl(server->options->nic[0].ip4)};
+    char address[INET_ADDRSTRLEN];
+    struct node_facts facts;
+
+    node_facts(server->node, &facts);
+    capacity_log(&facts.table, "/sys", server->eal.worker_cpu, server->eal.workers, &server->logger);
+    inet_ntop(AF_INET, &ip4, address, sizeof address);
+    fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u\n", address, server->options->port,
+            facts.mode, (unsigned long long)facts.table.capacity, (unsigned long long)facts.lsn, facts.epoch);
+    fflush(out);
+}
+
+int server_run(struct options *options, int signals, FILE *out, char *error, size_t error_bytes)
+{
+    struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
+    unsigned done;
+    int failed;
+
+    if (server == NULL || keys_start() != 0) {
+        snprintf(error, error_bytes, "not enough memory, or libsodium does not start");
+        options_wipe(options);
+        free(server);
+        return -1;
+    }
+    memset(server, 0, sizeof *server);
+    server->options = options;
+    server->logger = (struct logger){.out = stderr, .level = options->log_level};
+    server->config.random = random_system();
+    failed = startup_run(steps, sizeof steps / sizeof steps[0], server, &done, error, error_bytes);
+    options_wipe(options);
+    if (failed == 0) {
+        print_ready(server, out);
+        lcores_control(&server->lcores, signals);
+        logger_line(&server->logger, LOG_LEVEL_INFO, "stopping: answering what was received");
+        startup_undo(steps, server, &done);
+    }
+    free(server);
+    return failed;
+}

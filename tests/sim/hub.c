@@ -1,0 +1,267 @@
+#include "hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eth_ring.h>
+
+#include "../unit/frames.h"
+#include "../unit/seeded.h"
+
+enum { CLIENT_PORT = 40000, RING_FRAMES = 1024 };
+
+static void must(bool condition, const char *what)
+{
+    if (!condition) {
+        fprintf(stderr, "hub: %s\n", what);
+        exit(1);
+    }
+}
+
+/* ---- nodes ---- */
+
+static struct rte_ring *make_ring(const char *what, unsigned number)
+{
+    char name[32];
+    struct rte_ring *ring;
+
+    snprintf(name, sizeof name, "%s%u", what, number);
+    ring = rte_ring_create(name, RING_FRAMES, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    must(ring != NULL, "no memory for a ring");
+    return ring;
+}
+
+static void start_node(struct hub *hub, unsigned i, const char *secret)
+{
+    struct hub_node *node = &hub->nodes[i];
+    struct port_config port = {.workers = 1, .pool = hub->pool};
+    struct secret_option text = {.length = secret != NULL ? strlen(secret) : 0};
+    struct node_config config = {.workers = 1,
+                                 .ports = 1,
+                                 .udp_port = PROTOCOL_DEFAULT_PORT,
+                                 .capacity = 4096,
+                                 .sessions = NODE_SESSIONS_MIN,
+                                 .secrets = &text,
+                                 .secret_count = secret != NULL,
+                                 .cluster_name = "wild",
+                                 .pool = hub->pool,
+                                 .random = seeded_source(&hub->entropy),
+                                 .numa_node = -1};
+    char error[256], name[32];
+    static unsigned devices; /* a closed device's name stays taken */
+    int id;
+
+    if (secret != NULL)
+        memcpy(text.text, secret, text.length);
+    snprintf(name, sizeof name, "node%u", devices++);
+    node->to = make_ring("to", i);
+    node->from = make_ring("from", i);
+    id = rte_eth_from_rings(name, &node->to, 1, &node->from, 1, SOCKET_ID_ANY);
+    must(id >= 0, "rte_eth_from_rings");
+    port.port_id = (uint16_t)id;
+    must(port_open(&node->port, &port, error, sizeof error) == 0, error);
+    node->ip4 = frame_ip4(198, 18, 0, 1 + i);
+    memcpy(node->mac, (const uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + i)}, 6);
+    /* Ring ports have no MAC of their own. */
+    memcpy(node->port.mac.addr_bytes, node->mac, 6);
+    config.port[0] = (struct node_port){
+        .port = node->port, .address = address_from_ip4(rte_cpu_to_be_32(node->ip4)), .prefix_length = 24};
+    must(node_start(&node->node, &config, hub->now, error, sizeof error) == 0, error);
+}
+
+void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret)
+{
+    memset(hub, 0, sizeof *hub);
+    hub->pool = pool;
+    hub->count = count;
+    hub->entropy = seeded_start(seed);
+    hub->now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
+    hub->client_ip4 = frame_ip4(198, 18, 0, 100);
+    memcpy(hub->client_mac, (const uint8_t[]){2, 0, 0, 0, 0, 100}, 6);
+    for (unsigned i = 0; i < count; i++)
+        start_node(hub, i, secret);
+}
+
+void hub_stop(struct hub *hub)
+{
+    struct rte_mbuf *mbuf;
+
+    for (unsigned i = 0; i < hub->count; i++) {
+        struct hub_node *node = &hub->nodes[i];
+
+        node_stop(node->node);
+        port_close(&node->port);
+        while (rte_ring_dequeue(node->to, (void **)&mbuf) == 0)
+            rte_pktmbuf_free(mbuf);
+        while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0)
+            rte_pktmbuf_free(mbuf);
+        rte_ring_free(node->to);
+        rte_ring_free(node->from);
+    }
+    for (unsigned i = 0; i < hub->flying; i++)
+        rte_pktmbuf_free(hub->flight[i].mbuf);
+}
+
+/* ---- frames ---- */
+
+static void trace_frame(struct hub *hub, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        hub->trace = (hub->trace ^ bytes[i]) * UINT64_C(0x100000001B3);
+}
+
+/* A copy of the frame on its way to one station. */
+static void send_copy(struct hub *hub, unsigned to, const uint8_t *bytes, size_t length)
+{
+    unsigned copies = 1;
+
+    if (seeded_below(&hub->entropy, 100) < hub->faults.lose_percent)
+        return;
+    copies += seeded_below(&hub->entropy, 100) < hub->faults.repeat_percent;
+    while (copies-- > 0) {
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(hub->pool);
+
+        must(mbuf != NULL && hub->flying < HUB_FLIGHT_MAX, "more frames are on their way than the hub holds");
+        memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), bytes, length);
+        hub->flight[hub->flying++] = (struct hub_frame){
+            .mbuf = mbuf,
+            .to = to,
+            .due_step = hub->steps + 1 + seeded_below(&hub->entropy, hub->faults.delay_steps_max + 1)};
+    }
+}
+
+/* from: the sending station, HUB_NODES_MAX for the client. */
+static void enter(struct hub *hub, unsigned from, const uint8_t *bytes, size_t length)
+{
+    trace_frame(hub, bytes, length);
+    for (unsigned to = 0; to < hub->count; to++)
+        if (to != from)
+            send_copy(hub, to, bytes, length);
+    if (from != HUB_NODES_MAX)
+        send_copy(hub, HUB_NODES_MAX, bytes, length);
+}
+
+void hub_inject(struct hub *hub, const uint8_t *bytes, size_t length)
+{
+    enter(hub, HUB_NODES_MAX, bytes, length);
+}
+
+/* A frame reaches the client: datagrams from the node that it talks to are kept. */
+static void client_takes(struct hub *hub, const uint8_t *bytes, size_t length)
+{
+    const struct hub_node *node = &hub->nodes[hub->talks_to];
+    const uint8_t *ip4 = bytes + 14, *udp = ip4 + 20;
+    size_t payload;
+
+    if (memcmp(bytes, hub->client_mac, 6) != 0) {
+        hub->unexpected_frames +=
+            (bytes[0] & 1) == 0; /* a hub shows us our neighbours' frames; nodes are silent */
+        return;
+    }
+    if (frame_get16(bytes + 12) != 0x0800 || ip4[9] != 17 || frame_get16(udp + 2) != CLIENT_PORT)
+        return;
+    must(frame_sum(0, ip4, 20) == 0xFFFF, "a node sent a wrong IPv4 checksum");
+    must(frame_udp_sum(ip4, udp, frame_get16(udp + 4)) == 0xFFFF, "a node sent a wrong UDP checksum");
+    payload = frame_get16(udp + 4) - 8u;
+    must(14 + 28 + payload <= length && payload <= DATAGRAM_BYTES_MAX, "a node sent a wrong length");
+    if (memcmp(bytes + 6, node->mac, 6) != 0 || frame_get32(ip4 + 12) != node->ip4 ||
+        hub->inbox_count == HUB_INBOX_MAX)
+        return;
+    unsigned place = (hub->inbox_first + hub->inbox_count++) % HUB_INBOX_MAX;
+    memcpy(hub->inbox[place].bytes, udp + 8, payload);
+    hub->inbox[place].length = payload;
+}
+
+static void deliver_due(struct hub *hub)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < hub->flying; i++) {
+        struct hub_frame *frame = &hub->flight[i];
+
+        if (frame->due_step > hub->steps) {
+            hub->flight[kept++] = *frame;
+        } else if (frame->to != HUB_NODES_MAX) {
+            if (rte_ring_enqueue(hub->nodes[frame->to].to, frame->mbuf) != 0)
+                rte_pktmbuf_free(frame->mbuf);
+        } else {
+            client_takes(hub, rte_pktmbuf_mtod(frame->mbuf, const uint8_t *),
+                         rte_pktmbuf_data_len(frame->mbuf));
+            rte_pktmbuf_free(frame->mbuf);
+        }
+    }
+    hub->flying = kept;
+}
+
+void hub_step(struct hub *hub)
+{
+    struct rte_mbuf *mbuf;
+
+    hub->steps++;
+    hub->now.mono_ns += HUB_STEP_NS;
+    hub->now.wall_ms = UINT64_C(1700000000000) + hub->now.mono_ns / 1000000;
+    deliver_due(hub);
+    for (unsigned i = 0; i < hub->count; i++) {
+        struct hub_node *node = &hub->nodes[i];
+
+        node_worker_turn(node->node, 0, hub->now);
+        node_control_turn(node->node, hub->now);
+        node_helper_step(node->node);
+        while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0) {
+            enter(hub, i, rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf));
+            rte_pktmbuf_free(mbuf);
+        }
+    }
+}
+
+/* ---- the client's link ---- */
+
+static void link_send(void *state, const uint8_t *bytes, size_t length)
+{
+    struct hub *hub = state;
+    const struct hub_node *node = &hub->nodes[hub->talks_to];
+    struct frame_fields fields = {.vlan_tci = FRAME_UNTAGGED,
+                                  .source = hub->client_ip4,
+                                  .destination = node->ip4,
+                                  .source_port = CLIENT_PORT,
+                                  .destination_port = PROTOCOL_DEFAULT_PORT};
+    struct frame frame;
+
+    memcpy(fields.to, node->mac, 6);
+    memcpy(fields.from, hub->client_mac, 6);
+    frame_udp(&frame, &fields, bytes, length);
+    enter(hub, HUB_NODES_MAX, frame.bytes, frame.length);
+}
+
+static size_t link_receive(void *state, uint8_t *out, size_t room, unsigned timeout_ms)
+{
+    struct hub *hub = state;
+    uint64_t until_ns = hub->now.mono_ns + UINT64_C(1000000) * timeout_ms;
+    size_t length;
+
+    while (hub->inbox_count == 0 && hub->now.mono_ns < until_ns)
+        hub_step(hub);
+    if (hub->inbox_count == 0)
+        return 0;
+    length = hub->inbox[hub->inbox_first].length;
+    must(length <= room, "a datagram is larger than the protocol allows");
+    memcpy(out, hub->inbox[hub->inbox_first].bytes, length);
+    hub->inbox_first = (hub->inbox_first + 1) % HUB_INBOX_MAX;
+    hub->inbox_count--;
+    return length;
+}
+
+static void link_pass_time(void *state, unsigned ms)
+{
+    struct hub *hub = state;
+
+    for (uint64_t until_ns = hub->now.mono_ns + UINT64_C(1000000) * ms; hub->now.mono_ns < until_ns;)
+        hub_step(hub);
+}
+
+struct datagram_link hub_link(struct hub *hub)
+{
+    return (struct datagram_link){
+        .state = hub, .send = link_send, .receive = link_receive, .pass_time = link_pass_time};
+}

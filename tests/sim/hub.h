@@ -1,0 +1,66 @@
+/*
+ * hub.h - a network of nodes and one client in this process, under a virtual clock: every frame that one
+ * station sends reaches all others, after a delay, unless the seeded faults lose or repeat it.
+ *
+ * Nodes are joined by net_ring ports: the hub holds the other ends of their rings. One call of hub_step()
+ * moves frames, gives every part of every node a turn, and lets HUB_STEP_NS pass.
+ */
+#ifndef WILD_HUB_H
+#define WILD_HUB_H
+
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include "node.h"
+#include "test_client.h"
+
+enum { HUB_NODES_MAX = 3, HUB_FLIGHT_MAX = 4096, HUB_INBOX_MAX = 64, HUB_STEP_NS = 20 * 1000 };
+
+struct hub_faults {
+    unsigned lose_percent, repeat_percent, delay_steps_max; /* a frame waits 1 + 0..delay_steps_max steps */
+};
+
+struct hub_frame {
+    struct rte_mbuf *mbuf;
+    unsigned to; /* station: 0..nodes-1, or HUB_NODES_MAX for the client */
+    uint64_t due_step;
+};
+
+struct hub_node {
+    struct node *node;
+    struct port port;
+    struct rte_ring *to, *from; /* as the node sees them: its receive ring, its transmit ring */
+    uint32_t ip4;
+    uint8_t mac[6];
+};
+
+struct hub {
+    struct rte_mempool *pool;
+    struct hub_node nodes[HUB_NODES_MAX];
+    unsigned count;
+    struct hub_faults faults;
+    uint64_t entropy, steps, trace; /* trace: a hash of every frame that entered the hub */
+    struct instant now;
+    struct hub_frame flight[HUB_FLIGHT_MAX];
+    unsigned flying;
+    uint32_t client_ip4;
+    uint8_t client_mac[6];
+    unsigned talks_to; /* the node that the client's datagrams go to */
+    struct {
+        uint8_t bytes[DATAGRAM_BYTES_MAX];
+        size_t length;
+    } inbox[HUB_INBOX_MAX];
+    unsigned inbox_first, inbox_count;
+    uint64_t unexpected_frames; /* reached the client and are neither ours nor broadcast */
+};
+
+/* Starts `count` nodes of `workers` workers with one secret (NULL: bench mode). Ends the process on failure. */
+void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret);
+void hub_stop(struct hub *hub);
+void hub_step(struct hub *hub);
+/* The way to hub->nodes[hub->talks_to]. */
+struct datagram_link hub_link(struct hub *hub);
+/* Any frame of the test's own making goes to every node. */
+void hub_inject(struct hub *hub, const uint8_t *bytes, size_t length);
+
+#endif
