@@ -1,22 +1,11 @@
 /* datagram.c - one datagram of a session: checked and opened, or sealed, in place. The format: datagram.h. */
 #include "datagram.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <sodium.h>
 
-#include "wire.h"
+#include "datagram_inline.h"
 
-enum {
-    AT_MAGIC = 0,
-    AT_KIND = 1,
-    AT_VERSION = 2,
-    AT_RESERVED = 3,
-    AT_SESSION = 4,
-    AT_COUNTER = 8,
-    AT_MESSAGE = 16,
-};
-static_assert((int)AT_MESSAGE == (int)DATAGRAM_HEADER_BYTES, "offset table");
 static_assert(DATAGRAM_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
 static_assert(DATAGRAM_TAG_BYTES == crypto_aead_aes256gcm_ABYTES, "one tag size for all suites");
 static_assert(DATAGRAM_TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "one tag size for all suites");
@@ -65,24 +54,13 @@ void datagram_key_init(struct direction_key *key, enum suite suite, const uint8_
 static void make_nonce(uint8_t nonce[NONCE_BYTES], const uint8_t *datagram)
 {
     memset(nonce, 0, 4);
-    memcpy(nonce + 4, datagram + AT_COUNTER, 8);
-}
-
-bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t length)
-{
-    if (length < DATAGRAM_HEADER_BYTES || bytes[AT_MAGIC] != DATAGRAM_MAGIC)
-        return false;
-    out->kind = bytes[AT_KIND];
-    out->version = bytes[AT_VERSION];
-    out->session = wire_u32(bytes + AT_SESSION);
-    out->counter = wire_u64(bytes + AT_COUNTER);
-    return true;
+    memcpy(nonce + 4, datagram + DATAGRAM_AT_COUNTER, 8);
 }
 
 /* Whether the tag is right; decrypts the message if the suite hides it. */
 static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, size_t message_length)
 {
-    uint8_t *message = bytes + AT_MESSAGE, *tag = message + message_length;
+    uint8_t *message = bytes + DATAGRAM_AT_MESSAGE, *tag = message + message_length;
 
     if (key->suite == SUITE_MAC) {
         uint8_t expected[DATAGRAM_TAG_BYTES];
@@ -106,44 +84,35 @@ int datagram_open(const struct direction_key *key, struct replay_window *window,
 {
     if (length < DATAGRAM_OVERHEAD_BYTES || length > DATAGRAM_BYTES_MAX)
         return -EBADMSG;
-    if (bytes[AT_MAGIC] != DATAGRAM_MAGIC || bytes[AT_VERSION] != version || bytes[AT_RESERVED] != 0)
+    if (bytes[DATAGRAM_AT_MAGIC] != DATAGRAM_MAGIC || bytes[DATAGRAM_AT_VERSION] != version ||
+        bytes[DATAGRAM_AT_RESERVED] != 0)
         return -EBADMSG;
 
     unsigned own_kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
     size_t inside = length - DATAGRAM_OVERHEAD_BYTES;
-    if (bytes[AT_KIND] != own_kind && !(bytes[AT_KIND] == DATAGRAM_CLOSE && inside == 0))
+    if (bytes[DATAGRAM_AT_KIND] != own_kind && !(bytes[DATAGRAM_AT_KIND] == DATAGRAM_CLOSE && inside == 0))
         return -EBADMSG;
 
     if (!verify_and_decrypt(key, bytes, inside))
         return -EBADMSG;
-    uint64_t counter = wire_u64(bytes + AT_COUNTER);
+    uint64_t counter = wire_u64(bytes + DATAGRAM_AT_COUNTER);
     if (!replay_window_is_new(window, counter))
         return -EALREADY;
     replay_window_accept(window, counter);
 
-    *message = bytes + AT_MESSAGE;
+    *message = bytes + DATAGRAM_AT_MESSAGE;
     *message_length = inside;
     return 0;
-}
-
-static void put_header(uint8_t *out, unsigned kind, uint8_t version, uint32_t session, uint64_t counter)
-{
-    out[AT_MAGIC] = DATAGRAM_MAGIC;
-    out[AT_KIND] = (uint8_t)kind;
-    out[AT_VERSION] = version;
-    out[AT_RESERVED] = 0;
-    wire_put_u32(out + AT_SESSION, session);
-    wire_put_u64(out + AT_COUNTER, counter);
 }
 
 size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
                      uint64_t counter, uint8_t *out, size_t message_length)
 {
-    uint8_t *message = out + AT_MESSAGE, *tag = message + message_length;
+    uint8_t *message = out + DATAGRAM_AT_MESSAGE, *tag = message + message_length;
 
     if (kind == 0)
         kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
-    put_header(out, kind, version, session, counter);
+    datagram_put_header(out, kind, version, session, counter);
 
     if (key->suite == SUITE_MAC) {
         crypto_shorthash_siphashx24(tag, out, DATAGRAM_HEADER_BYTES + message_length, key->state);
@@ -162,21 +131,17 @@ size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t ver
     return DATAGRAM_OVERHEAD_BYTES + message_length;
 }
 
+bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t length)
+{
+    return datagram_peek_inline(out, bytes, length);
+}
+
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length)
 {
-    put_header(out, DATAGRAM_PLAIN, PROTOCOL_VERSION_MAX, session, counter);
-    return DATAGRAM_HEADER_BYTES + message_length;
+    return datagram_plain_inline(out, session, counter, message_length);
 }
 
 int datagram_plain_open(uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
 {
-    if (length < DATAGRAM_HEADER_BYTES || length > DATAGRAM_BYTES_MAX)
-        return -EBADMSG;
-    if (bytes[AT_MAGIC] != DATAGRAM_MAGIC || bytes[AT_KIND] != DATAGRAM_PLAIN || bytes[AT_RESERVED] != 0)
-        return -EBADMSG;
-    if (bytes[AT_VERSION] < PROTOCOL_VERSION_MIN || bytes[AT_VERSION] > PROTOCOL_VERSION_MAX)
-        return -EBADMSG;
-    *message = bytes + AT_MESSAGE;
-    *message_length = length - DATAGRAM_HEADER_BYTES;
-    return 0;
+    return datagram_plain_open_inline(bytes, length, message, message_length);
 }

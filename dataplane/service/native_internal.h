@@ -21,13 +21,13 @@ struct native_step {
 /* One datagram on its way through a burst. */
 struct native_work {
     struct udp_datagram *datagram;
-    struct session *session;    /* NULL: PLAIN */
-    uint32_t session_id;        /* the id it came with: an earlier datagram of the burst may have ended it */
-    uint8_t kind;               /* enum datagram_kind; 0: dealt with */
-    uint16_t count;             /* operations */
-    uint64_t counter;           /* PLAIN: echoed */
-    uint64_t history;           /* of the message */
-    struct message_reader rest; /* at the second operation */
+    struct session *session;   /* NULL: PLAIN */
+    uint32_t session_id;       /* the id it came with: an earlier datagram of the burst may have ended it */
+    uint8_t kind;              /* enum datagram_kind; 0: dealt with */
+    uint16_t count;            /* operations */
+    uint64_t counter;          /* PLAIN: echoed */
+    uint64_t history;          /* of the message */
+    const uint8_t *rest, *end; /* the second operation and the message's end, if there are several */
     struct native_step first;
 };
 
@@ -49,7 +49,8 @@ struct native_udp {
     struct session_table sessions;
     _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
     struct native_step steps[MESSAGE_OPERATIONS_MAX];
-    _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX];
+    _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX]; /* of a message of several operations */
+    _Alignas(64) uint8_t key[KEY_BYTES_MAX];        /* of a GET whose reply overruns its request */
 };
 
 static inline void native_count(struct native_udp *service, enum counter which)
@@ -71,8 +72,9 @@ void native_read_gate(struct native_udp *service);
 bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                     size_t length);
 /*
- * Executes a message that native_message() accepted and writes the reply message to `out`. Returns its bytes,
- * 0 if not even bare replies fit `room` (nothing was executed).
+ * Executes a message that native_message() accepted and writes the reply message to `out`, which may be where
+ * the message stands if it is one of a single operation. Returns its bytes, 0 if not even bare replies fit
+ * `room` (nothing was executed).
  */
 size_t native_execute(struct native_udp *service, struct native_work *work, uint8_t *out, size_t room);
 

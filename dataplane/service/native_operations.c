@@ -1,6 +1,10 @@
 /* native_operations.c - messages to replies: what may be executed, when, and how often. */
 #include "service/native_internal.h"
 
+#include <rte_common.h>
+
+#include "message_inline.h"
+
 /*
  * State and mode decide what this node may answer:
  *   RECOVERING, CATCHING_UP   the table is incomplete: reads STALE, writes BUSY
@@ -42,7 +46,7 @@ void native_read_gate(struct native_udp *service)
 static inline void step_prepare(struct native_udp *service, struct native_step *step)
 {
     const struct operation *operation = &step->operation;
-    step->status = (uint8_t)operation_check(operation);
+    step->status = (uint8_t)operation_check_inline(operation);
     step->keyed = step->status == STATUS_OK && operation->key_length > 0;
     if (step->keyed) {
         step->hash = table_hash(service->config.table, operation->key, operation->key_length);
@@ -50,27 +54,36 @@ static inline void step_prepare(struct native_udp *service, struct native_step *
     }
 }
 
+/* Whether `left` operations and nothing else stand there. */
+static __rte_noinline bool rest_is_whole(const uint8_t *at, const uint8_t *end, unsigned left, bool padding)
+{
+    struct message_reader reader = {.at = at, .end = end, .left = (uint16_t)left, .allow_padding = padding};
+    struct operation skipped;
+    int more;
+    do {
+        more = message_next_operation_inline(&reader, &skipped);
+    } while (more == 1);
+    return more == 0;
+}
+
 bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                     size_t length)
 {
     struct message_header header;
     struct message_reader reader;
-    if (message_open(&reader, &header, message, length, work->session == NULL) != 0)
+    if (message_open_inline(&reader, &header, message, length, work->session == NULL) != 0)
         return false;
     uint8_t version = work->session != NULL ? work->session->version : PROTOCOL_VERSION_MAX;
-    if (header.version != version || message_next_operation(&reader, &work->first.operation) != 1)
+    if (header.version != version || message_next_operation_inline(&reader, &work->first.operation) != 1)
+        return false;
+    /* The whole message is read before any of it is executed. */
+    if ((reader.left != 0 || reader.at != reader.end) &&
+        !rest_is_whole(reader.at, reader.end, reader.left, reader.allow_padding))
         return false;
     work->count = header.count;
     work->history = header.history;
-    work->rest = reader;
-    /* The whole message is read before any of it is executed. */
-    struct operation skipped;
-    int more;
-    do {
-        more = message_next_operation(&reader, &skipped);
-    } while (more == 1);
-    if (more < 0)
-        return false;
+    work->rest = reader.at;
+    work->end = reader.end;
     step_prepare(service, &work->first);
     return true;
 }
@@ -78,7 +91,8 @@ bool native_message(struct native_udp *service, struct native_work *work, const 
 /* ---- executing ---- */
 
 /* Whether this node has what a GET with FLAG_MIN_LSN wants to be on top of. */
-static enum status min_lsn_reached(struct native_udp *service, uint64_t history, uint64_t min_lsn)
+static __rte_noinline enum status min_lsn_reached(struct native_udp *service, uint64_t history,
+                                                  uint64_t min_lsn)
 {
     if (min_lsn <= service->known_lsn)
         return STATUS_OK;
@@ -92,8 +106,8 @@ static enum status min_lsn_reached(struct native_udp *service, uint64_t history,
     return history != 0 && history != service->gate.history ? STATUS_LOST : STATUS_STALE;
 }
 
-static enum status run(struct native_udp *service, const struct native_step *step, uint8_t *value,
-                       size_t room, struct reply *reply)
+static inline enum status run(struct native_udp *service, const struct native_step *step, uint8_t *value,
+                              size_t room, struct reply *reply)
 {
     struct result result = {.value = value, .room = (uint16_t)room};
     enum status status =
@@ -103,8 +117,30 @@ static enum status run(struct native_udp *service, const struct native_step *ste
     return status;
 }
 
-static enum status run_get(struct native_udp *service, uint64_t history, const struct native_step *step,
-                           uint8_t *value, size_t room, struct reply *reply)
+static_assert(REPLY_HEADER_BYTES + INCR_RESULT_BYTES <= OPERATION_HEADER_BYTES,
+              "in place, INCR's result lands on the request's header, not on its operands");
+/*
+ * The value of a GET answered in place lands on the key, which a reader that was disturbed compares again: so
+ * the key is copied aside. In words, and the last one whole, as the table will load them.
+ */
+static inline void set_key_aside(struct native_udp *service, struct operation *operation)
+{
+    const uint8_t *key = operation->key;
+    size_t length = operation->key_length, at = 0;
+    for (; at + 8 <= length; at += 8)
+        memcpy(service->key + at, key + at, 8);
+    if (at < length && length >= 8) {
+        memcpy(service->key + length - 8, key + length - 8, 8);
+    } else {
+        for (; at < length; at++)
+            service->key[at] = key[at];
+    }
+    operation->key = service->key;
+}
+
+static inline enum status run_get(struct native_udp *service, uint64_t history,
+                                  const struct native_step *step, uint8_t *value, size_t room,
+                                  struct reply *reply)
 {
     if (service->gate.read != STATUS_OK)
         return (enum status)service->gate.read;
@@ -117,8 +153,8 @@ static enum status run_get(struct native_udp *service, uint64_t history, const s
 }
 
 /* A write that has had its outcome: the same answer again. */
-static enum status repeat(const struct native_step *step, const struct retry_outcome *outcome, uint8_t *value,
-                          size_t room, struct reply *reply)
+static __rte_noinline enum status repeat(const struct native_step *step, const struct retry_outcome *outcome,
+                                         uint8_t *value, size_t room, struct reply *reply)
 {
     if (step->operation.opcode == OPCODE_INCR && outcome->status == STATUS_OK) {
         if (room < INCR_RESULT_BYTES)
@@ -130,8 +166,9 @@ static enum status repeat(const struct native_step *step, const struct retry_out
     return outcome->status;
 }
 
-static enum status run_write(struct native_udp *service, struct session *session,
-                             const struct native_step *step, uint8_t *value, size_t room, struct reply *reply)
+static __rte_noinline enum status run_write(struct native_udp *service, struct session *session,
+                                            const struct native_step *step, uint8_t *value, size_t room,
+                                            struct reply *reply)
 {
     const struct operation *operation = &step->operation;
     struct retry_outcome outcome;
@@ -163,7 +200,8 @@ static enum status run_write(struct native_udp *service, struct session *session
     return status;
 }
 
-static enum status run_health(struct native_udp *service, uint8_t *value, size_t room, struct reply *reply)
+static __rte_noinline enum status run_health(struct native_udp *service, uint8_t *value, size_t room,
+                                             struct reply *reply)
 {
     if (room < HEALTH_REPLY_BYTES)
         return STATUS_MORE;
@@ -184,16 +222,17 @@ static enum status run_health(struct native_udp *service, uint8_t *value, size_t
     return STATUS_OK;
 }
 
-static enum status run_echo(const struct native_step *step, uint8_t *value, size_t room, struct reply *reply)
+static __rte_noinline enum status run_echo(const struct native_step *step, uint8_t *value, size_t room,
+                                           struct reply *reply)
 {
     if (room < step->operation.value_length)
         return STATUS_MORE;
-    memcpy(value, step->operation.value, step->operation.value_length);
+    memmove(value, step->operation.value, step->operation.value_length); /* the reply may be in place */
     reply->value_length = step->operation.value_length;
     return STATUS_OK;
 }
 
-static void count_refusal(struct native_udp *service, enum status status)
+static __rte_noinline void count_refusal(struct native_udp *service, enum status status)
 {
     switch (status) {
     case STATUS_BAD_REQUEST:
@@ -232,8 +271,8 @@ static inline void step_execute(struct native_udp *service, const struct native_
                                 const struct native_step *step, struct message_writer *writer)
 {
     const struct operation *operation = &step->operation;
-    size_t room;
-    uint8_t *value = message_reply_value(writer, &room);
+    size_t room = 0; /* native_execute() has made sure of a bare reply: value is never NULL */
+    uint8_t *value = message_reply_value_inline(writer, &room);
     struct reply reply = {.value = value, .request_id = operation->request_id, .opcode = operation->opcode};
     enum status status = (enum status)step->status;
     if (status == STATUS_OK) {
@@ -255,16 +294,17 @@ static inline void step_execute(struct native_udp *service, const struct native_
     if (status > STATUS_VERSION_MISMATCH)
         count_refusal(service, status);
     reply.status = (uint8_t)status;
-    message_add_reply(writer, &reply);
+    message_add_reply_inline(writer, &reply);
 }
 
 /* A message of several: their buckets and items are fetched together, like a burst's. */
-static void rest_execute(struct native_udp *service, struct native_work *work, struct message_writer *writer,
-                         uint8_t *end)
+static __rte_noinline void rest_execute(struct native_udp *service, const struct native_work *work,
+                                        struct message_writer *writer, uint8_t *end)
 {
     unsigned count = work->count - 1u;
+    struct message_reader reader = {.at = work->rest, .end = work->end, .left = (uint16_t)count};
     for (unsigned i = 0; i < count; i++) {
-        message_next_operation(&work->rest, &service->steps[i].operation);
+        message_next_operation_inline(&reader, &service->steps[i].operation);
         step_prepare(service, &service->steps[i]);
     }
     for (unsigned i = 0; i < count; i++)
@@ -282,8 +322,10 @@ size_t native_execute(struct native_udp *service, struct native_work *work, uint
     size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)work->count * REPLY_HEADER_BYTES;
     if (room < bare)
         return 0;
+    if (work->count == 1 && work->first.operation.opcode == OPCODE_GET)
+        set_key_aside(service, &work->first.operation);
     struct message_writer writer;
-    message_begin(&writer, out, room);
+    message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;
     writer.end = end - (size_t)(work->count - 1) * REPLY_HEADER_BYTES;
     step_execute(service, work, &work->first, &writer);
@@ -294,5 +336,5 @@ size_t native_execute(struct native_udp *service, struct native_work *work, uint
                                           .count = work->count,
                                           .version = work->session != NULL ? work->session->version
                                                                            : (uint8_t)PROTOCOL_VERSION_MAX};
-    return message_finish(&writer, &header);
+    return message_finish_inline(&writer, &header);
 }

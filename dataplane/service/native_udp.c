@@ -6,21 +6,25 @@
 
 #include <rte_prefetch.h>
 
+#include "datagram_inline.h"
+
 /* ---- phase 1a: what is it? ---- */
 
-static inline void prefetch_session(const struct native_udp *service, const struct session *session)
+static inline void prefetch_session(const struct native_udp *service, const struct session *session,
+                                    uint64_t counter)
 {
     const struct session_keys *keys = session_keys_of(&service->sessions, session);
     rte_prefetch0(session);
     rte_prefetch0(&session->replay);
+    rte_prefetch0(&session->replay.seen[counter / 64 % RTE_DIM(session->replay.seen)]);
     rte_prefetch0(&keys->receive);
     rte_prefetch0(&keys->receive.suite);
     rte_prefetch0(&keys->send);
     rte_prefetch0(&keys->send.suite);
 }
 
-static bool recognise_plain(struct native_udp *service, struct udp_datagram *datagram,
-                            const struct datagram_header *header, struct native_work *work)
+static inline bool recognise_plain(struct native_udp *service, struct udp_datagram *datagram,
+                                   const struct datagram_header *header, struct native_work *work)
 {
     if (!service->config.bench_mode) {
         native_count(service, COUNTER_native_drop_bench_off);
@@ -28,7 +32,7 @@ static bool recognise_plain(struct native_udp *service, struct udp_datagram *dat
     }
     uint8_t *message;
     size_t length;
-    if (datagram_plain_open(datagram->payload, datagram->length, &message, &length) != 0) {
+    if (datagram_plain_open_inline(datagram->payload, datagram->length, &message, &length) != 0) {
         native_count(service, COUNTER_native_drop_plain_header);
         return false;
     }
@@ -43,7 +47,8 @@ static bool recognise_plain(struct native_udp *service, struct udp_datagram *dat
 }
 
 /* True: *work is filled in and goes on to the next phase; else the datagram has its answer or none. */
-static bool recognise(struct native_udp *service, struct udp_datagram *datagram, struct native_work *work)
+static inline bool recognise(struct native_udp *service, struct udp_datagram *datagram,
+                             struct native_work *work)
 {
     uint16_t length = datagram->length;
     uint8_t *payload = datagram->payload;
@@ -52,7 +57,7 @@ static bool recognise(struct native_udp *service, struct udp_datagram *datagram,
         native_count(service, COUNTER_native_drop_length);
         goto drop;
     }
-    if (!datagram_peek(&header, payload, length)) {
+    if (!datagram_peek_inline(&header, payload, length)) {
         native_count(service, COUNTER_native_drop_magic);
         goto drop;
     }
@@ -76,7 +81,7 @@ static bool recognise(struct native_udp *service, struct udp_datagram *datagram,
     case DATAGRAM_CLOSE:
         work->session = session_place(&service->sessions, header.session);
         work->session_id = header.session;
-        prefetch_session(service, work->session);
+        prefetch_session(service, work->session, header.counter);
         return true;
     case DATAGRAM_INIT:
     case DATAGRAM_CONFIRM:
@@ -155,25 +160,38 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* The reply grows in a buffer of its own, for it would overrun the request that is still being read. */
-static void answer_plain(struct native_udp *service, struct native_work *work)
+/*
+ * Where the reply grows: over the request if that is a single operation, which is decoded by then; replies to
+ * several would overrun those that are still to be read.
+ */
+static inline uint8_t *reply_place(struct native_udp *service, const struct native_work *work)
 {
-    struct udp_datagram *datagram = work->datagram;
-    uint8_t *reply = service->reply;
+    return work->count == 1 ? work->datagram->payload : service->reply;
+}
+
+static inline void finish(const struct native_work *work, const uint8_t *reply, size_t length)
+{
+    if (reply != work->datagram->payload)
+        memcpy(work->datagram->payload, reply, length);
+    work->datagram->length = (uint16_t)length;
+}
+
+static inline void answer_plain(struct native_udp *service, struct native_work *work)
+{
+    const struct udp_datagram *datagram = work->datagram;
+    uint8_t *reply = reply_place(service, work);
     /* Not authenticated: never larger than the request. */
     size_t room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
     size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
     if (length > 0)
-        length = datagram_plain(reply, work->session_id, work->counter, length);
-    memcpy(datagram->payload, reply, length);
-    datagram->length = (uint16_t)length;
+        length = datagram_plain_inline(reply, work->session_id, work->counter, length);
+    finish(work, reply, length);
 }
 
-static void answer_session(struct native_udp *service, struct native_work *work)
+static inline void answer_session(struct native_udp *service, struct native_work *work)
 {
     struct udp_datagram *datagram = work->datagram;
     struct session *session = work->session;
-    uint8_t *reply = service->reply;
     if (session->id != work->session_id) { /* an earlier datagram of this burst ended it */
         native_count(service, COUNTER_native_drop_unknown_session);
         datagram->length = 0;
@@ -185,13 +203,13 @@ static void answer_session(struct native_udp *service, struct native_work *work)
         datagram->length = 0;
         return;
     }
+    uint8_t *reply = reply_place(service, work);
     size_t room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
     size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
     if (length > 0)
         length = datagram_seal(&session_keys_of(&service->sessions, session)->send, 0, session->version,
                                session->id, session->send_counter++, reply, length);
-    memcpy(datagram->payload, reply, length);
-    datagram->length = (uint16_t)length;
+    finish(work, reply, length);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
