@@ -68,7 +68,7 @@ struct responder {
         size_t length;
         uint8_t bytes[DATAGRAM_BYTES_MAX];
     } replies[REPLIES_MAX];
-    unsigned reply_count;
+    unsigned reply_count, held_count;
     struct sockaddr_storage peer;
     socklen_t peer_bytes;
 };
@@ -405,6 +405,13 @@ static void turn(struct responder *r)
         r->peer_bytes = peer_bytes;
         take(r, bytes, (size_t)n);
     }
+    if (r->reply_count > r->held_count && r->orders.hold_replies > 0) {
+        r->orders.hold_replies--;
+        r->held_count = r->reply_count;
+    }
+    if (r->held_count > 0 && r->held_count == r->reply_count)
+        return;
+    r->held_count = 0;
     for (unsigned i = 0; i < r->reply_count; i++)
         send_reply(r, r->orders.reverse ? r->reply_count - 1 - i : i);
     r->reply_count = 0;

@@ -23,6 +23,7 @@ struct responder_orders {
     unsigned forge_replies;               /* damaged copies go first */
     unsigned busy;                        /* operations answered with BUSY */
     unsigned wrong_values;                /* GETs answered with a damaged value, once 100 went well */
+    unsigned hold_replies;                /* kept back until more are to be sent */
     bool silent;                          /* loses everything */
     bool reverse;                         /* answers of the datagrams at hand leave in reverse order */
     bool cookie;                          /* INIT needs a cookie */

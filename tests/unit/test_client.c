@@ -487,21 +487,46 @@ static void test_a_batch_shares_datagrams(void)
 /* Twenty values of 1,000 bytes do not fit one reply: what MORE answers is asked for again, by itself. */
 static void test_a_batch_whose_answers_do_not_fit_is_completed(void)
 {
+    for (unsigned hold = 0; hold < 3; hold++) { /* answers of a batch that was sent again come twice */
+        struct fixture f;
+        uint8_t value[1000];
+        memset(value, 'x', sizeof(value));
+        begin(&f);
+        for (unsigned i = 0; i < 20; i++)
+            CU_ASSERT_EQUAL(wild_set(f.client, &(char){(char)('a' + i)}, 1, value, sizeof(value), NULL, NULL),
+                            WILD_OK);
+        responder_order(f.node, (struct responder_orders){.hold_replies = hold});
+        wild_batch_begin(f.client);
+        for (unsigned i = 0; i < 20; i++) {
+            char key = (char)('a' + i);
+            struct wild_request get = {.operation = WILD_OP_GET, .key = &key, .key_length = 1};
+            CU_ASSERT_EQUAL(wild_submit(f.client, &get), WILD_OK);
+        }
+        wild_batch_end(f.client);
+        CU_ASSERT(drain(&f, WILD_OK, 20));
+        end(&f);
+    }
+}
+
+/* Once it has seen how large values are, a client puts as few GETs into a datagram as can be answered. */
+static void test_a_batch_is_no_larger_than_its_answer_can_be(void)
+{
     struct fixture f;
-    uint8_t value[1000];
+    uint8_t value[600];
     memset(value, 'x', sizeof(value));
     begin(&f);
-    for (unsigned i = 0; i < 20; i++)
-        CU_ASSERT_EQUAL(wild_set(f.client, &(char){(char)('a' + i)}, 1, value, sizeof(value), NULL, NULL),
-                        WILD_OK);
+    CU_ASSERT_EQUAL(wild_set(f.client, "k", 1, value, sizeof(value), NULL, NULL), WILD_OK);
+    CU_ASSERT_EQUAL(wild_get(f.client, "k", 1, NULL), WILD_OK);
+    responder_log(f.node, f.log);
     wild_batch_begin(f.client);
-    for (unsigned i = 0; i < 20; i++) {
-        char key = (char)('a' + i);
-        struct wild_request get = {.operation = WILD_OP_GET, .key = &key, .key_length = 1};
+    struct wild_request get = {.operation = WILD_OP_GET, .key = "k", .key_length = 1};
+    for (unsigned i = 0; i < 20; i++)
         CU_ASSERT_EQUAL(wild_submit(f.client, &get), WILD_OK);
-    }
     wild_batch_end(f.client);
     CU_ASSERT(drain(&f, WILD_OK, 20));
+    CU_ASSERT(responder_log(f.node, f.log) >= 20);
+    CU_ASSERT_EQUAL(f.log[0].datagram, f.log[1].datagram);
+    CU_ASSERT_EQUAL(f.log[0].datagram + 1, f.log[2].datagram); /* two values of 600 bytes an answer */
     end(&f);
 }
 
@@ -703,6 +728,7 @@ int main(void)
          test_the_oldest_unanswered_write_holds_the_newest_within_one_window},
         {"a batch shares datagrams", test_a_batch_shares_datagrams},
         {"a batch whose answers do not fit is completed", test_a_batch_whose_answers_do_not_fit_is_completed},
+        {"a batch is no larger than its answer can be", test_a_batch_is_no_larger_than_its_answer_can_be},
         {"a call may stand amid a pipeline", test_a_call_may_stand_amid_a_pipeline},
         {"a read may ask for a version", test_a_read_may_ask_for_a_version},
         {"the descriptor is readable when there is work", test_the_descriptor_is_readable_when_there_is_work},

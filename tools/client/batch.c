@@ -15,8 +15,8 @@ static uint8_t condition_flags(const struct wild_write_options *options)
  * A request as an operation that still points into it; `operands` is where INCR's go. Whether the fields fit
  * the opcode is operation_check()'s business: only what would not survive the narrowing is refused here.
  */
-enum wild_status request_encode(struct operation *out, uint8_t operands[INCR_OPERAND_BYTES],
-                                const struct wild_request *request)
+enum wild_status client_request_encode(struct operation *out, uint8_t operands[INCR_OPERAND_BYTES],
+                                       const struct wild_request *request)
 {
     if (request->key_length > WILD_KEY_MAX || request->value_length > WILD_VALUE_MAX)
         return WILD_TOO_LARGE;
@@ -61,7 +61,7 @@ enum wild_status wild_submit(struct wild_client *client, const struct wild_reque
     uint8_t operands[INCR_OPERAND_BYTES];
     unsigned index;
     pipeline_reclaim(client);
-    enum wild_status status = request_encode(&operation, operands, request);
+    enum wild_status status = client_request_encode(&operation, operands, request);
     if (status != WILD_OK)
         return status;
     uint64_t now = client_now();

@@ -23,8 +23,8 @@ static enum wild_status call_once(struct wild_client *client, const struct opera
     return result->status;
 }
 
-enum wild_status call(struct wild_client *client, const struct operation *operation,
-                      struct wild_result *result)
+enum wild_status client_call(struct wild_client *client, const struct operation *operation,
+                             struct wild_result *result)
 {
     struct wild_result unused;
     if (result == NULL)
@@ -52,9 +52,9 @@ static enum wild_status call_request(struct wild_client *client, const struct wi
 {
     struct operation operation;
     uint8_t operands[INCR_OPERAND_BYTES];
-    enum wild_status status = request_encode(&operation, operands, request);
+    enum wild_status status = client_request_encode(&operation, operands, request);
     if (status == WILD_OK)
-        return call(client, &operation, result);
+        return client_call(client, &operation, result);
     if (result != NULL)
         *result = (struct wild_result){.status = status};
     return status;

@@ -129,6 +129,8 @@ struct wild_client {
     uint64_t next_read_id;
     uint8_t write_flight[RETRY_WINDOW_IDS]; /* by id mod window: its flight, or FLIGHT_NONE */
 
+    unsigned value_bytes; /* what a GET probably answers: so many share a datagram as fit its answer */
+
     uint32_t epoch;   /* highest seen */
     uint64_t history; /* of the latest answer */
 
@@ -165,14 +167,17 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 uint64_t client_now(void);
 
 /* session.c */
-void session_start(struct wild_client *client, uint64_t now); /* sends INIT; no-op while one is under way */
-void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now);
-void session_timer(struct wild_client *client, uint64_t now);
+void client_session_start(struct wild_client *client,
+                          uint64_t now); /* sends INIT; no-op while one is under way */
+void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
+                         uint64_t now);
+void client_session_timer(struct wild_client *client, uint64_t now);
 /* Before an operation that has the client to itself: a session that was idle for long is asked for a sign of
  * life beside a new handshake, and the operation waits for whichever comes first. */
-void session_doubt(struct wild_client *client, uint64_t now);
-void session_alive(struct wild_client *client, uint64_t now); /* a datagram of the session was accepted */
-void session_end(struct wild_client *client);                 /* says CLOSE, wipes the keys */
+void client_session_doubt(struct wild_client *client, uint64_t now);
+void client_session_alive(struct wild_client *client,
+                          uint64_t now);             /* a datagram of the session was accepted */
+void client_session_end(struct wild_client *client); /* says CLOSE, wipes the keys */
 
 /* pipeline.c */
 void pipeline_init(struct wild_client *client);
@@ -200,11 +205,11 @@ void datagrams_receive(struct wild_client *client, uint64_t now);
 uint64_t datagrams_turn(struct wild_client *client, uint64_t now, uint64_t until_ns);
 
 /* calls.c */
-enum wild_status call(struct wild_client *client, const struct operation *operation,
-                      struct wild_result *result);
+enum wild_status client_call(struct wild_client *client, const struct operation *operation,
+                             struct wild_result *result);
 
 /* batch.c */
-enum wild_status request_encode(struct operation *out, uint8_t operands[INCR_OPERAND_BYTES],
-                                const struct wild_request *request);
+enum wild_status client_request_encode(struct operation *out, uint8_t operands[INCR_OPERAND_BYTES],
+                                       const struct wild_request *request);
 
 #endif

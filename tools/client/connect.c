@@ -132,7 +132,7 @@ static int establish(struct wild_client *client, uint64_t deadline_ns, bool last
     if (outcome != 0)
         return outcome;
     uint64_t now = client_now();
-    session_start(client, now);
+    client_session_start(client, now);
     while (!client->live && now < deadline_ns && (last || !client->refused))
         now = datagrams_turn(client, now, deadline_ns);
     if (client->live)
@@ -271,7 +271,7 @@ void wild_close(struct wild_client *client)
     if (client == NULL)
         return;
     if (client->fd >= 0) {
-        session_end(client);
+        client_session_end(client);
         close(client->fd);
     }
     secrets_destroy(client->secrets);

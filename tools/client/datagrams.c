@@ -103,12 +103,20 @@ static bool may_go(const struct wild_client *client, const struct flight *flight
     return client->shake.state == SHAKE_IDLE || flight->sends > 0;
 }
 
+static size_t likely_answer_bytes(const struct wild_client *client, const struct operation *operation)
+{
+    if (operation->opcode == OPCODE_GET)
+        return reply_bytes(client->value_bytes);
+    return reply_bytes(operation->opcode == OPCODE_INCR ? INCR_RESULT_BYTES : 0);
+}
+
 /* One datagram of the next operations in the outbox that fit together; its bytes, 0 if none may go. Examines
  * at most *left entries; those that wait go to the end of the outbox. */
 static size_t fill_datagram(struct wild_client *client, uint8_t *out, unsigned *left, uint64_t now)
 {
     struct message_writer writer;
     uint64_t history = 0;
+    size_t answer_bytes = MESSAGE_HEADER_BYTES;
     message_begin(&writer, out + DATAGRAM_HEADER_BYTES, MESSAGE_BYTES_MAX);
     while (*left > 0) {
         unsigned index = client->outbox.index[client->outbox.head];
@@ -122,6 +130,9 @@ static size_t fill_datagram(struct wild_client *client, uint8_t *out, unsigned *
         uint64_t asked = flight->history != 0 ? flight->history : client->history;
         if (writer.count > 0 && (flight->alone || (asks_history && history != 0 && history != asked)))
             break;
+        answer_bytes += likely_answer_bytes(client, &flight->operation);
+        if (writer.count > 0 && answer_bytes > MESSAGE_BYTES_MAX)
+            break; /* the rest would only be answered with MORE */
         if (message_add_operation(&writer, &flight->operation) != 0)
             break;
         if (asks_history)
@@ -194,7 +205,7 @@ static void take_datagram(struct wild_client *client, uint8_t *bytes, size_t len
         return;
     }
     if (header.kind != DATAGRAM_DATA && header.kind != DATAGRAM_SEALED) {
-        session_take(client, header.kind, bytes, length, now);
+        client_session_take(client, header.kind, bytes, length, now);
         return;
     }
     if (!client->live || header.session != session->session ||
@@ -204,7 +215,7 @@ static void take_datagram(struct wild_client *client, uint8_t *bytes, size_t len
         return;
     }
     client->statistics.datagrams_received++;
-    session_alive(client, now);
+    client_session_alive(client, now);
     take_message(client, message, message_length, now);
 }
 
@@ -246,7 +257,7 @@ uint64_t datagrams_turn(struct wild_client *client, uint64_t now, uint64_t until
     }
     now = client_now();
     datagrams_receive(client, now);
-    session_timer(client, now);
+    client_session_timer(client, now);
     pipeline_timer(client, now);
     datagrams_flush(client, now);
     return now;

@@ -42,7 +42,7 @@ enum wild_status wild_health(struct wild_client *client, struct wild_health *out
     struct operation operation = {.opcode = OPCODE_HEALTH};
     struct wild_result result;
     struct health health;
-    enum wild_status status = call(client, &operation, &result);
+    enum wild_status status = client_call(client, &operation, &result);
     if (status != WILD_OK)
         return status;
     if (!health_decode(result.value, result.value_length, &health))

@@ -127,7 +127,7 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
     if (client->free.count == 0 || (is_write(operation) && !write_window_open(client)))
         return WILD_PIPELINE_FULL;
     if (client->in_flight == 0)
-        session_doubt(client, now);
+        client_session_doubt(client, now);
 
     unsigned index = flight_queue_take(&client->free);
     struct flight *flight = &client->flight[index];
@@ -248,6 +248,15 @@ static bool answer_is_sound(const struct reply *reply, struct wild_result *resul
     }
 }
 
+/* How large values are lately: up at once, down slowly. */
+static void expect_value(struct wild_client *client, unsigned bytes)
+{
+    if (bytes >= client->value_bytes)
+        client->value_bytes = bytes;
+    else
+        client->value_bytes -= (client->value_bytes - bytes + 15) / 16;
+}
+
 void pipeline_answer(struct wild_client *client, const struct reply *reply, uint64_t history, uint64_t now)
 {
     struct flight *flight = flight_find(client, reply);
@@ -255,15 +264,20 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
         return;
     if (flight->sends == 1) /* Karn: an answer to a repeated operation says nothing about the round trip */
         pipeline_rtt(client, now - flight->sent_ns);
-    if (reply->status == STATUS_MORE && !flight->alone) {
-        flight->alone = true; /* not executed; by itself its answer has all the room there is */
-        flight_queue_again(client, flight);
+    if (reply->status == STATUS_MORE) {
+        /* Not executed. By itself its answer has all the room there is, so MORE once it is alone answers an
+         * earlier datagram that it shared. */
+        if (!flight->alone) {
+            flight->alone = true;
+            flight_queue_again(client, flight);
+        }
         return;
     }
 
     bool has_value =
         reply->status == STATUS_OK && (reply->opcode == OPCODE_GET || reply->opcode == OPCODE_HEALTH);
     if (has_value) {
+        expect_value(client, reply->value_length);
         uint8_t *body = client->body[flight - client->flight];
         if (reply->value_length > 0)
             memcpy(body, reply->value, reply->value_length);
@@ -292,7 +306,7 @@ static void round_of_silence(struct wild_client *client, uint64_t now)
     /* RFC 6298 5.5: until a round trip is measured again, new operations wait as long. */
     client->rto_ns = min_u64(2 * client->rto_ns, RTO_MAX_NS);
     if (client->silent_rounds >= SILENT_ROUNDS_MAX)
-        session_start(client, now);
+        client_session_start(client, now);
 }
 
 void pipeline_timer(struct wild_client *client, uint64_t now)

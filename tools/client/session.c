@@ -1,7 +1,7 @@
 /*
  * session.c - how a client gets its session, and another one when the node has lost it (handshake.h).
  *
- *            session_start            RESPONSE               READY
+ *            client_session_start            RESPONSE               READY
  *   IDLE -------------------> INIT ------------> CONFIRM ------------> IDLE, with a new session
  *    ^                        |  ^                |    |
  *    |                        |  +----------------+    |
@@ -43,7 +43,7 @@ static void shake_end(struct wild_client *client)
     keys_wipe(&client->secrets->next, sizeof(client->secrets->next));
 }
 
-void session_start(struct wild_client *client, uint64_t now)
+void client_session_start(struct wild_client *client, uint64_t now)
 {
     if (client->shake.state != SHAKE_IDLE)
         return;
@@ -61,7 +61,7 @@ void session_start(struct wild_client *client, uint64_t now)
     shake_send_init(client, now);
 }
 
-void session_timer(struct wild_client *client, uint64_t now)
+void client_session_timer(struct wild_client *client, uint64_t now)
 {
     struct shake *shake = &client->shake;
     if (shake->state == SHAKE_IDLE || now < shake->retry_ns)
@@ -74,7 +74,7 @@ void session_timer(struct wild_client *client, uint64_t now)
         shake_send_confirm(client, now);
     } else {
         shake_end(client); /* the node dropped its half */
-        session_start(client, now);
+        client_session_start(client, now);
     }
 }
 
@@ -148,7 +148,8 @@ static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t 
     pipeline_renew(client, now);
 }
 
-void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now)
+void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
+                         uint64_t now)
 {
     switch (kind) {
     case DATAGRAM_COOKIE:
@@ -165,15 +166,15 @@ void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, siz
     }
 }
 
-void session_doubt(struct wild_client *client, uint64_t now)
+void client_session_doubt(struct wild_client *client, uint64_t now)
 {
     if (client->live && now - client->heard_ns > client->doubt_ns) {
         client->probe = true;
-        session_start(client, now);
+        client_session_start(client, now);
     }
 }
 
-void session_alive(struct wild_client *client, uint64_t now)
+void client_session_alive(struct wild_client *client, uint64_t now)
 {
     client->heard_ns = now;
     client->silent_rounds = 0;
@@ -181,7 +182,7 @@ void session_alive(struct wild_client *client, uint64_t now)
         shake_end(client);
 }
 
-void session_end(struct wild_client *client)
+void client_session_end(struct wild_client *client)
 {
     if (client->live)
         send_close(client);

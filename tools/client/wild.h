@@ -55,7 +55,7 @@ enum wild_status {
     WILD_BUSY = 10,
     WILD_READ_ONLY = 11,
     WILD_TIMEOUT = 12, /* the server cannot say whether it happened */
-    WILD_MORE = 13,
+    WILD_MORE = 13,    /* never a result: libwild asks again by itself */
     WILD_BAD_REQUEST = 14,
     WILD_AUTH = 15,
     WILD_NO_ANSWER = 100,     /* nothing came before the time-out; a write may have happened */
