@@ -334,6 +334,21 @@ static void test_a_write_that_waits_does_not_cost_the_session(void)
     end(&f);
 }
 
+/* A link that lost everything for long enough to raise doubt: the session was there all the time. */
+static void test_a_bad_stretch_of_link_does_not_cost_the_session(void)
+{
+    for (unsigned lose = 3; lose < 8; lose++) {
+        struct fixture f;
+        struct wild_result result;
+        begin(&f);
+        responder_order(f.node, (struct responder_orders){.lose_replies = lose});
+        CU_ASSERT_EQUAL(wild_incr(f.client, "n", 1, 1, 0, NULL, &result), WILD_OK);
+        CU_ASSERT_EQUAL(result.integer, 1);
+        CU_ASSERT_EQUAL(statistics(&f).reconnects, 0);
+        end(&f);
+    }
+}
+
 static void test_after_a_restart_safe_operations_are_sent_again(void)
 {
     struct fixture f;
@@ -715,6 +730,8 @@ int main(void)
         {"BUSY is tried again by calls and shown to pipelines",
          test_busy_is_tried_again_by_calls_and_shown_to_pipelines},
         {"a write that waits does not cost the session", test_a_write_that_waits_does_not_cost_the_session},
+        {"a bad stretch of link does not cost the session",
+         test_a_bad_stretch_of_link_does_not_cost_the_session},
         {"after a restart safe operations are sent again",
          test_after_a_restart_safe_operations_are_sent_again},
         {"after a restart unsafe writes are unknown and not sent again",

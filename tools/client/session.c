@@ -7,7 +7,11 @@
  *    |                        |  +----------------+    |
  *    +------------------------+   CONFIRM_TRIES_MAX    |
  *    +-------------------------------------------------+
- *      the old session shows a sign of life: it was never lost
+ *      the old session shows a sign of life before CONFIRM was sent: it was never lost
+ *
+ * CONFIRM makes the node end our old session. So before it, once RESPONSE has shown that the node can be reached,
+ * the old session is asked for a sign of life a last time, and given a moment to answer: a link that lost
+ * everything for a while must not turn writes in flight into WILD_UNKNOWN.
  *
  * INIT and CONFIRM are sent again until answered, with doubling pauses. Nothing is decided by what cannot be
  * verified: a forged COOKIE, RESPONSE or READY changes nothing.
@@ -66,7 +70,8 @@ void client_session_timer(struct wild_client *client, uint64_t now)
     struct shake *shake = &client->shake;
     if (shake->state == SHAKE_IDLE || now < shake->retry_ns)
         return;
-    shake->rto_ns = min_u64(2 * shake->rto_ns, SHAKE_RTO_MAX_NS);
+    if (shake->tries > 0)
+        shake->rto_ns = min_u64(2 * shake->rto_ns, SHAKE_RTO_MAX_NS);
     shake->cookie_taken = false;
     if (shake->state == SHAKE_INIT) {
         shake_send_init(client, now);
@@ -111,8 +116,17 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
     memcpy(&secrets->next, &secrets->offered, sizeof(secrets->next));
     keys_wipe(&secrets->offered, sizeof(secrets->offered));
     memcpy(shake->confirm, confirm, sizeof(confirm));
-    shake->state = SHAKE_CONFIRM;
-    shake->tries = 0;
+    if (shake->state == SHAKE_INIT) {
+        shake->state = SHAKE_CONFIRM;
+        shake->tries = 0;
+        if (client->live) {
+            client->probe = true;
+            shake->retry_ns = now + min_u64(max_u64(2 * client->rtt_ns, RTO_MIN_NS), RTO_INITIAL_NS);
+            return;
+        }
+    } else if (shake->tries == 0) {
+        return; /* the moment is not over */
+    }
     shake_send_confirm(client, now);
 }
 
@@ -169,6 +183,7 @@ void client_session_take(struct wild_client *client, unsigned kind, uint8_t *byt
 void client_session_doubt(struct wild_client *client, uint64_t now)
 {
     if (client->live && now - client->heard_ns > client->doubt_ns) {
+        datagrams_receive(client, now); /* what has been waiting in the socket is no sign of present life */
         client->probe = true;
         client_session_start(client, now);
     }
@@ -178,7 +193,8 @@ void client_session_alive(struct wild_client *client, uint64_t now)
 {
     client->heard_ns = now;
     client->silent_rounds = 0;
-    if (client->shake.state != SHAKE_IDLE)
+    if (client->shake.state == SHAKE_INIT ||
+        (client->shake.state == SHAKE_CONFIRM && client->shake.tries == 0))
         shake_end(client);
 }
 
