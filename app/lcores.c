@@ -21,9 +21,9 @@ enum {
     SPIN_NS = 50 * 1000,
     NAP_FIRST_NS = 1000,
     WORKER_NAP_NS = 50 * 1000,
-    /* The log rings hold milliseconds of records. */
-    CONTROL_NAP_NS = 100 * 1000,
-    HELPER_NAP_NS = 200 * 1000,
+    /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
+    CONTROL_NAP_NS = 1000 * 1000,
+    HELPER_NAP_NS = 500 * 1000,
     WALL_REFRESH_NS = 10 * 1000 * 1000,
 };
 
