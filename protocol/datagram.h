@@ -122,6 +122,34 @@ int datagram_open(const struct direction_key *key, struct replay_window *window,
 size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
                      uint64_t counter, uint8_t *out, size_t message_length);
 
+/*
+ * The same for a burst, in order, with the tags of SUITE_MAC computed together (siphash_lanes.h): about a third
+ * of the cycles. Of several with one counter the first is accepted. count <= DATAGRAM_BATCH_MAX.
+ */
+enum { DATAGRAM_BATCH_MAX = 64 };
+
+struct datagram_opening {
+    const struct direction_key *key; /* in: what datagram_open() takes */
+    struct replay_window *window;
+    uint8_t *bytes;
+    size_t length;
+    uint8_t version;
+    int outcome; /* out: what it returns and writes */
+    uint8_t *message;
+    size_t message_length;
+};
+void datagram_open_batch(struct datagram_opening *openings, unsigned count);
+
+struct datagram_sealing {
+    const struct direction_key *key; /* what datagram_seal() takes, with kind 0 */
+    uint8_t *out;
+    size_t message_length;
+    uint64_t counter;
+    uint32_t session;
+    uint8_t version;
+};
+void datagram_seal_batch(const struct datagram_sealing *sealings, unsigned count);
+
 /* PLAIN header; the message stands at out + DATAGRAM_HEADER_BYTES. Returns the datagram's bytes. */
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length);
 /* Checks a PLAIN datagram's header and length: 0 and the message's place and length, or -EBADMSG. */

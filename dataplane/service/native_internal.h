@@ -48,10 +48,17 @@ struct native_udp {
     struct cookie_secrets *cookies; /* in the arena */
     struct session_table sessions;
     _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
+    /* Datagrams whose tags are checked, and replies whose tags are made, together: see native_udp.c. */
+    struct native_work *opened[NATIVE_BURST_MAX];
+    struct datagram_opening opening[NATIVE_BURST_MAX];
+    struct datagram_sealing sealing[NATIVE_BURST_MAX];
+    unsigned openings, sealings;
     struct native_step steps[MESSAGE_OPERATIONS_MAX];
     _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX]; /* of a message of several operations */
     _Alignas(64) uint8_t key[KEY_BYTES_MAX];        /* of a GET whose reply overruns its request */
 };
+
+static_assert((int)NATIVE_BURST_MAX <= (int)DATAGRAM_BATCH_MAX, "a burst is one batch");
 
 static inline void native_count(struct native_udp *service, enum counter which)
 {

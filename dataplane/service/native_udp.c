@@ -97,7 +97,8 @@ drop:
 
 /* ---- phase 1b: is it the session's? ---- */
 
-static bool verify(struct native_udp *service, struct native_work *work)
+/* True: its tag is checked with the others, in verify_opened(). */
+static bool queue_opening(struct native_udp *service, struct native_work *work)
 {
     struct session *session = work->session;
     struct udp_datagram *datagram = work->datagram;
@@ -113,40 +114,69 @@ static bool verify(struct native_udp *service, struct native_work *work)
         native_count(service, COUNTER_native_drop_unconfirmed);
         return false;
     }
-    uint8_t *message;
-    size_t length;
-    int outcome = datagram_open(&session_keys_of(&service->sessions, session)->receive, &session->replay,
-                                session->version, datagram->payload, datagram->length, &message, &length);
-    if (outcome != 0) {
-        native_count(service, outcome == -EALREADY ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
+    service->opened[service->openings] = work;
+    service->opening[service->openings++] = (struct datagram_opening){
+        .key = &session_keys_of(&service->sessions, session)->receive,
+        .window = &session->replay,
+        .version = session->version,
+        .bytes = datagram->payload,
+        .length = datagram->length,
+    };
+    return true;
+}
+
+static bool take_opened(struct native_udp *service, struct native_work *work,
+                        const struct datagram_opening *opening)
+{
+    if (opening->outcome != 0) {
+        bool replayed = opening->outcome == -EALREADY;
+        native_count(service, replayed ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
         return false;
     }
-    session->used_ns = service->now.mono_ns;
+    work->session->used_ns = service->now.mono_ns;
     if (work->kind == DATAGRAM_CLOSE)
         return true;
-    if (!native_message(service, work, message, length)) {
+    if (!native_message(service, work, opening->message, opening->message_length)) {
         native_count(service, COUNTER_native_drop_message);
         return false;
     }
     return true;
 }
 
-/* Handshake datagrams get their answer here; the others are executed in phase 3 if they verify. */
+static void verify_opened(struct native_udp *service)
+{
+    datagram_open_batch(service->opening, service->openings);
+    for (unsigned i = 0; i < service->openings; i++) {
+        struct native_work *work = service->opened[i];
+        if (!take_opened(service, work, &service->opening[i])) {
+            work->datagram->length = 0;
+            work->kind = 0;
+        }
+    }
+    service->openings = 0;
+}
+
+/*
+ * Handshake datagrams get their answer here; the others are executed in phase 3 if they verify. A handshake
+ * may open or end sessions, so what came before it is verified before it.
+ */
 static void verify_or_answer(struct native_udp *service, struct native_work *work)
 {
     switch (work->kind) {
     case DATAGRAM_PLAIN:
         return; /* nothing to verify; decoded already */
     case DATAGRAM_INIT:
+        verify_opened(service);
         native_init(service, work->datagram);
         work->kind = 0;
         return;
     case DATAGRAM_CONFIRM:
+        verify_opened(service);
         native_confirm(service, work->datagram);
         work->kind = 0;
         return;
     default:
-        if (!verify(service, work)) {
+        if (!queue_opening(service, work)) {
             work->datagram->length = 0;
             work->kind = 0;
         }
@@ -188,6 +218,13 @@ static inline void answer_plain(struct native_udp *service, struct native_work *
     finish(work, reply, length);
 }
 
+/* Headers and tags around the messages that stand in place. */
+static void seal_replies(struct native_udp *service)
+{
+    datagram_seal_batch(service->sealing, service->sealings);
+    service->sealings = 0;
+}
+
 static inline void answer_session(struct native_udp *service, struct native_work *work)
 {
     struct udp_datagram *datagram = work->datagram;
@@ -199,6 +236,7 @@ static inline void answer_session(struct native_udp *service, struct native_work
     }
     if (work->kind == DATAGRAM_CLOSE) {
         native_count(service, COUNTER_native_session_closed);
+        seal_replies(service); /* with keys that end here */
         session_end(&service->sessions, session);
         datagram->length = 0;
         return;
@@ -206,10 +244,19 @@ static inline void answer_session(struct native_udp *service, struct native_work
     uint8_t *reply = reply_place(service, work);
     size_t room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
     size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
-    if (length > 0)
-        length = datagram_seal(&session_keys_of(&service->sessions, session)->send, 0, session->version,
-                               session->id, session->send_counter++, reply, length);
-    finish(work, reply, length);
+    if (length == 0) {
+        datagram->length = 0;
+        return;
+    }
+    service->sealing[service->sealings++] = (struct datagram_sealing){
+        .key = &session_keys_of(&service->sessions, session)->send,
+        .out = datagram->payload,
+        .message_length = length,
+        .counter = session->send_counter++,
+        .session = session->id,
+        .version = session->version,
+    };
+    finish(work, reply, length + DATAGRAM_OVERHEAD_BYTES);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
@@ -224,6 +271,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
         works += recognise(service, &datagrams[i], &work[works]);
     for (unsigned i = 0; i < works; i++)
         verify_or_answer(service, &work[i]);
+    verify_opened(service);
     for (unsigned i = 0; i < works; i++)
         if (work[i].kind != 0 && work[i].kind != DATAGRAM_CLOSE && work[i].first.keyed)
             table_prefetch_item(service->config.table, work[i].first.hash);
@@ -239,6 +287,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
             replies++;
         }
     }
+    seal_replies(service);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
     counter_add(service->config.counters, COUNTER_native_replies, replies);

@@ -331,6 +331,67 @@ static void plain_datagrams_have_one_form(void)
     CU_ASSERT_FALSE(datagram_peek(&header, bytes, 15));
 }
 
+/* A burst of good, repeated, forged, foreign and malformed datagrams in every suite: the batch says of each what
+ * datagram_open() says, one after the other, and seals the same bytes as datagram_seal(). */
+static void a_batch_judges_and_seals_each_datagram_as_if_it_were_alone(void)
+{
+    static uint8_t bytes[2][DATAGRAM_BATCH_MAX][256];
+    struct fixture single[SUITES], batch[SUITES];
+    struct datagram_opening openings[DATAGRAM_BATCH_MAX];
+    struct datagram_sealing sealings[DATAGRAM_BATCH_MAX];
+    bool usable[SUITES];
+    uint64_t state = seeded_start(seeded_from_environment(7));
+    for (unsigned s = 0; s < SUITES; s++)
+        usable[s] = fixture_init(&single[s], all_suites[s]) && fixture_init(&batch[s], all_suites[s]);
+    for (unsigned trial = 0; trial < 200; trial++) {
+        unsigned count = (unsigned)seeded_below(&state, DATAGRAM_BATCH_MAX + 1);
+        for (unsigned i = 0; i < count; i++) {
+            unsigned s = trial % 2 ? (unsigned)seeded_below(&state, SUITES) : 0;
+            s = usable[s] ? s : 0;
+            size_t message_length = seeded_below(&state, 100);
+            uint8_t *b = bytes[0][i];
+            size_t length = seal(&single[s], 0, trial * 40 + seeded_below(&state, 60), b, message_length);
+            sealings[i] = (struct datagram_sealing){.key = &batch[s].key,
+                                                    .out = bytes[1][i],
+                                                    .message_length = message_length,
+                                                    .counter = 0,
+                                                    .session = 0xCAFEBABE,
+                                                    .version = 1};
+            memcpy(&sealings[i].counter, b + 8, 8);
+            for (size_t m = 0; m < message_length; m++)
+                bytes[1][i][DATAGRAM_HEADER_BYTES + m] = (uint8_t)(m * 7 + sealings[i].counter);
+            openings[i] = (struct datagram_opening){.key = &batch[s].key,
+                                                    .window = &batch[s].window,
+                                                    .version = 1,
+                                                    .bytes = bytes[1][i],
+                                                    .length = length};
+        }
+        datagram_seal_batch(sealings, count);
+        for (unsigned i = 0; i < count; i++) {
+            CU_ASSERT(memcmp(bytes[0][i], bytes[1][i], openings[i].length) == 0);
+            uint64_t hurt = seeded_below(&state, 6 * openings[i].length);
+            if (hurt < openings[i].length) {
+                bytes[0][i][hurt] ^= 0x10;
+                bytes[1][i][hurt] ^= 0x10;
+            } else if (hurt < openings[i].length + 10) {
+                openings[i].length = hurt - openings[i].length;
+            }
+        }
+        datagram_open_batch(openings, count);
+        for (unsigned i = 0; i < count; i++) {
+            unsigned s = 0;
+            while (openings[i].key != &batch[s].key)
+                s++;
+            CU_ASSERT_EQUAL(try_open(&single[s], bytes[0][i], openings[i].length), openings[i].outcome);
+            if (openings[i].outcome == 0) {
+                CU_ASSERT_PTR_EQUAL(openings[i].message, bytes[1][i] + DATAGRAM_HEADER_BYTES);
+                CU_ASSERT_EQUAL(openings[i].message_length, openings[i].length - DATAGRAM_OVERHEAD_BYTES);
+                CU_ASSERT(memcmp(bytes[0][i], bytes[1][i], openings[i].length) == 0);
+            }
+        }
+    }
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -351,6 +412,8 @@ int main(void)
         {"the window agrees with a plain list of what was seen",
          the_window_agrees_with_a_plain_list_of_what_was_seen},
         {"PLAIN datagrams have one form", plain_datagrams_have_one_form},
+        {"a batch judges and seals each datagram as if it were alone",
+         a_batch_judges_and_seals_each_datagram_as_if_it_were_alone},
         CU_TEST_INFO_NULL,
     };
     if (keys_start() != 0)
