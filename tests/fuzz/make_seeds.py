@@ -60,6 +60,25 @@ def main():
         write("handshake", f"init-{name}", bytes([8, offset, byte]))
     for name, offset, byte in (("version", 2, 2), ("suite", 3, 4), ("session", 8, 1), ("node", 64, 1)):
         write("handshake", f"response-{name}", bytes([12, offset, byte]))
+    # fuzz_native.c: bench mode or not, then steps. 4: operations in a session (peer, version, history, count,
+    # per operation shape, opcode, flags, [length], id, ttl, version; close, damage, cut, room, again)
+    def ask(peer, opcode, shape=3, flags=0, close=0, damage=b"\0\0", again=b"\0", last=128):
+        return (bytes([4 | last, peer, 1, 0, 0, shape, opcode, flags, 4, 0, 99, close]) + damage + b"\3" + again)
+
+    confirm, init, turn = bytes([2 | 128, 2, 0, 0, 3]), bytes([1 | 128, 0, 0, 0, 0, 3]), bytes([7, 0])
+    everything = b"".join(ask(peer, opcode) for peer in (0, 1) for opcode in (2, 1, 5, 4, 3, 6, 7, 8, 9))
+    write("native", "operations", b"\0" + everything)
+    write("native", "burst", b"\0" + everything.replace(bytes([4 | 128]), bytes([4])))
+    write("native", "confirm-and-use", b"\0" + ask(2, 2) + confirm + ask(2, 2) + ask(2, 1, close=255) + ask(2, 1))
+    write("native", "damaged", b"\0" + ask(0, 2, damage=bytes([1, 1, 5, 0, 0])) + ask(1, 2, damage=bytes([0, 15, 40, 0])))
+    write("native", "replayed", b"\0" + ask(0, 2, again=b"\7\3\0") + ask(1, 1, again=b"\7\3\1"))
+    write("native", "elsewhere", b"\0" + ask(0, 2, again=b"\7\3\3") + ask(1, 1, again=b"\7\3\0"))
+    write("native", "handshake", b"\0" + init + turn + init + turn)
+    write("native", "insider", b"\0" + bytes([1 | 128, 1, 2, 4, 0, 0, 1, 0, 0, 3]) + turn)
+    write("native", "time", b"\0" + ask(0, 2) + bytes([7, 7, 2, 0]) + ask(0, 2) + bytes([7, 3]) + ask(0, 1))
+    write("native", "plain", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 2, 0, 4, 0, 99, 0, 1, 3]) * 3)
+    write("native", "echo", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 1, 0, 4, 0, 99, 40, 0, 3]))
+    write("native", "bytes", b"\0" + bytes([0 | 128, 20, 0]) + bytes([0xF7, 6, 1, 0]) + bytes(16) + bytes([0, 3]))
 
 
 if __name__ == "__main__":
