@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "handshake.h"
+#include "seeded.h"
 
 enum { ITEMS_MAX = 2048, REPLIES_MAX = 256 };
 
@@ -58,6 +59,7 @@ struct responder {
     struct item items[ITEMS_MAX];
     unsigned item_count;
     struct outcome outcomes[RETRY_WINDOW_IDS];
+    uint64_t entropy;
     unsigned gets;
     uint8_t damaged[VALUE_BYTES_MAX];
 
@@ -254,6 +256,27 @@ static void add_reply(struct message_writer *writer, struct reply *reply, unsign
     message_add_reply(writer, reply);
 }
 
+static void seal_reply(struct responder *r, size_t message_length)
+{
+    struct session *session = &r->session;
+    r->replies[r->reply_count].length =
+        datagram_seal(&session->keys.send, 0, session->keys.version, session->keys.session,
+                      session->counter++, r->replies[r->reply_count].bytes, message_length);
+    r->reply_count++;
+}
+
+/* Copies of a reply message with a few bytes changed and the end cut off, sealed as the node seals. */
+static void add_garbage(struct responder *r, const uint8_t *message, size_t length)
+{
+    for (unsigned i = 0; i < r->orders.garbage && r->reply_count + 1 < REPLIES_MAX; i++) {
+        uint8_t *copy = r->replies[r->reply_count].bytes + DATAGRAM_HEADER_BYTES;
+        memcpy(copy, message, length);
+        for (unsigned n = seeded_next(&r->entropy) % 4; n > 0; n--)
+            copy[seeded_next(&r->entropy) % length] = (uint8_t)seeded_next(&r->entropy);
+        seal_reply(r, seeded_next(&r->entropy) % 2 ? length : seeded_next(&r->entropy) % (length + 1));
+    }
+}
+
 static void answer_message(struct responder *r, unsigned kind, const uint8_t *bytes, size_t length)
 {
     struct message_reader reader;
@@ -262,8 +285,8 @@ static void answer_message(struct responder *r, unsigned kind, const uint8_t *by
     struct operation operation;
     if (r->reply_count == REPLIES_MAX || message_open(&reader, &header, bytes, length, false) != 0)
         return;
-    uint8_t *out = r->replies[r->reply_count].bytes;
-    message_begin(&writer, out + DATAGRAM_HEADER_BYTES, MESSAGE_BYTES_MAX);
+    uint8_t out[MESSAGE_BYTES_MAX];
+    message_begin(&writer, out, sizeof(out));
     while (message_next_operation(&reader, &operation) == 1) {
         uint8_t value[HEALTH_REPLY_BYTES];
         struct reply reply = {.opcode = operation.opcode, .request_id = operation.request_id};
@@ -281,10 +304,10 @@ static void answer_message(struct responder *r, unsigned kind, const uint8_t *by
         return;
     header.epoch = 7;
     header.history = 42;
-    struct session *session = &r->session;
-    r->replies[r->reply_count++].length =
-        datagram_seal(&session->keys.send, 0, session->keys.version, session->keys.session,
-                      session->counter++, out, message_finish(&writer, &header));
+    size_t reply_length = message_finish(&writer, &header);
+    add_garbage(r, out, reply_length);
+    memcpy(r->replies[r->reply_count].bytes + DATAGRAM_HEADER_BYTES, out, reply_length);
+    seal_reply(r, reply_length);
 }
 
 static void take_session_datagram(struct responder *r, unsigned kind, uint8_t *bytes, size_t length)
@@ -462,6 +485,7 @@ struct responder *responder_start(const char *secret, const char *address)
     memset(r, 0, sizeof(*r));
     keys_start();
     r->random = random_system();
+    r->entropy = seeded_start(1);
     r->identity.node_id = 3;
     r->next_session = 100;
     cookie_secrets_refresh(&r->cookies, &r->random, 1);

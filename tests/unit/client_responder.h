@@ -21,6 +21,7 @@ struct responder_orders {
     unsigned lose_handshake;              /* of the handshake's datagrams, both ways, every second one */
     unsigned duplicate_replies;           /* the identical bytes again */
     unsigned forge_replies;               /* damaged copies go first */
+    unsigned garbage;                     /* before each answer so many with true tags and damaged contents */
     unsigned busy;                        /* operations answered with BUSY */
     unsigned wrong_values;                /* GETs answered with a damaged value, once 100 went well */
     unsigned hold_replies;                /* kept back until more are to be sent */
