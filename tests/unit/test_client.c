@@ -240,11 +240,11 @@ static void test_damaged_answers_with_true_tags_do_no_harm(void)
     unsigned accepted = 0, finished = 0;
     begin(&f);
     for (unsigned i = 0; i < 8; i++)
-        CU_ASSERT_EQUAL(wild_set(f.client, "abcdefgh" + i, 1, "some value", i, NULL, NULL), WILD_OK);
+        CU_ASSERT_EQUAL(wild_set(f.client, &"abcdefgh"[i], 1, "some value", i, NULL, NULL), WILD_OK);
     responder_order(f.node, (struct responder_orders){.garbage = 40});
     for (unsigned round = 0; round < 200; round++) {
         struct wild_request request = {.operation = WILD_OP_GET + round % 5,
-                                       .key = "abcdefgh" + round % 8,
+                                       .key = &"abcdefgh"[round % 8],
                                        .key_length = 1,
                                        .value = "another value",
                                        .value_length = round % 14};
