@@ -14,6 +14,7 @@ enum yield_point {
     YIELD_PUBLISHED,    /* the record is published, the bucket still locked */
     YIELD_READ,         /* a reader between its copy and its check */
     YIELD_FLUSH,        /* FLUSH between announcing itself and its LSN, and before it is visible */
+    YIELD_ROOM,         /* a write found no room; it holds no lock */
 };
 
 #ifdef STORE_YIELD
