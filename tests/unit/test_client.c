@@ -267,6 +267,44 @@ static void test_damaged_answers_with_true_tags_do_no_harm(void)
     end(&f);
 }
 
+/* An answer belongs to an operation by its whole id and its opcode, not by the place where it would stand. */
+static void test_an_answer_to_another_operation_is_none(void)
+{
+    struct fixture f;
+    struct wild_result result;
+    begin(&f);
+    wild_batch_begin(f.client); /* so that nothing is sent */
+    struct wild_request requests[] = {
+        {.operation = WILD_OP_GET, .key = "k", .key_length = 1},
+        {.operation = WILD_OP_SET, .key = "k", .key_length = 1},
+    };
+    for (unsigned i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(wild_submit(f.client, &requests[i]), WILD_OK);
+        unsigned index = flight_queue_take(&f.client->outbox);
+        struct operation *operation = &f.client->flight[index].operation;
+        struct reply reply = {.opcode = operation->opcode, .request_id = operation->request_id};
+        pipeline_answer(f.client, &reply, 42, client_now());
+        CU_ASSERT_EQUAL(f.client->done.count, 0); /* it was not sent yet */
+        pipeline_sent(f.client, index, client_now());
+        for (unsigned bit = 0; bit < 64; bit++) {
+            reply.request_id = operation->request_id ^ UINT64_C(1) << bit;
+            pipeline_answer(f.client, &reply, 42, client_now());
+        }
+        reply.request_id = operation->request_id;
+        reply.opcode = OPCODE_TOUCH;
+        pipeline_answer(f.client, &reply, 42, client_now());
+        CU_ASSERT_EQUAL(f.client->done.count, 0);
+        reply.opcode = operation->opcode;
+        pipeline_answer(f.client, &reply, 42, client_now());
+        CU_ASSERT_EQUAL(f.client->done.count, 1);
+        pipeline_answer(f.client, &reply, 42, client_now()); /* once more, late */
+        CU_ASSERT_EQUAL(wild_poll(f.client, &result, 1, 0), 1);
+        CU_ASSERT_EQUAL(result.status, WILD_OK);
+    }
+    CU_ASSERT_EQUAL(wild_in_flight(f.client), 0);
+    end(&f);
+}
+
 static void test_answers_in_any_order_find_their_operations(void)
 {
     struct fixture f;
@@ -761,6 +799,7 @@ int main(void)
         {"a forged answer is refused whatever byte was changed",
          test_a_forged_answer_is_refused_whatever_byte_was_changed},
         {"damaged answers with true tags do no harm", test_damaged_answers_with_true_tags_do_no_harm},
+        {"an answer to another operation is none", test_an_answer_to_another_operation_is_none},
         {"answers in any order find their operations", test_answers_in_any_order_find_their_operations},
         {"a silent node ends in a time-out", test_a_silent_node_ends_in_a_time_out},
         {"BUSY is tried again by calls and shown to pipelines",
