@@ -170,15 +170,22 @@ static int attempt_open(struct opening *opening, struct attempt attempt)
     return 0;
 }
 
-/* Who decides by which queue a frame comes, on devices that know nothing of RSS. */
-static const char *spread_without_rss(const struct port *port, bool *spread)
+/* Behind TAP and packet sockets it is the kernel that chooses a queue, by its own flow hash; what the drivers
+ * say about RSS means flow rules that they emulate. */
+static bool spread_by_kernel(const struct port *port)
 {
-    bool kernel = !strcmp(port->driver, "net_tap") || !strcmp(port->driver, "net_af_packet");
-    *spread = kernel && port->workers > 1;
-    if (*spread)
-        return "spread over the queues by the kernel's flow hash";
+    return !strcmp(port->driver, "net_tap") || !strcmp(port->driver, "net_af_packet");
+}
+
+/* Who decides by which queue a request comes, for the log. */
+static const char *describe_spread(const struct port *port)
+{
     if (port->workers == 1)
         return "one queue";
+    if (spread_by_kernel(port))
+        return "spread over the queues by the kernel's flow hash";
+    if (port->rss)
+        return "spread by RSS over addresses and ports";
     if (!strcmp(port->driver, "net_memif") || !strcmp(port->driver, "net_ring"))
         return "the other side chooses the queue";
     return "the device refuses RSS for UDP: all UDP on worker 0";
@@ -197,21 +204,18 @@ static int open_device(struct opening *opening)
         return -1;
     }
     port->workers = opening->config->workers < queues_max ? opening->config->workers : queues_max;
-    bool rss = port->workers > 1 && (info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP);
+    bool hashes = (info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP) && !spread_by_kernel(port);
+    bool rss = hashes && port->workers > 1;
     /* a queue of its own only where an indirection table can keep requests off it */
-    bool control = queues_max > port->workers && info->reta_size > 0 &&
-                   (info->flow_type_rss_offloads & RTE_ETH_RSS_NONFRAG_IPV4_UDP);
+    bool control = hashes && queues_max > port->workers && info->reta_size > 0;
     const struct attempt attempts[] = {{true, true}, {rss, false}, {false, false}};
     int result = -1;
     for (unsigned i = control ? 0 : 1; i < RTE_DIM(attempts) && result != 0; i++)
         result = attempt_open(opening, attempts[i]);
     if (result != 0)
         return -1;
-    port->spread = "spread by RSS over addresses and ports";
-    if (port->workers == 1)
-        port->spread = "one queue";
-    else if (!port->rss)
-        port->spread = spread_without_rss(port, &port->rss);
+    port->rss |= spread_by_kernel(port) && port->workers > 1;
+    port->spread = describe_spread(port);
     return 0;
 }
 
