@@ -1,4 +1,4 @@
-/* test_handshake_helper.c - lanes between workers and the helper: order, bounds, fairness, threads. */
+/* test_handshake_threads.c - lanes between workers and the helper: order, bounds, fairness, threads. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
