@@ -1,6 +1,6 @@
 /*
- * client_responder.h - a node for client tests: a thread on a loopback socket that speaks the protocol's server
- * side over a tiny store, and misbehaves on order.
+ * client_responder.h - a node for client tests: a thread on a loopback socket that speaks the protocol's
+ * server side over a tiny store, and misbehaves on order.
  *
  * It is no model of the product's server: it answers one client, keeps what the retry window asks for, and
  * records what it was sent.

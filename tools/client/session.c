@@ -9,9 +9,9 @@
  *    +-------------------------------------------------+
  *      the old session shows a sign of life before CONFIRM was sent: it was never lost
  *
- * CONFIRM makes the node end our old session. So before it, once RESPONSE has shown that the node can be reached,
- * the old session is asked for a sign of life a last time, and given a moment to answer: a link that lost
- * everything for a while must not turn writes in flight into WILD_UNKNOWN.
+ * CONFIRM makes the node end our old session. So before it, once RESPONSE has shown that the node can be
+ * reached, the old session is asked for a sign of life a last time, and given a moment to answer: a link that
+ * lost everything for a while must not turn writes in flight into WILD_UNKNOWN.
  *
  * INIT and CONFIRM are sent again until answered, with doubling pauses. Nothing is decided by what cannot be
  * verified: a forged COOKIE, RESPONSE or READY changes nothing.
