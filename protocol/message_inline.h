@@ -1,7 +1,7 @@
 /*
- * message_inline.h - the codec's half that a server runs for every operation, as inline functions: for callers
- * that answer millions a second. All others call the functions of message.h, which message.c makes from
- * these; what each does stands there.
+ * message_inline.h - the codec's half that a server runs for every operation, as inline functions: for
+ * callers that answer millions a second. All others call the functions of message.h, which message.c makes
+ * from these; what each does stands there.
  */
 #ifndef WILD_MESSAGE_INLINE_H
 #define WILD_MESSAGE_INLINE_H

@@ -1,6 +1,6 @@
 /*
- * handshake_helper.h - X25519 off the workers. Each worker has a lane to one helper; the helper takes jobs from
- * the lanes in turn, so a flooded worker does not starve the others.
+ * handshake_helper.h - X25519 off the workers. Each worker has a lane to one helper; the helper takes jobs
+ * from the lanes in turn, so a flooded worker does not starve the others.
  *
  * A lane is one ring of jobs with three cursors, for jobs finish in the order in which they came:
  *

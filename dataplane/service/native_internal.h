@@ -1,6 +1,6 @@
 /*
- * native_internal.h - what the files of the native UDP service share: native_udp.c (bursts, sessions' datagrams),
- * native_handshake.c (INIT to READY) and native_operations.c (messages to replies).
+ * native_internal.h - what the files of the native UDP service share: native_udp.c (bursts, sessions'
+ * datagrams), native_handshake.c (INIT to READY) and native_operations.c (messages to replies).
  */
 #ifndef WILD_NATIVE_INTERNAL_H
 #define WILD_NATIVE_INTERNAL_H

@@ -41,14 +41,14 @@ struct native_udp;
 
 struct native_udp *native_udp_create(
     const struct native_udp_config *config); /* NULL: memory or arena is short */
-/* Ends every session and wipes its keys. The helper must have stopped: its jobs write to the sessions' keys. */
+/* Ends every session and wipes its keys. The helper must have stopped: its jobs write to those keys. */
 void native_udp_destroy(struct native_udp *service);
 struct udp_service native_udp_service(struct native_udp *service);
 size_t native_udp_arena_bytes(unsigned sessions_max); /* what creation takes from the arena */
 /*
- * From now on no new session (SIGTERM): handshakes under way end, live sessions are still answered for as long
- * as the worker turns, so that what was received gets its answer. Called by the worker itself once the published
- * state is STATE_DRAINING; by others only while the worker does not turn.
+ * From now on no new session (SIGTERM): handshakes under way end, live sessions are still answered for as
+ * long as the worker turns, so that what was received gets its answer. Called by the worker itself once the
+ * published state is STATE_DRAINING; by others only while the worker does not turn.
  */
 void native_udp_drain(struct native_udp *service);
 

@@ -1,12 +1,13 @@
 /*
- * sim_native_retry.c - clients and a node joined by a link that loses, repeats, delays, reorders and corrupts, under
- * a virtual clock: every write happens exactly once, and its client learns what became of it.
+ * sim_native_retry.c - clients and a node joined by a link that loses, repeats, delays, reorders and
+ * corrupts, under a virtual clock: every write happens exactly once, and its client learns what became of
+ * it.
  *
  *   sim_native_retry [SEEDS] [FIRST]      default: 1000 seeds from WILD_SEED or 1; a failure names its seed
  *
- * The writes: INCR of a few shared counters (the results of one counter must be 1, 2, 3, ... each once), and SET if
- * absent of a key of the client's own (EXISTS would mean that it happened twice). The node becomes READ_ONLY now and
- * then: what it refuses so is not executed, and is sent again under its id.
+ * The writes: INCR of a few shared counters (the results of one counter must be 1, 2, 3, ... each once),
+ * and SET if absent of a key of the client's own (EXISTS would mean that it happened twice). The node
+ * becomes READ_ONLY now and then: what it refuses so is not executed, and is sent again under its id.
  */
 #include "native_peer.h"
 

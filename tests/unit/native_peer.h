@@ -265,7 +265,7 @@ static inline void native_peer_begin(struct native_peer *peer, unsigned suites)
     memset(&peer->replay, 0, sizeof(peer->replay));
 }
 
-/* Sends the INIT; follows a COOKIE once. What came back at once (RESPONSE for a repeated INIT) is in `out`. */
+/* Sends the INIT; follows a COOKIE once. What came back at once (RESPONSE to a repeated INIT): in `out`. */
 static inline size_t native_peer_send_init(struct native_peer *peer, uint8_t out[NATIVE_ROOM])
 {
     for (unsigned i = 0; i < 2; i++) {

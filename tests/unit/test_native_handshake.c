@@ -1,4 +1,4 @@
-/* test_native_handshake.c - INIT to READY over the service face: load, loss, repetition, exhaustion, rotation. */
+/* test_native_handshake.c - INIT to READY over the service face: load, loss, repetition, exhaustion. */
 #include <sodium.h>
 
 #include "native_peer.h"

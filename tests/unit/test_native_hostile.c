@@ -1,6 +1,6 @@
 /*
- * test_native_hostile.c - datagrams that must be refused: each is answered by silence or by no more bytes than
- * it had, is counted, and leaves table and session as they were.
+ * test_native_hostile.c - datagrams that must be refused: each is answered by silence or by no more bytes
+ * than it had, is counted, and leaves table and session as they were.
  */
 #include <sodium.h>
 
