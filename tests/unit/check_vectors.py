@@ -242,11 +242,13 @@ def secrets(given, out):
     roles_of("token.", root, out)
     roles_of("insecure.", bytes(32), out)
     root = argon2id(given["passphrase.secret"].encode(), given["passphrase.cluster_name"].encode())
-    if root is None:
+    unchecked = root is None
+    if unchecked:
         print("not checked: passphrase.root (the argon2 command is not installed)")
         root = given["passphrase.root"]
     out["passphrase.root"] = root
     roles_of("passphrase.", root, out)
+    return unchecked
 
 
 # ---- message.h ----
@@ -327,6 +329,7 @@ def handshake(prefix, role, transport, suite, given, out):
 
 # ---- the file ----
 
+SKIPPED = 77  # meson's word for a test that lacked something
 INPUTS = {"token.secret", "passphrase.secret", "passphrase.cluster_name"}
 
 
@@ -342,7 +345,7 @@ def read(path):
 
 def main():
     given, out = read(sys.argv[1]), {}
-    secrets(given, out)
+    unchecked = secrets(given, out)
     out["message.request"], out["message.replies"] = request_message(), reply_message()
     handshake("mac.", CLIENT, 1, MAC, given, out)
     handshake("chacha.", REPLICA, 2, CHACHA, given, out)
@@ -354,7 +357,9 @@ def main():
     for line in wrong:
         print(line)
     print(f"{len(out) - len(wrong)} vectors recomputed and equal, {len(wrong)} not")
-    return 1 if wrong else 0
+    if wrong:
+        return 1
+    return SKIPPED if unchecked else 0
 
 
 if __name__ == "__main__":
