@@ -15,11 +15,10 @@
 #include <rte_lcore.h>
 #include <rte_pause.h>
 
+#include "napper.h"
+
 enum {
-    /* A worker spins this long before its first nap; naps double up to the longest, so that the first packet
-     * after a quiet time waits 50 us and a wake-up: at most 100 us. */
-    SPIN_NS = 50 * 1000,
-    NAP_FIRST_NS = 1000,
+    /* The first packet after a quiet time waits for the end of the longest nap and a wake-up: at most 100 us. */
     WORKER_NAP_NS = 50 * 1000,
     /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
     CONTROL_NAP_NS = 1000 * 1000,
@@ -27,38 +26,21 @@ enum {
     WALL_REFRESH_NS = 10 * 1000 * 1000,
 };
 
-struct napper {
-    uint64_t idle_since_ns; /* 0: busy */
-    long nap_ns, longest_ns;
-};
-
-static void napper_start(struct napper *napper, long longest_ns)
+static void start_naps(struct napper *napper, uint32_t longest_ns)
 {
-    *napper = (struct napper){.longest_ns = longest_ns};
+    napper_init(napper, longest_ns);
     /* The kernel otherwise adds up to 50 us to every nap. */
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
-/* After a turn: spins first, then naps, longer and longer. */
-static void napper_turn(struct napper *napper, bool busy, uint64_t now_ns)
+static void rest(struct napper *napper, bool busy, uint64_t now_ns)
 {
-    struct timespec nap = {0};
+    struct timespec nap = {.tv_nsec = napper_turn(napper, busy, now_ns)};
 
-    if (busy) {
-        napper->idle_since_ns = 0;
-        napper->nap_ns = NAP_FIRST_NS;
-        return;
-    }
-    if (napper->idle_since_ns == 0)
-        napper->idle_since_ns = now_ns;
-    if (now_ns - napper->idle_since_ns < SPIN_NS) {
+    if (nap.tv_nsec != 0)
+        nanosleep(&nap, NULL);
+    else if (!busy)
         rte_pause();
-        return;
-    }
-    nap.tv_nsec = napper->nap_ns;
-    nanosleep(&nap, NULL);
-    if ((napper->nap_ns *= 2) > napper->longest_ns)
-        napper->nap_ns = napper->longest_ns;
 }
 
 static int worker_loop(void *argument)
@@ -68,14 +50,14 @@ static int worker_loop(void *argument)
     bool poll = lcores->idle == IDLE_POLL, shared = lcores->eal->shared_core;
     struct napper napper;
 
-    napper_start(&napper, WORKER_NAP_NS);
+    start_naps(&napper, WORKER_NAP_NS);
     /* acquire: pairs with release in end_threads() */
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
         struct instant now = clock_now(lcores->clock);
         unsigned frames = node_worker_turn(lcores->node, worker->index, now);
 
         if (!poll)
-            napper_turn(&napper, frames != 0, now.mono_ns);
+            rest(&napper, frames != 0, now.mono_ns);
         else if (frames == 0 && shared)
             sched_yield(); /* else the control lcore would wait for the scheduler's tick */
         else if (frames == 0)
@@ -89,11 +71,11 @@ static void *helper_loop(void *argument)
     struct lcores *lcores = argument;
     struct napper napper;
 
-    napper_start(&napper, HELPER_NAP_NS);
+    start_naps(&napper, HELPER_NAP_NS);
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
         bool busy = node_helper_step(lcores->node);
 
-        napper_turn(&napper, busy, clock_now(lcores->clock).mono_ns);
+        rest(&napper, busy, clock_now(lcores->clock).mono_ns);
     }
     return NULL;
 }
@@ -143,7 +125,7 @@ void lcores_control(struct lcores *lcores, int signals)
     uint64_t refresh_due_ns = 0;
     struct napper napper;
 
-    napper_start(&napper, CONTROL_NAP_NS);
+    start_naps(&napper, CONTROL_NAP_NS);
     for (;;) {
         struct instant now = clock_now(lcores->clock);
         unsigned done = node_control_turn(lcores->node, now);
@@ -154,7 +136,7 @@ void lcores_control(struct lcores *lcores, int signals)
             if (signal_came(signals))
                 return;
         }
-        napper_turn(&napper, done != 0, now.mono_ns);
+        rest(&napper, done != 0, now.mono_ns);
     }
 }
 
