@@ -96,6 +96,11 @@ struct line_view {
     uint32_t end;
 };
 
+/* item.c: any offset, any length, any number of lines; and keys longer than the first line. */
+bool item_copy_packed(struct line_view view, const struct line *line, size_t from, size_t length,
+                      uint8_t *out);
+bool item_long_key_equals(struct line_view view, const struct line *line, const uint8_t *key, size_t length);
+
 /*
  * Copies `length` packed bytes from offset `from` of the item whose first line is given. False if a link leads
  * nowhere, which only a reader that raced with a writer can see. Reads at most the words that hold the bytes.
@@ -103,51 +108,13 @@ struct line_view {
 static inline bool item_copy(struct line_view view, const struct line *line, size_t from, size_t length,
                              uint8_t *out)
 {
-    const _Atomic uint64_t *word = &line->word[ITEM_DATA_WORD];
-    const _Atomic uint64_t *end = &line->word[LINE_WORDS];
-    uint32_t next = shape_next(word_load(&line->word[ITEM_SHAPE_WORD]));
-    size_t room = ITEM_FIRST_BYTES;
-
-    if (length == 0)
-        return true;
-    for (; from >= room; room = ITEM_CONTINUATION_BYTES) {
-        from -= room;
-        if (next == 0 || next >= view.end)
-            return false;
-        line = &view.line[next];
-        next = (uint32_t)word_load(&line->word[0]);
-        word = &line->word[CONTINUATION_DATA_WORD];
-        end = &line->word[LINE_WORDS];
-    }
-    word += from / 8;
-
-    /* `carry` holds the `held` next bytes; each turn completes eight with the low bytes of the next word. */
-    unsigned shift = (unsigned)(from & 7) * 8;
-    size_t held = 8 - (from & 7);
-    uint64_t carry = word_load(word++) >> shift;
-    while (length > held) {
-        if (word == end) {
-            if (next == 0 || next >= view.end)
-                return false;
-            line = &view.line[next];
-            next = (uint32_t)word_load(&line->word[0]);
-            word = &line->word[CONTINUATION_DATA_WORD];
-            end = &line->word[LINE_WORDS];
-        }
-        uint64_t low = word_load(word++);
-        uint64_t whole = carry | low << 1 << (63 - shift);
-        if (length < 8) {
-            store_up_to_8(out, whole, length);
-            return true;
-        }
-        store_8(out, whole);
-        out += 8;
-        length -= 8;
-        carry = low >> shift;
-        if (length == 0)
-            return true;
-    }
-    store_up_to_8(out, carry, length);
+    if ((from & 7) != 0 || from + length > ITEM_FIRST_BYTES)
+        return item_copy_packed(view, line, from, length, out);
+    const _Atomic uint64_t *word = &line->word[ITEM_DATA_WORD + from / 8];
+    for (; length >= 8; length -= 8, out += 8)
+        store_8(out, word_load(word++));
+    if (length)
+        store_up_to_8(out, word_load(word), length);
     return true;
 }
 
@@ -166,8 +133,7 @@ static inline bool item_key_equals(struct line_view view, const struct line *lin
         uint64_t mask = ((uint64_t)1 << 8 * (length & 7)) - 1;
         return ((word_load(word) ^ load_tail(key, length)) & mask) == 0;
     }
-    uint8_t stored[KEY_BYTES_MAX];
-    return item_copy(view, line, 0, length, stored) && memcmp(stored, key, length) == 0;
+    return item_long_key_equals(view, line, key, length);
 }
 
 #endif

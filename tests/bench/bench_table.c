@@ -283,26 +283,19 @@ static void batched_rte_hash(struct bench *b)
 
 /* ---- measuring ---- */
 
-static uint64_t thread_ns(clockid_t clock)
+static uint64_t thread_ns(void)
 {
     struct timespec t;
-    clock_gettime(clock, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Cycles per operation in one window; windows in which the thread did not have its core are taken again. */
+/* Cycles per operation in one window, from the time that the thread had a core. */
 static double window(struct bench *b, void (*run)(struct bench *))
 {
-    for (unsigned attempt = 0;; attempt++) {
-        uint64_t cpu = thread_ns(CLOCK_THREAD_CPUTIME_ID), wall = thread_ns(CLOCK_MONOTONIC);
-        uint64_t start = rte_rdtsc();
-        run(b);
-        uint64_t cycles = rte_rdtsc() - start;
-        cpu = thread_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-        wall = thread_ns(CLOCK_MONOTONIC) - wall;
-        if (cpu * 100 >= wall * 97 || attempt == 3)
-            return (double)cycles / WINDOW_OPERATIONS;
-    }
+    uint64_t start = thread_ns();
+    run(b);
+    return (double)(thread_ns() - start) * (double)rte_get_tsc_hz() / 1e9 / WINDOW_OPERATIONS;
 }
 
 static void compare(struct bench *b, const char *name, double load, double bar, void (*ours)(struct bench *),
@@ -332,7 +325,7 @@ static double sized_get(struct bench *b, uint64_t items, uint16_t length)
     uint8_t value[BATCH][VALUE_BYTES_MAX];
     double cycles[WINDOWS];
     for (unsigned w = 0; w < WINDOWS; w++) {
-        uint64_t start = rte_rdtsc();
+        uint64_t start = thread_ns();
         enum { ROUNDS = 200 };
         for (unsigned round = 0; round < ROUNDS; round++) {
             uint64_t key[BATCH], hash[BATCH];
@@ -351,7 +344,7 @@ static double sized_get(struct bench *b, uint64_t items, uint16_t length)
                     die("a GET missed");
             }
         }
-        cycles[w] = (double)(rte_rdtsc() - start) / (ROUNDS * BATCH);
+        cycles[w] = (double)(thread_ns() - start) * (double)rte_get_tsc_hz() / 1e9 / (ROUNDS * BATCH);
     }
     return bench_quantile(cycles, WINDOWS, 0.5);
 }
