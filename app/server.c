@@ -4,6 +4,7 @@
 #include "server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,7 +181,7 @@ static const struct startup_step steps[] = {
     {"lcores", start_lcores, stop_lcores},
 };
 
-static void print_ready(const struct server *server, FILE *out)
+static int print_ready(const struct server *server, FILE *out, char *error, size_t error_bytes)
 {
     struct in_addr ip4 = {.s_addr = htonl(server->options->nic[0].ip4)};
     char address[INET_ADDRSTRLEN];
@@ -191,7 +192,11 @@ static void print_ready(const struct server *server, FILE *out)
     inet_ntop(AF_INET, &ip4, address, sizeof address);
     fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u\n", address, server->options->port,
             facts.mode, (unsigned long long)facts.table.capacity, (unsigned long long)facts.lsn, facts.epoch);
-    fflush(out);
+    if (fflush(out) == 0 && !ferror(out))
+        return 0;
+    /* Who waits for that line would wait for ever. */
+    snprintf(error, error_bytes, "cannot write the ready line to stdout: %s", strerror(errno));
+    return -1;
 }
 
 int server_run(struct options *options, int signals, FILE *out, char *error, size_t error_bytes)
@@ -213,9 +218,11 @@ int server_run(struct options *options, int signals, FILE *out, char *error, siz
     failed = startup_run(steps, sizeof steps / sizeof steps[0], server, &done, error, error_bytes);
     options_wipe(options);
     if (failed == 0) {
-        print_ready(server, out);
-        lcores_control(&server->lcores, signals);
-        logger_line(&server->logger, LOG_LEVEL_INFO, "stopping: answering what was received");
+        failed = print_ready(server, out, error, error_bytes);
+        if (failed == 0) {
+            lcores_control(&server->lcores, signals);
+            logger_line(&server->logger, LOG_LEVEL_INFO, "stopping: answering what was received");
+        }
         startup_undo(steps, server, &done);
     }
     free(server);
