@@ -162,8 +162,7 @@ static void add_memory(struct arguments *arguments, struct eal *eal, const struc
     unsigned mb = memory_mb(options->nics, eal->workers);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
-    eal->huge_pages = pages >= need;
-    if (eal->huge_pages) {
+    if (pages >= need) {
         add(arguments, "--in-memory");
         return;
     }
@@ -220,9 +219,9 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
     add(arguments, "--log-level=%s", logger->level >= LOG_LEVEL_DEBUG ? "*:info" : "*:error");
     if (!user_gave(options, core_arguments, 4) && add_cores(arguments, eal, options, error, error_bytes) != 0)
         return -1;
-    if (user_gave(options, memory_arguments, 5))
-        eal->huge_pages = !user_gave(options, (const char *const[]){"--no-huge"}, 1);
-    else
+    /* The table asks the kernel by itself: fewer pages than the buffers need may hold it, or transparent ones. */
+    eal->huge_pages_refused = user_gave(options, (const char *const[]){"--no-huge"}, 1);
+    if (!user_gave(options, memory_arguments, 5))
         add_memory(arguments, eal, options, logger);
     add_nics(arguments, options,
              eal->workers != 0       ? eal->workers

@@ -18,8 +18,8 @@ struct eal {
     unsigned worker_lcore[NODE_WORKERS_MAX];
     unsigned worker_cpu[NODE_WORKERS_MAX]; /* the CPU each is pinned to */
     bool shared_core;                      /* the control lcore shares its core with a worker */
-    bool huge_pages;
-    uint16_t port_id[NODE_PORTS_MAX]; /* of each --nic */
+    bool huge_pages_refused;               /* the operator gave --no-huge among the raw arguments */
+    uint16_t port_id[NODE_PORTS_MAX];      /* of each --nic */
     struct eal_log *log;
 };
 

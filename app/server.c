@@ -142,7 +142,7 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->pool = server->pool;
     config->logger = server->logger;
     config->numa_node = (int)rte_lcore_to_socket_id(server->eal.worker_lcore[0]);
-    config->huge_pages = server->eal.huge_pages;
+    config->huge_pages = !server->eal.huge_pages_refused;
     config->capacity = capacity_choose(options->capacity, "/sys", server->eal.worker_cpu, server->eal.workers,
                                        &server->logger);
     if (options->secrets == 0)
