@@ -225,6 +225,34 @@ static void test_busy_is_tried_again_by_calls_and_shown_to_pipelines(void)
     end(&f);
 }
 
+/* BUSY comes late, when a second copy is on its way, which the node executes: had the call started over with a
+ * new id, the write would have happened twice. */
+static void test_busy_for_one_copy_says_nothing_about_the_others(void)
+{
+    struct fixture f;
+    struct wild_result result;
+    unsigned executed;
+    begin(&f);
+    responder_order(f.node, (struct responder_orders){.busy = 1, .hold_replies = 1});
+    CU_ASSERT_EQUAL(wild_incr(f.client, "n", 1, 1, 0, NULL, &result), WILD_OK);
+    CU_ASSERT_EQUAL(result.integer, 1);
+    CU_ASSERT(count_opcode(&f, OPCODE_INCR, &executed) >= 2);
+    CU_ASSERT_EQUAL(executed, 1);
+
+    /* The same in a pipeline, where BUSY would be handed out for a write that happens. */
+    responder_order(f.node, (struct responder_orders){.busy = 1, .hold_replies = 1});
+    struct wild_request incr = {.operation = WILD_OP_INCR, .key = "n", .key_length = 1, .delta = 1};
+    CU_ASSERT_EQUAL(wild_submit(f.client, &incr), WILD_OK);
+    CU_ASSERT(drain(&f, WILD_OK, 1));
+
+    /* The copy that was lost might have been executed as well: the id is repeated. */
+    responder_order(f.node, (struct responder_orders){.busy = 1, .lose_requests = 1});
+    CU_ASSERT_EQUAL(wild_submit(f.client, &incr), WILD_OK);
+    CU_ASSERT(drain(&f, WILD_OK, 1));
+    CU_ASSERT(holds(&f, "n", "3"));
+    end(&f);
+}
+
 /* A write that waits for the disk is no lost session: a probe tells them apart. */
 static void test_a_write_that_waits_does_not_cost_the_session(void)
 {
@@ -367,6 +395,8 @@ int main(void)
         {"a silent node ends in a time-out", test_a_silent_node_ends_in_a_time_out},
         {"BUSY is tried again by calls and shown to pipelines",
          test_busy_is_tried_again_by_calls_and_shown_to_pipelines},
+        {"BUSY for one copy says nothing about the others",
+         test_busy_for_one_copy_says_nothing_about_the_others},
         {"a write that waits does not cost the session", test_a_write_that_waits_does_not_cost_the_session},
         {"a bad stretch of link does not cost the session",
          test_a_bad_stretch_of_link_does_not_cost_the_session},

@@ -72,7 +72,8 @@ struct flight {
     uint64_t history;           /* GET with FLAG_MIN_LSN */
     uint64_t submitted_ns, deadline_ns, sent_ns, retry_ns, rto_ns;
     struct wild_result result;
-    unsigned sends; /* in the present session: 0 = the node cannot have seen it */
+    unsigned sends;    /* in the present session: 0 = the node cannot have seen it */
+    unsigned refusals; /* answers to these copies that say "not executed": BUSY and its like, MORE */
     uint8_t state;
     bool synchronous; /* a call waits for it: not for wild_poll() */
     bool alone;       /* answered with MORE once: gets a datagram of its own */

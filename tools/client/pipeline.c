@@ -257,6 +257,20 @@ static void expect_value(struct wild_client *client, unsigned bytes)
         client->value_bytes -= (client->value_bytes - bytes + 15) / 16;
 }
 
+/* Says that one copy changed nothing, and that the next may be executed. */
+static bool is_refusal(const struct reply *reply)
+{
+    switch (reply->status) {
+    case STATUS_BUSY:
+    case STATUS_NOT_PRIMARY:
+    case STATUS_READ_ONLY:
+    case STATUS_MORE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void pipeline_answer(struct wild_client *client, const struct reply *reply, uint64_t history, uint64_t now)
 {
     struct flight *flight = flight_find(client, reply);
@@ -264,6 +278,8 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
         return;
     if (flight->sends == 1) /* Karn: an answer to a repeated operation says nothing about the round trip */
         pipeline_rtt(client, now - flight->sent_ns);
+    if (is_refusal(reply))
+        flight->refusals++;
     if (reply->status == STATUS_MORE) {
         /* Not executed. By itself its answer has all the room there is, so MORE once it is alone answers an
          * earlier datagram that it shared. */
@@ -273,6 +289,11 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
         }
         return;
     }
+    /* message.h, "Retries": while another copy may still be executed, a refusal is no outcome of a write. The
+     * node answers each copy at most once, so it is one when every copy was refused; until then the timer
+     * repeats the id. */
+    if (is_refusal(reply) && is_write(&flight->operation) && flight->refusals < flight->sends)
+        return;
 
     bool has_value =
         reply->status == STATUS_OK && (reply->opcode == OPCODE_GET || reply->opcode == OPCODE_HEALTH);
@@ -348,7 +369,7 @@ void pipeline_renew(struct wild_client *client, uint64_t now)
             continue;
         }
         client->statistics.retransmissions++; /* counted here: `sends` starts anew with the session */
-        flight->sends = 0;
+        flight->sends = flight->refusals = 0;
         flight->rto_ns = client->rto_ns;
         flight_queue_again(client, flight);
     }

@@ -22,7 +22,9 @@
  * end as WILD_UNKNOWN. (An unconditional write that is sent again may thus happen twice.)
  *
  * A node that answers BUSY has not executed the operation. The synchronous calls try again, with a growing
- * pause (0.1 ms to 10 ms), until the time-out, then return WILD_BUSY; wild_poll() hands BUSY out at once.
+ * pause (0.1 ms to 10 ms), until the time-out, then return WILD_BUSY; wild_poll() hands BUSY out at once. Of a
+ * write that was sent more than once, BUSY (NOT_PRIMARY, READ_ONLY) is a result only when every copy met with
+ * it: any other copy may have been executed, so the write is repeated with its id until its outcome is known.
  */
 #ifndef WILD_CLIENT_H
 #define WILD_CLIENT_H
