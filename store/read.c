@@ -95,5 +95,8 @@ enum status table_read(struct table *table, const struct operation *operation, u
                                      (uint64_t)TAG_REFERENCED << (where.slot & 3) * 16, memory_order_relaxed);
         return STATUS_OK;
     }
+    /* What the last attempt copied may be torn, and of another key. */
+    result->value_length = 0;
+    result->version = 0;
     return STATUS_BUSY;
 }
