@@ -152,10 +152,31 @@ static bool displace(struct session_table *table, unsigned own, uint64_t now_ns)
     return true;
 }
 
+/* Whether this flow may have one more that is not confirmed. */
+static bool make_room_in_flow(struct session_table *table, const struct flow *flow, uint64_t now_ns)
+{
+    struct session *oldest = NULL; /* a chain's newest come first */
+    unsigned unconfirmed = 0;
+    for (int32_t i = *flow_head(table, flow); i != SESSION_NONE; i = at(table, i)->flow_next)
+        if (at(table, i)->state != SESSION_LIVE && flow_equal(&at(table, i)->flow, flow)) {
+            oldest = at(table, i);
+            unconfirmed++;
+        }
+    if (unconfirmed < SESSION_FLOW_UNCONFIRMED_MAX)
+        return true;
+    if (oldest->state != SESSION_PENDING || now_ns - oldest->used_ns < SESSION_PENDING_GRACE_NS)
+        return false;
+    session_end(table, oldest);
+    counter_add(table->counters, COUNTER_native_pending_displaced, 1);
+    return true;
+}
+
 struct session *session_begin(struct session_table *table, const struct flow *flow,
                               const uint8_t init[SESSION_INIT_BYTES], uint64_t now_ns)
 {
     unsigned prefix = session_prefix_of(table, &flow->peer);
+    if (!make_room_in_flow(table, flow, now_ns))
+        return NULL;
     if (table->unconfirmed == table->unconfirmed_max && !displace(table, prefix, now_ns))
         return NULL;
     struct session *session = at(table, table->free); /* live_max + unconfirmed_max places: one is free */

@@ -22,6 +22,8 @@
  * SESSION_PREFIXES): when their places are all taken, a newcomer displaces the oldest PENDING one of the
  * prefix that holds most. If that is the newcomer's own prefix, only one older than
  * SESSION_PENDING_GRACE_NS makes room (its client had its chance to confirm); otherwise the newcomer waits.
+ * One flow has at most SESSION_FLOW_UNCONFIRMED_MAX of them, by the same rule: a client that starts anew has
+ * given up what it began before, and the chains of the flow index stay short whatever one sender does.
  *
  * Keys live in an array in the key arena, one struct session_keys a place, and are wiped when a session ends.
  */
@@ -49,6 +51,7 @@ enum {
     SESSION_NONE = -1,
     SESSION_INIT_BYTES = 64, /* what makes two INITs the same: all before mac1 */
     SESSION_SWEEP_MAX = 64,  /* places looked at per turn */
+    SESSION_FLOW_UNCONFIRMED_MAX = 4,
 };
 
 enum session_state { SESSION_FREE = 0, SESSION_COMPUTING, SESSION_PENDING, SESSION_LIVE };

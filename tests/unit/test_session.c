@@ -214,6 +214,27 @@ static void test_the_oldest_idle_session_makes_room_and_a_busy_one_never(void)
     stop(&f);
 }
 
+static void test_one_flow_has_few_unconfirmed_sessions(void)
+{
+    struct fixture f;
+    start(&f);
+    struct flow flow = flow_from(1, 1, 1000), other = flow_from(1, 1, 1001);
+    struct session *live = open_live(&f, &flow, SECOND), *first = pend(&f, &flow, SECOND);
+    uint32_t first_id = first->id;
+    for (unsigned i = 0; i < 10; i++)
+        begin(&f, &flow, SECOND);
+    CU_ASSERT_EQUAL(f.table.unconfirmed, SESSION_FLOW_UNCONFIRMED_MAX);
+    CU_ASSERT_PTR_NOT_NULL(begin(&f, &other, SECOND));
+    CU_ASSERT_EQUAL(first->id, first_id);
+    /* The first has had its chance to confirm; the others are being computed and stay. */
+    CU_ASSERT_PTR_NOT_NULL(begin(&f, &flow, SECOND + SESSION_PENDING_GRACE_NS));
+    CU_ASSERT_PTR_NULL(begin(&f, &flow, SECOND + SESSION_PENDING_GRACE_NS));
+    CU_ASSERT_EQUAL(count(&f, COUNTER_native_pending_displaced), 1);
+    CU_ASSERT_EQUAL(live->state, SESSION_LIVE);
+    CU_ASSERT_EQUAL(f.table.unconfirmed, SESSION_FLOW_UNCONFIRMED_MAX + 1);
+    stop(&f);
+}
+
 static void test_a_crowded_prefix_gives_way_to_a_new_one(void)
 {
     struct fixture f;
@@ -376,6 +397,7 @@ int main(void)
         {"unconfirmed sessions never take a live place", test_unconfirmed_sessions_never_take_a_live_place},
         {"the oldest idle session makes room and a busy one never",
          test_the_oldest_idle_session_makes_room_and_a_busy_one_never},
+        {"one flow has few unconfirmed sessions", test_one_flow_has_few_unconfirmed_sessions},
         {"a crowded prefix gives way to a new one", test_a_crowded_prefix_gives_way_to_a_new_one},
         {"a session being computed is never taken away", test_a_session_being_computed_is_never_taken_away},
         {"prefixes are a /24 of IPv4 and a /64 of IPv6", test_prefixes_are_a_24_of_ipv4_and_a_64_of_ipv6},
