@@ -112,6 +112,7 @@
     X(native_session_closed, "sessions ended by CLOSE")                                                      \
     X(native_session_expired, "sessions ended: idle for too long")                                           \
     X(native_session_recycled, "sessions ended: the oldest idle one made room")                              \
+    X(native_session_walks, "walks over all sessions for those idle for longest")                            \
     X(native_session_replaced, "sessions ended: the same 4-tuple confirmed a new one")                       \
     X(native_session_drained, "sessions ended: the service was destroyed")                                   \
     X(native_pending_expired, "handshakes not confirmed in time")                                            \

@@ -205,21 +205,58 @@ void session_responded(struct session_table *table, struct session *session,
     memcpy(session->response, response, HANDSHAKE_RESPONSE_BYTES);
 }
 
-/* The live session that was idle for longest, if that is long enough; walks the table, but only when a key
- * holder confirms and not again before one can have become idle enough. */
+/* Into the list of those idle for longest, which is full or not. */
+static void idle_insert(struct session_table *table, const struct session *session)
+{
+    unsigned at = table->idle_count;
+    if (at == SESSION_RECYCLE_BATCH) {
+        if (session->used_ns >= table->idle[at - 1].used_ns)
+            return;
+        at--;
+    } else {
+        table->idle_count++;
+    }
+    for (; at > 0 && table->idle[at - 1].used_ns > session->used_ns; at--)
+        table->idle[at] = table->idle[at - 1];
+    table->idle[at] = (struct session_idle){.used_ns = session->used_ns, .id = session->id};
+}
+
+/* Fills the list; walks the table, but only when a key holder confirms, not for each that does, and not again
+ * before one can have become idle enough. */
+static void idle_walk(struct session_table *table, uint64_t now_ns)
+{
+    table->idle_at = table->idle_count = 0;
+    if (now_ns < table->recycle_from_ns)
+        return;
+    counter_add(table->counters, COUNTER_native_session_walks, 1);
+    uint64_t oldest_ns = now_ns;
+    for (uint32_t i = 0; i <= table->mask; i++) {
+        const struct session *session = &table->sessions[i];
+        if (session->state != SESSION_LIVE)
+            continue;
+        if (now_ns - session->used_ns >= SESSION_RECYCLE_IDLE_NS)
+            idle_insert(table, session);
+        if (session->used_ns < oldest_ns)
+            oldest_ns = session->used_ns;
+    }
+    if (table->idle_count == 0)
+        table->recycle_from_ns = oldest_ns + SESSION_RECYCLE_IDLE_NS;
+}
+
+/* The live session that was idle for longest, if that is long enough. */
 static struct session *recyclable(struct session_table *table, uint64_t now_ns)
 {
-    if (now_ns < table->recycle_from_ns)
-        return NULL;
-    struct session *oldest = NULL;
-    for (uint32_t i = 0; i <= table->mask; i++) {
-        struct session *session = &table->sessions[i];
-        if (session->state == SESSION_LIVE && (oldest == NULL || session->used_ns < oldest->used_ns))
-            oldest = session;
+    for (unsigned walks = 0; walks < 2; walks++) {
+        while (table->idle_at < table->idle_count) {
+            const struct session_idle *idle = &table->idle[table->idle_at++];
+            struct session *session = session_place(table, idle->id);
+            if (session->id == idle->id && session->state == SESSION_LIVE &&
+                session->used_ns == idle->used_ns)
+                return session;
+        }
+        if (walks == 0)
+            idle_walk(table, now_ns);
     }
-    if (oldest == NULL || now_ns - oldest->used_ns >= SESSION_RECYCLE_IDLE_NS)
-        return oldest;
-    table->recycle_from_ns = oldest->used_ns + SESSION_RECYCLE_IDLE_NS;
     return NULL;
 }
 

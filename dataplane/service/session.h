@@ -16,7 +16,8 @@
  *
  * Shares. A quarter of the places is for COMPUTING and PENDING, the rest for LIVE: no number of INITs can end
  * a live session. Confirming when every live place is taken ends the one that was idle for longest, but none
- * that was used within SESSION_RECYCLE_IDLE_NS.
+ * that was used within SESSION_RECYCLE_IDLE_NS. Looking for it walks the table, so one walk finds the next
+ * SESSION_RECYCLE_BATCH of them: many clients that come back at once cost few walks.
  *
  * Fairness among the not yet confirmed, by source prefix (IPv4 /24, IPv6 /64, hashed with a random seed into
  * SESSION_PREFIXES): when their places are all taken, a newcomer displaces the oldest PENDING one of the
@@ -51,6 +52,7 @@ enum {
     SESSION_NONE = -1,
     SESSION_INIT_BYTES = 64, /* what makes two INITs the same: all before mac1 */
     SESSION_SWEEP_MAX = 64,  /* places looked at per turn */
+    SESSION_RECYCLE_BATCH = 32,
     SESSION_FLOW_UNCONFIRMED_MAX = 4,
 };
 
@@ -84,6 +86,12 @@ struct session_prefix {
     uint32_t computing;
 };
 
+/* A live session as a walk of the table saw it: still the one idle for longest if it was not used since. */
+struct session_idle {
+    uint64_t used_ns;
+    uint32_t id;
+};
+
 struct session_table {
     struct session *sessions;
     struct session_keys *keys; /* borrowed: the arena's */
@@ -94,6 +102,8 @@ struct session_table {
     uint32_t sweep_at;
     uint64_t swept_ns;
     uint64_t recycle_from_ns; /* no live session can have been idle long enough before this */
+    struct session_idle idle[SESSION_RECYCLE_BATCH]; /* longest idle first */
+    unsigned idle_at, idle_count;
     int32_t *flow_heads;
     struct counters *counters; /* borrowed */
     struct session_prefix prefixes[SESSION_PREFIXES];

@@ -214,6 +214,42 @@ static void test_the_oldest_idle_session_makes_room_and_a_busy_one_never(void)
     stop(&f);
 }
 
+/* Clients that come back all at once, each finding the places taken by sessions of its time before. */
+static void test_many_recycled_at_once_cost_few_walks_and_go_in_order(void)
+{
+    struct fixture f;
+    start(&f);
+    struct session *sessions[LIVE];
+    uint64_t random = seeded_start(11), later = 100 * SECOND;
+    for (unsigned i = 0; i < LIVE; i++) {
+        struct flow flow = flow_from(1, 1, (uint16_t)(1000 + i));
+        sessions[i] = open_live(&f, &flow, SECOND);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(sessions[i]);
+        sessions[i]->used_ns = SECOND + seeded_below(&random, 50 * SECOND);
+    }
+    sessions[3]->used_ns = SECOND - 1;
+    for (unsigned n = 0; n < LIVE; n++) {
+        uint64_t oldest = UINT64_MAX;
+        for (uint32_t i = 0; i < PLACES; i++)
+            if (f.table.sessions[i].state == SESSION_LIVE && f.table.sessions[i].used_ns < oldest)
+                oldest = f.table.sessions[i].used_ns;
+        struct flow flow = flow_from(2, 1, (uint16_t)(1000 + n));
+        CU_ASSERT_PTR_NOT_NULL(open_live(&f, &flow, later));
+        for (uint32_t i = 0; i < PLACES; i++)
+            CU_ASSERT(f.table.sessions[i].state != SESSION_LIVE || f.table.sessions[i].used_ns > oldest);
+        if (n == 10) /* one that was next in turn is used again: it stays to the end */
+            for (uint32_t i = 0, passed = 0; i < PLACES && !passed; i++)
+                if (f.table.sessions[i].state == SESSION_LIVE && f.table.sessions[i].used_ns < later)
+                    f.table.sessions[i].used_ns = later - SESSION_RECYCLE_IDLE_NS, passed = 1;
+    }
+    CU_ASSERT_EQUAL(count(&f, COUNTER_native_session_recycled), LIVE);
+    uint64_t walks = count(&f, COUNTER_native_session_walks);
+    CU_ASSERT(walks >= 1 && walks <= 2 + LIVE / SESSION_RECYCLE_BATCH);
+    struct flow flow = flow_from(3, 1, 1);
+    CU_ASSERT_PTR_NULL(open_live(&f, &flow, later));
+    stop(&f);
+}
+
 static void test_one_flow_has_few_unconfirmed_sessions(void)
 {
     struct fixture f;
@@ -397,6 +433,8 @@ int main(void)
         {"unconfirmed sessions never take a live place", test_unconfirmed_sessions_never_take_a_live_place},
         {"the oldest idle session makes room and a busy one never",
          test_the_oldest_idle_session_makes_room_and_a_busy_one_never},
+        {"many recycled at once cost few walks and go in order",
+         test_many_recycled_at_once_cost_few_walks_and_go_in_order},
         {"one flow has few unconfirmed sessions", test_one_flow_has_few_unconfirmed_sessions},
         {"a crowded prefix gives way to a new one", test_a_crowded_prefix_gives_way_to_a_new_one},
         {"a session being computed is never taken away", test_a_session_being_computed_is_never_taken_away},
