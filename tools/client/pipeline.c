@@ -322,11 +322,12 @@ static void round_of_silence(struct wild_client *client, uint64_t now)
     client->probe = true;
     if (client->silent_rounds > 0 && now - client->round_ns < client->rto_ns)
         return; /* the same round: operations that were sent one after another */
-    client->silent_rounds++;
+    if (client->silent_rounds++ == 0)
+        client->silent_since_ns = now;
     client->round_ns = now;
     /* RFC 6298 5.5: until a round trip is measured again, new operations wait as long. */
     client->rto_ns = min_u64(2 * client->rto_ns, RTO_MAX_NS);
-    if (client->silent_rounds >= SILENT_ROUNDS_MAX)
+    if (client->silent_rounds >= SILENT_ROUNDS_MAX && now - client->silent_since_ns >= SILENCE_MIN_NS)
         client_session_start(client, now);
 }
 

@@ -121,7 +121,7 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
         shake->tries = 0;
         if (client->live) {
             client->probe = true;
-            shake->retry_ns = now + min_u64(max_u64(2 * client->rtt_ns, RTO_MIN_NS), RTO_INITIAL_NS);
+            shake->retry_ns = now + RTO_INITIAL_NS;
             return;
         }
     } else if (shake->tries == 0) {
