@@ -63,11 +63,14 @@ static int set_nic(struct parse *parse, const char *value)
         const char *prefix;
         enum nic_kind kind;
         unsigned name_max; /* interface names: IFNAMSIZ - 1 */
-    } kinds[] = {{"tap:", NIC_TAP, 15},
-                 {"af_packet:", NIC_AF_PACKET, 15},
-                 {"memif:", NIC_MEMIF, NIC_NAME_BYTES - 1},
-                 {"pci:", NIC_PCI, 15},
-                 {"port:", NIC_PORT, 3}};
+        /* A comma would be read as further device arguments; in an interface's name the kernel takes % for a
+         * pattern and refuses the others. */
+        const char *never;
+    } kinds[] = {{"tap:", NIC_TAP, 15, ", %/:"},
+                 {"af_packet:", NIC_AF_PACKET, 15, ", %/:"},
+                 {"memif:", NIC_MEMIF, NIC_NAME_BYTES - 1, ", "},
+                 {"pci:", NIC_PCI, 15, ", /"},
+                 {"port:", NIC_PORT, 3, ", "}};
     struct options *out = parse->out;
 
     if (out->nics == NODE_PORTS_MAX)
@@ -79,8 +82,7 @@ static int set_nic(struct parse *parse, const char *value)
         if (strncmp(value, kinds[i].prefix, prefix) != 0)
             continue;
         length = strlen(name);
-        /* A comma would be read as further device arguments. */
-        if (length == 0 || length > kinds[i].name_max || strpbrk(name, ", ") != NULL ||
+        if (length == 0 || length > kinds[i].name_max || strpbrk(name, kinds[i].never) != NULL ||
             (kinds[i].kind == NIC_PORT && strspn(name, "0123456789") != length))
             return option_wrong(parse, "--nic %.40s: '%.40s' is not a name for that kind of port", value,
                                 name);

@@ -192,6 +192,11 @@ static int take_file(struct parse *parse, const char *path)
     parse->file = path;
     parse->file_line = 0;
     outcome = ini_parse_stream(read_file_line, parse, take_file_entry, parse);
+    /* A folder opens too, and only reading it fails: part of a file must not pass for all of it. */
+    if (!parse->file_failed && ferror(parse->stream)) {
+        option_wrong(parse, "cannot be read: %s", strerror(errno));
+        parse->file_failed = true;
+    }
     fclose(parse->stream);
     parse->stream = NULL;
     if (!parse->file_failed && outcome != 0) {
@@ -215,7 +220,7 @@ static void print_help(FILE *print)
 
         snprintf(left, sizeof left, "--%s %s", option_rows[id].name,
                  option_rows[id].argument != NULL ? option_rows[id].argument : "");
-        fprintf(print, "  %-30s %s\n", left, option_rows[id].help);
+        fprintf(print, "  %-36s %s\n", left, option_rows[id].help);
     }
     fprintf(print, "\nThe secret may also be in the environment: %s.\n", secret_environment);
 }

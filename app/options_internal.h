@@ -29,7 +29,7 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
     X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                     \
     X(sessions, "sessions", "N", false, "client sessions a worker holds (default 4096)")                     \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
-    X(log_level, "log-level", "LEVEL", false, "error, warning, info or debug (default info)")                \
+    X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
     X(help, "help", NULL, false, "this text")                                                                \
     X(version, "version", NULL, false, "print the version")
 
