@@ -3,6 +3,8 @@
  */
 #include "eal.h"
 
+#include <assert.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,9 +20,13 @@
 
 enum {
     ARGUMENTS_MAX = 64,
-    ARGUMENT_BYTES = 192,
+    ARGUMENT_BYTES = 640,
     HUGE_PAGE_BYTES = 2 << 20,
+    AF_PACKET_QUEUES_MAX = 16, /* the driver's; workers beyond have no queue, as on any device with too few */
 };
+
+static_assert(ARGUMENT_BYTES >= sizeof "--lcores=0@1023" + NODE_WORKERS_MAX * (sizeof ",64@1023" - 1),
+              "a machine with many cores starts without options");
 
 /* ---- messages of DPDK ---- */
 
@@ -73,6 +79,7 @@ struct arguments {
     char text[ARGUMENTS_MAX][ARGUMENT_BYTES];
     char *argv[ARGUMENTS_MAX + 1];
     int argc;
+    bool truncated;
 };
 
 __attribute__((format(printf, 2, 3))) static void add(struct arguments *arguments, const char *format, ...)
@@ -82,7 +89,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct arguments *argument
     if (arguments->argc == ARGUMENTS_MAX)
         return; /* our own are few, the raw ones limited by options.h */
     va_start(list, format);
-    vsnprintf(arguments->text[arguments->argc], ARGUMENT_BYTES, format, list);
+    if (vsnprintf(arguments->text[arguments->argc], ARGUMENT_BYTES, format, list) >= ARGUMENT_BYTES)
+        arguments->truncated = true;
     va_end(list);
     arguments->argv[arguments->argc] = arguments->text[arguments->argc];
     arguments->argc++;
@@ -156,10 +164,10 @@ static unsigned memory_mb(unsigned ports, unsigned workers)
     return 64 + 10 * ports * (workers + 1);
 }
 
-static void add_memory(struct arguments *arguments, struct eal *eal, const struct options *options,
+static void add_memory(struct arguments *arguments, unsigned workers, const struct options *options,
                        const struct logger *logger)
 {
-    unsigned mb = memory_mb(options->nics, eal->workers);
+    unsigned mb = memory_mb(options->nics, workers);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
     if (pages >= need) {
@@ -178,7 +186,9 @@ static void add_memory(struct arguments *arguments, struct eal *eal, const struc
 
 static void add_nics(struct arguments *arguments, const struct options *options, unsigned workers)
 {
-    bool pci = false;
+    /* Raw arguments that name no PCI device mean none: a probe would start every card that a kernel driver shares. */
+    static const char *const pci_arguments[] = {"-a", "--allow", "-b", "--block"};
+    bool pci = user_gave(options, pci_arguments, 4);
 
     for (unsigned i = 0; i < options->nics; i++) {
         const char *name = options->nic[i].name;
@@ -188,7 +198,8 @@ static void add_nics(struct arguments *arguments, const struct options *options,
             add(arguments, "--vdev=net_tap%u,iface=%s", i, name);
             break;
         case NIC_AF_PACKET:
-            add(arguments, "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1", i, name, workers);
+            add(arguments, "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1", i, name,
+                workers < AF_PACKET_QUEUES_MAX ? workers : AF_PACKET_QUEUES_MAX);
             break;
         case NIC_MEMIF:
             add(arguments, "--vdev=net_memif%u,role=server,socket=%s,socket-abstract=no", i, name);
@@ -198,8 +209,7 @@ static void add_nics(struct arguments *arguments, const struct options *options,
             pci = true;
             break;
         case NIC_PORT:
-            pci = true; /* the raw arguments decide */
-            break;
+            break; /* the raw arguments make it */
         }
     }
     if (!pci)
@@ -212,6 +222,7 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
     static const char *const core_arguments[] = {"-l", "-c", "--lcores", "--main-lcore"};
     static const char *const memory_arguments[] = {"-m", "--no-huge", "--in-memory", "--socket-mem",
                                                    "--huge"};
+    unsigned workers;
 
     add(arguments, "wild");
     add(arguments, "--no-telemetry");
@@ -221,15 +232,15 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
         return -1;
     /* The table asks the kernel by itself: fewer pages than the buffers need may hold it, or transparent ones. */
     eal->huge_pages_refused = user_gave(options, (const char *const[]){"--no-huge"}, 1);
+    workers = eal->workers != 0 ? eal->workers : options->workers != 0 ? options->workers : 1;
     if (!user_gave(options, memory_arguments, 5))
-        add_memory(arguments, eal, options, logger);
-    add_nics(arguments, options,
-             eal->workers != 0       ? eal->workers
-             : options->workers != 0 ? options->workers
-                                     : 1);
+        add_memory(arguments, workers, options, logger);
+    add_nics(arguments, options, workers);
     for (unsigned i = 0; i < options->eals; i++)
         add(arguments, "%s", options->eal[i]);
-    return 0;
+    if (arguments->truncated)
+        snprintf(error, error_bytes, "a raw EAL argument is longer than %d bytes", ARGUMENT_BYTES - 1);
+    return arguments->truncated ? -1 : 0;
 }
 
 /* ---- what came of it ---- */
@@ -279,6 +290,18 @@ static int find_port(struct eal *eal, const struct options *options, unsigned i)
     return rte_eth_dev_get_port_by_name(name, &eal->port_id[i]);
 }
 
+/* Raw EAL arguments reach interfaces of the kernel's too. */
+static int check_interface(uint16_t port_id, char *error, size_t error_bytes)
+{
+    struct rte_eth_dev_info info;
+    char name[IF_NAMESIZE];
+
+    if (rte_eth_dev_info_get(port_id, &info) != 0 || info.if_index == 0 ||
+        if_indextoname(info.if_index, name) == NULL)
+        return 0;
+    return nic_check_route(name, error, error_bytes);
+}
+
 int eal_start(struct eal *eal, const struct options *options, const struct logger *logger, char *error,
               size_t error_bytes)
 {
@@ -304,7 +327,12 @@ int eal_start(struct eal *eal, const struct options *options, const struct logge
         if (find_port(eal, options, i) != 0) {
             snprintf(error, error_bytes, "DPDK made no port for --nic %s: %s; --log-level debug shows more",
                      options->nic[i].name,
-                     eal->log->last[0] != '\0' ? eal->log->last : "is its driver installed?");
+                     options->nic[i].kind == NIC_PORT ? "the raw EAL arguments make fewer"
+                     : eal->log->last[0] != '\0'      ? eal->log->last
+                                                      : "is its driver installed?");
+            eal_stop(eal);
+            return -1;
+        } else if (check_interface(eal->port_id[i], error, error_bytes) != 0) {
             eal_stop(eal);
             return -1;
         }

@@ -36,5 +36,7 @@ void eal_stop(struct eal *eal);
  * `error`. Never the interface of the default route, never an address that the kernel owns.
  */
 int nic_check(const struct nic_option *nic, char *error, size_t error_bytes);
+/* The same for the default route alone. */
+int nic_check_route(const char *interface, char *error, size_t error_bytes);
 
 #endif

@@ -58,7 +58,7 @@ static bool has_default_route(const char *interface)
     return found;
 }
 
-static int interface_is_not_default(const char *interface, char *error, size_t error_bytes)
+int nic_check_route(const char *interface, char *error, size_t error_bytes)
 {
     if (!has_default_route(interface))
         return 0;
@@ -89,7 +89,7 @@ static int check_af_packet(const struct nic_option *nic, char *error, size_t err
         snprintf(error, error_bytes, "%s is down: ip link set %s up", nic->name, nic->name);
         return -1;
     }
-    return interface_is_not_default(nic->name, error, error_bytes);
+    return nic_check_route(nic->name, error, error_bytes);
 }
 
 /* Makes the interface for a moment: the driver's own errors are hard to read. */
@@ -151,7 +151,7 @@ static int check_pci(const struct nic_option *nic, char *error, size_t error_byt
         for (struct if_nameindex *i = all; i != NULL && i->if_index != 0 && failed == 0; i++) {
             snprintf(path, sizeof path, "/sys/bus/pci/devices/%s%s/net/%s", domain, nic->name, i->if_name);
             if (access(path, F_OK) == 0)
-                failed = interface_is_not_default(i->if_name, error, error_bytes);
+                failed = nic_check_route(i->if_name, error, error_bytes);
         }
         if_freenameindex(all);
         return failed;
