@@ -1,5 +1,7 @@
 /* test_client_faults.c - libwild over a link that loses, repeats and forges, and with a node that waits, is
  * busy or forgets. */
+#include <sys/wait.h>
+
 #include "client_fixture.h"
 
 /* ---- a bad network ---- */
@@ -253,6 +255,30 @@ static void test_busy_for_one_copy_says_nothing_about_the_others(void)
     end(&f);
 }
 
+/* Two processes that seal with one key would repeat counters, and with them an AEAD's nonces. */
+static void test_a_child_process_cannot_speak_for_its_parent(void)
+{
+    struct fixture f;
+    struct wild_result result;
+    int status = -1;
+    begin_with(&f, 20000, true);
+    pid_t child = fork();
+    CU_ASSERT_FATAL(child >= 0);
+    if (child == 0) {
+        f.client->timeout_ns = 50 * MS_NS;
+        bool silent = wild_incr(f.client, "n", 1, 1, 0, NULL, NULL) == WILD_NO_ANSWER;
+        wild_close(f.client);
+        _exit(silent ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CU_ASSERT_EQUAL(responder_closes(f.node), 0);
+    CU_ASSERT_EQUAL(wild_incr(f.client, "n", 1, 1, 0, NULL, &result), WILD_OK);
+    CU_ASSERT_EQUAL(result.integer, 1);
+    CU_ASSERT_EQUAL(statistics(&f).reconnects, 0);
+    end(&f);
+}
+
 /* A write that waits for the disk is no lost session: a probe tells them apart. */
 static void test_a_write_that_waits_does_not_cost_the_session(void)
 {
@@ -397,6 +423,7 @@ int main(void)
          test_busy_is_tried_again_by_calls_and_shown_to_pipelines},
         {"BUSY for one copy says nothing about the others",
          test_busy_for_one_copy_says_nothing_about_the_others},
+        {"a child process cannot speak for its parent", test_a_child_process_cannot_speak_for_its_parent},
         {"a write that waits does not cost the session", test_a_write_that_waits_does_not_cost_the_session},
         {"a bad stretch of link does not cost the session",
          test_a_bad_stretch_of_link_does_not_cost_the_session},

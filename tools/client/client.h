@@ -87,7 +87,7 @@ struct flight_queue {
     uint8_t index[FLIGHTS_MAX];
 };
 
-/* Every secret byte of a client, in pages of their own. */
+/* Every secret byte of a client, in pages of their own, which are all zero in a child process. */
 struct client_secrets {
     struct role_keys keys; /* the client role alone */
     struct handshake_client handshake;
@@ -166,6 +166,12 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+/* A session, and in this process: after fork() it is the parent's alone. */
+static inline bool client_may_seal(const struct wild_client *client)
+{
+    return client->live && client->secrets->current.suite != 0;
 }
 
 uint64_t client_now(void);

@@ -33,6 +33,12 @@ static struct client_secrets *secrets_create(char error[WILD_ERROR_BYTES])
         return NULL;
     }
     madvise(pages, sizeof(struct client_secrets), MADV_DONTDUMP);
+    /* Parent and child would seal different datagrams with the same counters. */
+    if (madvise(pages, sizeof(struct client_secrets), MADV_WIPEONFORK) != 0) {
+        say(error, "this system cannot keep keys from child processes: %s", strerror(errno));
+        munmap(pages, sizeof(struct client_secrets));
+        return NULL;
+    }
     /* A program with many clients must not fail on a low RLIMIT_MEMLOCK: locked if it can be. */
     (void)!mlock(pages, sizeof(struct client_secrets));
     return pages;

@@ -151,7 +151,7 @@ static size_t fill_datagram(struct wild_client *client, uint8_t *out, unsigned *
 
 void datagrams_flush(struct wild_client *client, uint64_t now)
 {
-    if (!client->live)
+    if (!client_may_seal(client))
         return;
     if (client->probe) {
         client->probe = false;

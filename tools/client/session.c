@@ -200,7 +200,7 @@ void client_session_alive(struct wild_client *client, uint64_t now)
 
 void client_session_end(struct wild_client *client)
 {
-    if (client->live)
+    if (client_may_seal(client))
         send_close(client);
     client->live = false;
     shake_end(client);

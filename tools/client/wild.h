@@ -5,6 +5,8 @@
  * One client per thread: a client belongs to one thread at a time and has no lock. Nothing here allocates per
  * operation or starts a thread; a client holds about 250 KiB. Its keys stand in memory of their own (not
  * dumped to core files, locked where RLIMIT_MEMLOCK allows) and are wiped by wild_close().
+ * After fork() a client is the parent's alone: the child's copy has no keys, can only be closed, and what it is
+ * asked for ends as WILD_NO_ANSWER. A child makes clients of its own.
  *
  *   struct wild_options options = {.endpoint = "198.18.0.1:7878", .secret_file = "/etc/wild/secret"};
  *   char error[WILD_ERROR_BYTES];
