@@ -25,6 +25,7 @@ static inline enum outcome read_item(const struct table *table, uint32_t number,
         !item_key_equals(view, line, operation->key, operation->key_length))
         return READ_ABSENT;
     *another = false;
+    STORE_YIELD_POINT(YIELD_READ_MATCHED);
     uint64_t version = word_load(&line->word[ITEM_VERSION_WORD]);
     uint64_t expiry_ms = word_load(&line->word[ITEM_EXPIRY_WORD]);
     /* After the item's words: a FLUSH that is visible by now hides what was copied. */
@@ -57,6 +58,7 @@ static inline enum outcome read_chain(const struct table *table, struct bucket *
         uint32_t next = bucket_next(bucket);
         if (next == 0)
             return READ_ABSENT;
+        STORE_YIELD_POINT(YIELD_READ_NEXT);
         /* Checked at every step: a chain that is being changed might lead round and round. */
         if (!bucket_read_valid(main, sequence))
             return READ_TORN;

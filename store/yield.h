@@ -13,6 +13,8 @@ enum yield_point {
     YIELD_ITEM_WRITTEN, /* the item is in place, the record is not published */
     YIELD_PUBLISHED,    /* the record is published, the bucket still locked */
     YIELD_READ,         /* a reader between its copy and its check */
+    YIELD_READ_MATCHED, /* a reader between the key and the value */
+    YIELD_READ_NEXT,    /* a reader about to follow a chain */
     YIELD_FLUSH,        /* FLUSH between announcing itself and its LSN, and before it is visible */
     YIELD_ROOM,         /* a write found no room; it holds no lock */
 };

@@ -363,25 +363,23 @@ static void fill_table(struct explorer *x)
         struct operation set = {.opcode = OPCODE_SET, .key = key, .key_length = 2};
         EXPECT(execute(x->context[0], &set, table_hash(x->table, key, 2), 1000, &result) == STATUS_OK);
     }
-    drain(x);
-    if (scenario->ring_room == 0)
+    if (scenario->ring_room == 0) {
+        drain(x);
         return;
-    /* Worker 0 writes until its ring has this little room left; none of it is read before the run. */
-    uint8_t key = '+', value[VALUE_BYTES_MAX] = {0};
-    for (uint64_t left; (left = RING_BYTES - log_ring_used_bytes(x->ring[0])) > scenario->ring_room;) {
-        left -= scenario->ring_room;
-        size_t length = left >= 2 * log_record_bytes(1, sizeof value) ? sizeof value
-                        : left > log_record_bytes(1, sizeof value)    ? left / 2 / 8 * 8 - 32
-                        : left >= 32                                  ? left - 32
-                                                                      : 0;
+    }
+    /* Worker 0 writes until its ring has exactly this little room left; none of it is read before the run. */
+    uint8_t key = '+', value[40] = {0};
+    for (uint64_t left = RING_BYTES - log_ring_used_bytes(x->ring[0]) - scenario->ring_room; left;) {
+        size_t bytes = left >= 128 || left == 64 ? 64 : left > 64 ? 32 : left;
         struct operation set = {.opcode = OPCODE_SET,
                                 .key = &key,
                                 .key_length = 1,
                                 .value = value,
-                                .value_length = (uint16_t)length};
-        if (execute(x->context[0], &set, table_hash(x->table, &key, 1), 1000, &result) != STATUS_OK)
-            break;
+                                .value_length = (uint16_t)(bytes - LOG_RECORD_HEADER_BYTES - 1)};
+        EXPECT(execute(x->context[0], &set, table_hash(x->table, &key, 1), 1000, &result) == STATUS_OK);
+        left -= bytes;
     }
+    EXPECT(RING_BYTES - log_ring_used_bytes(x->ring[0]) == scenario->ring_room);
 }
 
 static void open_run(struct explorer *x)
