@@ -2,9 +2,10 @@
  * sweep.c - housekeeping in small steps: removes what has expired (logged) and what a FLUSH hid (not logged:
  * the FLUSH itself said so).
  *
- * Reclaiming is a pass over all buckets, begun anew by every FLUSH and shared by the workers, one at a time. An
- * item that FLUSH F hides got its LSN under its bucket's lock, before F was visible; so once every bucket has
- * been locked after that, none is left: reclaimed_lsn = F.
+ * Reclaiming is a round over all buckets, shared by the workers, one at a time. Every FLUSH begins a new one
+ * where the last one has come to: however often FLUSH is called, every bucket gets its turn. An item that FLUSH
+ * F hides got its LSN under its bucket's lock, before F was visible; so once every bucket has been locked after
+ * that, none is left: reclaimed_lsn = F.
  */
 #include "context.h"
 
@@ -94,15 +95,16 @@ unsigned reclaim_step(struct execute_context *context, unsigned buckets)
     uint64_t flush_lsn = table_flush_lsn(table);
     if (table->reclaim_lsn != flush_lsn) {
         table->reclaim_lsn = flush_lsn;
-        table->reclaim_bucket = 0;
+        table->reclaim_left = table->buckets.main_count;
     }
     unsigned removed = 0;
-    for (; buckets > 0 && table->reclaim_bucket < table->buckets.main_count; buckets--) {
+    for (; buckets > 0 && table->reclaim_left > 0; buckets--, table->reclaim_left--) {
         if (clean_bucket(context, table->reclaim_bucket, 0, &removed) != VISIT_DONE)
             break;
-        table->reclaim_bucket++;
+        if (++table->reclaim_bucket == table->buckets.main_count)
+            table->reclaim_bucket = 0;
     }
-    if (table->reclaim_bucket == table->buckets.main_count)
+    if (table->reclaim_left == 0)
         /* release: pairs with acquire in flush_view_try(): the lines are released */
         atomic_store_explicit(&table->reclaimed_lsn, flush_lsn, memory_order_release);
     atomic_store_explicit(&table->reclaim_lock, 0, memory_order_release);

@@ -40,7 +40,7 @@ struct table {
 
     /* housekeeping: writers are the workers that sweep; reclaim_* belong to whoever holds reclaim_lock */
     _Alignas(LINE_BYTES) _Atomic uint32_t reclaim_lock;
-    uint32_t reclaim_bucket;
+    uint32_t reclaim_bucket, reclaim_left; /* next to visit; how many until the round is complete */
     uint64_t reclaim_lsn;
     _Alignas(LINE_BYTES) _Atomic uint64_t sweep_bucket;
 

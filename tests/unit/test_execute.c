@@ -241,6 +241,22 @@ static void flush_makes_room_at_once(void)
     fixture_close(&f);
 }
 
+static void however_often_flush_comes_all_room_comes_back(void)
+{
+    struct fixture f;
+    struct table_counts counts;
+    fixture_open(&f, &(struct table_config){.capacity = 1000});
+    CU_ASSERT_EQUAL(fill(&f), 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(flush(&f), STATUS_OK);
+        (void)execute_sweep(f.context, 150, f.now_ms); /* of 200 buckets */
+    }
+    table_counts(f.table, &counts);
+    CU_ASSERT_EQUAL(counts.lines_used, 0);
+    CU_ASSERT_EQUAL(counts.items, 0);
+    fixture_close(&f);
+}
+
 static void the_clock_spares_what_was_read(void)
 {
     struct fixture f;
@@ -320,6 +336,7 @@ int main(void)
         {"MORE is answered before anything is executed", more_is_answered_before_anything_is_executed},
         {"FULL comes at exactly the capacity", full_comes_at_exactly_the_capacity},
         {"FLUSH makes room at once", flush_makes_room_at_once},
+        {"however often FLUSH comes, all room comes back", however_often_flush_comes_all_room_comes_back},
         {"the clock spares what was read", the_clock_spares_what_was_read},
         {"a full ring answers BUSY and changes nothing", a_full_ring_answers_busy_and_changes_nothing},
         {"unknown opcodes are refused", unknown_opcodes_are_refused},
