@@ -111,7 +111,7 @@ enum status execute_write(struct execute_context *context, const struct operatio
 /* flush.c */
 enum status execute_flush(struct execute_context *context, struct result *result);
 
-/* evict.c: frees `lines` lines if it can: OK or BUSY. The operation's own key is spared. No lock is held. */
+/* evict.c: frees `lines` lines if it can: OK or (counted) BUSY. The operation's own key is spared. No lock is held. */
 enum status evict_make_room(struct execute_context *context, const struct operation *operation,
                             uint64_t clock_ms, unsigned lines);
 

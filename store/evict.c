@@ -100,6 +100,7 @@ enum status evict_make_room(struct execute_context *context, const struct operat
                             uint64_t clock_ms, unsigned lines)
 {
     struct table *table = context->table;
+    bool log_full = false;
     for (unsigned visited = 0; visited < EVICT_BUCKETS_MAX && !room_for(table, lines); visited++) {
         struct bucket *main = &table->buckets.bucket[context->evict_bucket];
         if (++context->evict_bucket == table->buckets.main_count)
@@ -108,8 +109,13 @@ enum status evict_make_room(struct execute_context *context, const struct operat
             continue;
         bool go_on = evict_chain(context, main, operation, clock_ms, lines, visited < EVICT_PATIENCE);
         bucket_unlock(main);
-        if (!go_on)
+        if (!go_on) {
+            log_full = true;
             break;
+        }
     }
-    return room_for(table, lines) ? STATUS_OK : STATUS_BUSY;
+    if (room_for(table, lines))
+        return STATUS_OK;
+    counter_bump(log_full ? &context->counters.busy_log_full : &context->counters.busy_contended);
+    return STATUS_BUSY;
 }

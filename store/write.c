@@ -205,7 +205,7 @@ static enum outcome write_locked(struct execute_context *context, const struct o
     return WRITE_DONE;
 }
 
-/* After a refused admission: OK to try again, else the answer. */
+/* After a refused admission: OK to try again, else the answer, which has been counted. */
 static enum status make_room(struct execute_context *context, const struct operation *operation,
                              uint64_t clock_ms, const struct flush_view *view, unsigned lines)
 {
@@ -217,10 +217,14 @@ static enum status make_room(struct execute_context *context, const struct opera
         struct flush_view now;
         (void)reclaim_step(context, RECLAIM_BUCKETS);
         bool settled = flush_view_try(table, &now) && now.reclaimed;
-        return settled || lines_used(&table->lines) + lines <= table->lines.limit ? STATUS_OK : STATUS_BUSY;
+        if (settled || lines_used(&table->lines) + lines <= table->lines.limit)
+            return STATUS_OK;
+        counter_bump(&context->counters.busy_contended);
+        return STATUS_BUSY;
     }
     if (table->evict == EVICT_CLOCK)
         return evict_make_room(context, operation, clock_ms, lines);
+    counter_bump(&context->counters.full);
     return STATUS_FULL;
 }
 
@@ -254,12 +258,8 @@ enum status execute_write(struct execute_context *context, const struct operatio
         if (outcome == WRITE_AGAIN)
             continue;
         enum status status = make_room(context, operation, clock_ms, &view, attempt.lines);
-        if (status == STATUS_FULL)
-            counter_bump(&context->counters.full);
-        if (status == STATUS_FULL)
-            return status;
         if (status != STATUS_OK)
-            break;
+            return status;
     }
     counter_bump(&context->counters.busy_contended);
     return STATUS_BUSY;

@@ -307,6 +307,38 @@ static void a_full_ring_answers_busy_and_changes_nothing(void)
     fixture_close(&f);
 }
 
+static void eviction_into_a_full_ring_is_counted_as_such(void)
+{
+    struct fixture f;
+    char key[KEY_BYTES_MAX + 1];
+    fixture_open(&f, &(struct table_config){.capacity = 64, .evict = EVICT_CLOCK});
+    memset(key, 'x', KEY_BYTES_MAX);
+    key[KEY_BYTES_MAX] = 0;
+    /* 12 items of 5 lines and 4 of one: what goes first has a longer record than what comes. */
+    for (unsigned i = 0; i < 12; i++) {
+        key[0] = (char)('a' + i);
+        CU_ASSERT_EQUAL(fixture_set(&f, key, "", 0, 0), STATUS_OK);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(fixture_set(&f, (char[]){(char)('0' + i), 0}, "", 0, 0), STATUS_OK);
+    for (unsigned i = 0; i < 4; i++) /* read: they stay while others can go */
+        CU_ASSERT_EQUAL(fixture_get(&f, (char[]){(char)('0' + i), 0}), STATUS_OK);
+    f.keep_log = true;
+    while (fixture_set(&f, "0", "v", 0, 0) == STATUS_OK)
+        ;
+    CU_ASSERT_EQUAL(execute_counters(f.context)->busy_log_full, 1);
+    for (unsigned i = 0; i < 4; i++) { /* room for a short record, not for a long one */
+        size_t length;
+        CU_ASSERT_PTR_NOT_NULL(log_merge_peek(&f.merge, &length));
+        log_merge_pop(&f.merge);
+    }
+    CU_ASSERT_EQUAL(fixture_set(&f, "new", "v", 0, 0), STATUS_BUSY);
+    CU_ASSERT_EQUAL(execute_counters(f.context)->busy_log_full, 2);
+    CU_ASSERT_EQUAL(execute_counters(f.context)->busy_contended, 0);
+    CU_ASSERT_EQUAL(execute_counters(f.context)->evicted, 0);
+    fixture_close(&f);
+}
+
 static void unknown_opcodes_are_refused(void)
 {
     struct fixture f;
@@ -339,6 +371,7 @@ int main(void)
         {"however often FLUSH comes, all room comes back", however_often_flush_comes_all_room_comes_back},
         {"the clock spares what was read", the_clock_spares_what_was_read},
         {"a full ring answers BUSY and changes nothing", a_full_ring_answers_busy_and_changes_nothing},
+        {"eviction into a full ring is counted as such", eviction_into_a_full_ring_is_counted_as_such},
         {"unknown opcodes are refused", unknown_opcodes_are_refused},
         CU_TEST_INFO_NULL,
     };
