@@ -250,6 +250,8 @@ enum status execute_write(struct execute_context *context, const struct operatio
         struct attempt attempt = {0};
         if (!flush_view_wait(table, &view) || !bucket_lock(main))
             break;
+        /* Again, under the lock: what another worker has called expired meanwhile must not come back. */
+        clock_ms = table_clock(table, clock_ms);
         enum outcome outcome =
             write_locked(context, operation, main, hash_tag(hash), clock_ms, &view, &attempt, result);
         bucket_unlock(main);
