@@ -19,6 +19,7 @@
 
 #include "apply.h"
 #include "execute.h"
+#include "item.h"
 #include "log_merge.h"
 #include "yield.h"
 
@@ -77,6 +78,7 @@ static const struct scenario scenarios[] = {
     {"eviction and FLUSH", {"La Ga", "F Sb"}, "Sc", 60, .evict = EVICT_CLOCK, .preemptions = 2},
     {"eviction into a full ring", {"La", "Sb Sc"}, "", 62, 600, EVICT_CLOCK, true, 2},
     {"room comes back after FLUSH", {"La", "F Lb"}, "Sc", 62, .preemptions = 2},
+    {"hidden items are no reason for FULL", {"La", "Sb F Sd"}, "Sc", 56, .preemptions = 2},
     {"sweep against FLUSH and writers", {"W Sa W", "F Sb", "Ia"}, "Sa Sc", 10, .preemptions = 2},
 };
 
@@ -483,6 +485,34 @@ static const struct log_record *state_before(const struct explorer *x, unsigned 
     return NULL;
 }
 
+/* Lines of everything but this key, as the first `end` records leave it. */
+static unsigned lines_before(const struct explorer *x, unsigned end, uint8_t key)
+{
+    unsigned lines = 0;
+    for (unsigned i = 0; i < end; i++) {
+        const struct log_record *r = &x->record[i];
+        if (r->type == LOG_SET && (r->key_length > 1 || r->key[0] != key) &&
+            state_before(x, end, r->key, r->key_length) == r)
+            lines += item_lines((size_t)r->key_length + r->value_length);
+    }
+    return lines;
+}
+
+/* FULL is right if at some place in the log there was no room. A write that a FLUSH made begin anew (NOP) had
+ * claimed room that the log does not show: then nothing is said. */
+static void check_full(struct explorer *x, const struct step *step)
+{
+    for (unsigned i = 0; i < x->records; i++)
+        if (x->record[i].type == LOG_NOP)
+            return;
+    size_t length = step->what == 'L' ? 300 : step->what == 'I' ? 2 : 8;
+    unsigned end = 0;
+    while (end <= x->records && lines_before(x, end, (uint8_t)step->key) + item_lines(1 + length) <= CAPACITY)
+        end++;
+    EXPECT(end <= x->records);
+    EXPECT(x->scenario->evict == EVICT_NONE);
+}
+
 static void check_order(struct explorer *x)
 {
     for (unsigned i = 0; i < x->records; i++) {
@@ -495,6 +525,8 @@ static void check_order(struct explorer *x)
     for (unsigned w = 0; w < x->workers; w++)
         for (unsigned i = 0; i < x->worker[w].steps; i++) {
             const struct step *step = &x->worker[w].step[i];
+            if (step->status == STATUS_FULL)
+                check_full(x, step);
             if (step->what != 'G' || step->status != STATUS_OK)
                 continue;
             EXPECT(step->version >= x->first_lsn && step->version - x->first_lsn < x->records);
