@@ -339,6 +339,38 @@ static void eviction_into_a_full_ring_is_counted_as_such(void)
     fixture_close(&f);
 }
 
+static void a_read_waits_for_a_removal_that_nobody_asked_for(void)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct table_config){.capacity = 64});
+    CU_ASSERT_EQUAL(fixture_set(&f, "k", "v", 10, 0), STATUS_OK);
+    f.now_ms += 10;
+    CU_ASSERT_EQUAL(execute_sweep(f.context, 64, f.now_ms), 1);
+    fixture_drain(&f);
+    CU_ASSERT_EQUAL(f.last.type, LOG_DELETE);
+    CU_ASSERT_EQUAL(fixture_get(&f, "k"), STATUS_NOT_FOUND);
+    CU_ASSERT_EQUAL(f.result.bucket_lsn, f.last.lsn);
+    fixture_close(&f);
+}
+
+static void a_growing_item_does_not_evict_itself(void)
+{
+    char large[1001], key[8];
+    memset(large, 'x', 1000);
+    large[1000] = 0;
+    for (unsigned k = 0; k < 40; k++) {
+        struct fixture f;
+        fixture_open(&f, &(struct table_config){.capacity = 64, .evict = EVICT_CLOCK});
+        for (unsigned i = 0; i < 64; i++) {
+            snprintf(key, sizeof key, "k%u", i);
+            CU_ASSERT_EQUAL(fixture_set(&f, key, "v", 0, 0), STATUS_OK);
+        }
+        snprintf(key, sizeof key, "k%u", k);
+        CU_ASSERT_EQUAL(fixture_set(&f, key, large, 0, FLAG_IF_PRESENT), STATUS_OK);
+        fixture_close(&f);
+    }
+}
+
 static void unknown_opcodes_are_refused(void)
 {
     struct fixture f;
@@ -372,6 +404,8 @@ int main(void)
         {"the clock spares what was read", the_clock_spares_what_was_read},
         {"a full ring answers BUSY and changes nothing", a_full_ring_answers_busy_and_changes_nothing},
         {"eviction into a full ring is counted as such", eviction_into_a_full_ring_is_counted_as_such},
+        {"a read waits for a removal nobody asked for", a_read_waits_for_a_removal_that_nobody_asked_for},
+        {"a growing item does not evict itself", a_growing_item_does_not_evict_itself},
         {"unknown opcodes are refused", unknown_opcodes_are_refused},
         CU_TEST_INFO_NULL,
     };
