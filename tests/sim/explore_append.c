@@ -578,6 +578,7 @@ static void check_end(struct explorer *x)
     table_counts(x->replica, &replica);
     EXPECT(counts.lines_used == replica.lines_used && counts.items == replica.items);
     EXPECT(counts.overflow_buckets == replica.overflow_buckets);
+    EXPECT(counts.flush_lsn == replica.flush_lsn);
 }
 
 static void run_once(struct explorer *x)

@@ -254,6 +254,17 @@ static void however_often_flush_comes_all_room_comes_back(void)
     table_counts(f.table, &counts);
     CU_ASSERT_EQUAL(counts.lines_used, 0);
     CU_ASSERT_EQUAL(counts.items, 0);
+    /* A FLUSH in the middle of a round: that round is not enough for it. */
+    CU_ASSERT_EQUAL(fill(&f), 1000);
+    CU_ASSERT_EQUAL(flush(&f), STATUS_OK);
+    (void)execute_sweep(f.context, 70, f.now_ms);
+    for (unsigned i = 0; i < 200; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "between%u", i);
+        CU_ASSERT_EQUAL(fixture_set(&f, key, "v", 0, 0), STATUS_OK);
+    }
+    CU_ASSERT_EQUAL(flush(&f), STATUS_OK);
+    CU_ASSERT_EQUAL(fill(&f), 1000);
     fixture_close(&f);
 }
 
