@@ -153,6 +153,21 @@ static int set_cluster_name(struct parse *parse, const char *value)
     return 0;
 }
 
+/* The secret that was put into the next place: a damaged one is found here, not when ports are open. */
+static int accept_secret(struct parse *parse, size_t length)
+{
+    struct secret_option *secret = &parse->out->secret[parse->out->secrets];
+    char why[OPTIONS_ERROR_BYTES];
+
+    if (keys_start() != 0)
+        return option_wrong(parse, "libsodium does not start");
+    if (keys_check_node_secret(secret->text, length, why, sizeof why) != 0)
+        return option_wrong(parse, "%s", why);
+    secret->length = length;
+    parse->out->secrets++;
+    return 0;
+}
+
 static int add_secret(struct parse *parse, const char *text)
 {
     struct options *out = parse->out;
@@ -163,8 +178,7 @@ static int add_secret(struct parse *parse, const char *text)
     if (length == 0 || length > SECRET_TEXT_BYTES_MAX)
         return option_wrong(parse, "a secret has 1 to %d bytes", SECRET_TEXT_BYTES_MAX);
     memcpy(out->secret[out->secrets].text, text, length);
-    out->secret[out->secrets++].length = length;
-    return 0;
+    return accept_secret(parse, length);
 }
 
 static int add_secret_file(struct parse *parse, const char *path)
@@ -178,8 +192,7 @@ static int add_secret_file(struct parse *parse, const char *path)
     length = keys_read_secret_file(path, out->secret[out->secrets].text, why, sizeof why);
     if (length < 0)
         return option_wrong(parse, "%s", why);
-    out->secret[out->secrets++].length = (size_t)length;
-    return 0;
+    return accept_secret(parse, (size_t)length);
 }
 
 int option_set(struct parse *parse, enum option_id id, const char *value)

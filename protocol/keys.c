@@ -122,14 +122,36 @@ static int keys_from_token(struct role_keys *out, const char *text, size_t lengt
     return 0;
 }
 
-int keys_from_secret(struct role_keys *out, const char *text, size_t length, const char *cluster_name,
-                     char *error, size_t error_bytes)
+static int check_length(size_t length, char *error, size_t error_bytes)
 {
-    sodium_memzero(out, sizeof *out);
     if (length == 0)
         return fail(-EINVAL, error, error_bytes, "the secret is empty");
     if (length > SECRET_TEXT_BYTES_MAX)
         return fail(-EINVAL, error, error_bytes, "the secret is longer than %d bytes", SECRET_TEXT_BYTES_MAX);
+    return 0;
+}
+
+int keys_check_node_secret(const char *text, size_t length, char *error, size_t error_bytes)
+{
+    struct role_keys keys = {0};
+    size_t prefix = token_prefix(text, length);
+    int outcome = check_length(length, error, error_bytes);
+    if (outcome == 0 && prefix > 0) {
+        outcome = keys_from_token(&keys, text, length, prefix, error, error_bytes);
+        if (outcome == 0 && !keys.held[ROLE_REPLICA])
+            outcome = fail(-EINVAL, error, error_bytes,
+                           "the secret is a client's token: a node needs the secret it was made from");
+        sodium_memzero(&keys, sizeof keys);
+    }
+    return outcome;
+}
+
+int keys_from_secret(struct role_keys *out, const char *text, size_t length, const char *cluster_name,
+                     char *error, size_t error_bytes)
+{
+    sodium_memzero(out, sizeof *out);
+    if (check_length(length, error, error_bytes) != 0)
+        return -EINVAL;
 
     size_t prefix = token_prefix(text, length);
     if (prefix > 0)

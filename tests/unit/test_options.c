@@ -60,6 +60,8 @@ static const char *write_file(const char *text, mode_t mode)
     return path;
 }
 
+#define A_KEY "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 static void defaults_need_only_a_secret(void)
 {
     CU_ASSERT_EQUAL(parse("--auth-secret s3"), OPTIONS_RUN);
@@ -130,6 +132,9 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --auth-secret y", "given twice"},
         {"--auth-secret x --auth-secret-file /nowhere", "contradict"},
         {"--auth-secret-file /nowhere/at/all", "/nowhere/at/all"},
+        {"--auth-secret wild1:0123", "the secret is damaged"},
+        {"--auth-secret wild2:0123", "a kind that this version does not know"},
+        {"--auth-secret wildc1:" A_KEY, "a client's token"},
         {"--auth-secret x --port 0", "--port takes a number"},
         {"--auth-secret x --port 65536", "--port takes a number"},
         {"--auth-secret x --port -1", "--port takes a number"},
