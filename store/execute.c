@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "read_inline.h"
+
 struct execute_context *execute_context_create(struct table *table, unsigned worker, struct log_ring *log)
 {
     if (worker >= table->workers)
@@ -32,17 +34,20 @@ const struct execute_counters *execute_counters(const struct execute_context *co
     return &context->counters;
 }
 
-enum status execute(struct execute_context *context, const struct operation *operation, uint64_t hash,
-                    uint64_t now_ms, struct result *result)
+static __attribute__((noinline)) enum status read_any(struct execute_context *context,
+                                                      const struct operation *operation, uint64_t hash,
+                                                      uint64_t clock_ms, struct result *result)
 {
-    uint64_t clock_ms = table_clock(context->table, now_ms);
+    enum status status = table_read(context->table, operation, hash, clock_ms, result);
+    if (status == STATUS_BUSY)
+        counter_bump(&context->counters.busy_readers);
+    return status;
+}
 
-    if (operation->opcode == OPCODE_GET) {
-        enum status status = table_read(context->table, operation, hash, clock_ms, result);
-        if (status == STATUS_BUSY)
-            counter_bump(&context->counters.busy_readers);
-        return status;
-    }
+static __attribute__((noinline)) enum status change(struct execute_context *context,
+                                                    const struct operation *operation, uint64_t hash,
+                                                    uint64_t clock_ms, struct result *result)
+{
     result->value_length = 0;
     result->version = 0;
     result->bucket_lsn = 0;
@@ -57,4 +62,17 @@ enum status execute(struct execute_context *context, const struct operation *ope
     default:
         return STATUS_BAD_REQUEST;
     }
+}
+
+/* The common GET needs no call from here; all others are tail calls, so that it pays for none. */
+enum status execute(struct execute_context *context, const struct operation *operation, uint64_t hash,
+                    uint64_t now_ms, struct result *result)
+{
+    uint64_t clock_ms = table_clock(context->table, now_ms);
+
+    if (operation->opcode != OPCODE_GET)
+        return change(context, operation, hash, clock_ms, result);
+    if (read_one_line(context->table, operation, hash, clock_ms, result))
+        return STATUS_OK;
+    return read_any(context, operation, hash, clock_ms, result);
 }

@@ -1,7 +1,8 @@
 /*
- * read.c - GET: the look-up that takes no lock and changes nothing a reader could see.
+ * read.c - GET: the look-up that takes no lock and changes nothing a reader could see. Any item; the common
+ * ones were answered by read_inline.h already.
  */
-#include "table_internal.h"
+#include "read_inline.h"
 
 enum outcome { READ_FOUND, READ_ABSENT, READ_NO_ROOM, READ_TORN };
 
@@ -91,10 +92,7 @@ enum status table_read(struct table *table, const struct operation *operation, u
             return STATUS_MORE;
         if (outcome == READ_ABSENT)
             return STATUS_NOT_FOUND;
-        /* Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. */
-        if (table->evict == EVICT_CLOCK && !(bucket_tag(where.bucket, where.slot) & TAG_REFERENCED))
-            atomic_fetch_or_explicit(&where.bucket->tags[where.slot / 4],
-                                     (uint64_t)TAG_REFERENCED << (where.slot & 3) * 16, memory_order_relaxed);
+        read_mark_referenced(table, where.bucket, where.slot);
         return STATUS_OK;
     }
     /* What the last attempt copied may be torn, and of another key. */
