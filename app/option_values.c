@@ -226,7 +226,7 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         return failed;
     case OPTION_capacity:
         /* Item lines are numbered in 32 bits. */
-        return number(parse, id, value, TABLE_CAPACITY_MIN, INT32_MAX, &out->capacity);
+        return number(parse, id, value, TABLE_CAPACITY_MIN, TABLE_CAPACITY_MAX, &out->capacity);
     case OPTION_evict:
         failed = choice(parse, id, value, evicts, 2, &chosen);
         out->evict = chosen;

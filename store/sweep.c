@@ -21,6 +21,8 @@ static bool looks_dirty(const struct table *table, struct bucket *main, uint64_t
 {
     uint32_t sequence = bucket_read_begin(main);
     uint64_t flush_lsn = table_flush_lsn(table);
+    if (sequence & 1)
+        return false; /* a chain under change may lead into the free list */
     for (const struct bucket *bucket = main;;) {
         for (unsigned i = 0, count = bucket_count(bucket); i < count; i++) {
             const struct line *line = &table->lines.line[bucket_line(bucket, i)];

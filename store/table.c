@@ -6,9 +6,6 @@
 
 #include <rte_prefetch.h>
 
-/* Line and bucket numbers are 32 bits wide, with room for the tails. */
-static const uint64_t capacity_max = (uint64_t)1 << 30;
-
 static int map_memory(struct table *table, const struct table_config *config)
 {
     uint64_t mains = bucket_main_count(config->capacity), spares = bucket_overflow_count(config->capacity);
@@ -34,8 +31,8 @@ static int map_memory(struct table *table, const struct table_config *config)
 
 int table_create(struct table **out, const struct table_config *config, struct table_info *info)
 {
-    if (config->capacity < TABLE_CAPACITY_MIN || config->capacity > capacity_max || config->workers == 0 ||
-        config->workers > TABLE_WORKERS_MAX)
+    if (config->capacity < TABLE_CAPACITY_MIN || config->capacity > (uint64_t)TABLE_CAPACITY_MAX ||
+        config->workers == 0 || config->workers > TABLE_WORKERS_MAX)
         return -EINVAL;
     struct table *table = aligned_alloc(LINE_BYTES, sizeof *table);
     if (table == NULL)
@@ -80,7 +77,7 @@ uint64_t table_capacity_for(uint64_t bytes)
     uint64_t capacity = lines * BUCKET_ITEMS_AT_FULL / (BUCKET_ITEMS_AT_FULL + 1);
     while (capacity > 0 && capacity + bucket_main_count(capacity) > lines)
         capacity--;
-    return capacity < capacity_max ? capacity : capacity_max;
+    return capacity < (uint64_t)TABLE_CAPACITY_MAX ? capacity : (uint64_t)TABLE_CAPACITY_MAX;
 }
 
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length)

@@ -143,6 +143,7 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --workers 65", "--workers takes a number"},
         {"--auth-secret x --workers 0", "--workers takes a number"},
         {"--auth-secret x --capacity 63", "--capacity takes a number"},
+        {"--auth-secret x --capacity 1073741825", "--capacity takes a number"},
         {"--auth-secret x --capacity 99999999999999999999", "--capacity takes a number"},
         {"--auth-secret x --evict lru", "--evict takes none|clock"},
         {"--auth-secret x --idle sleep", "--idle takes poll|adaptive"},
