@@ -84,28 +84,19 @@ static inline unsigned hash_tag(uint64_t hash)
     return tag ? tag : 1;
 }
 
-static inline __m128i bucket_tags(const struct bucket *bucket)
-{
-    uint64_t low = word_load(&bucket->tags[0]), high = word_load(&bucket->tags[1]);
-    return _mm_and_si128(_mm_set_epi64x((long long)high, (long long)low), _mm_set1_epi16(TAG_MASK));
-}
-
-static inline unsigned lanes_equal(__m128i lanes, unsigned value)
-{
-    __m128i equal = _mm_cmpeq_epi16(lanes, _mm_set1_epi16((short)value));
-    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()));
-}
-
-/* Bit i set: slot i carries this tag. */
+/* Bit i set: slot i carries this tag. Compared one bit further left: TAG_REFERENCED is shifted out. */
 static inline unsigned bucket_match(const struct bucket *bucket, unsigned tag)
 {
-    return lanes_equal(bucket_tags(bucket), tag);
+    uint64_t low = word_load(&bucket->tags[0]), high = word_load(&bucket->tags[1]);
+    __m128i tags = _mm_slli_epi16(_mm_set_epi64x((long long)high, (long long)low), 1);
+    __m128i equal = _mm_cmpeq_epi16(tags, _mm_set1_epi16((short)(tag << 1)));
+    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()));
 }
 
 /* Slots in use; under the lock, or for what it is worth. */
 static inline unsigned bucket_count(const struct bucket *bucket)
 {
-    return (unsigned)__builtin_ctz(lanes_equal(bucket_tags(bucket), 0) | 1u << BUCKET_SLOTS);
+    return (unsigned)__builtin_ctz(bucket_match(bucket, 0) | 1u << BUCKET_SLOTS);
 }
 
 static inline uint32_t bucket_line(const struct bucket *bucket, unsigned slot)
