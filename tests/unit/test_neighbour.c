@@ -7,6 +7,7 @@
 #include "net/arp_control.h"
 #include "net/token_bucket.h"
 #include "test_eal.h"
+#include "suite.h"
 
 enum { POOL_MBUFS = 127 };
 #define SECOND 1000000000ull
@@ -446,9 +447,7 @@ int main(void)
     test_eal_start();
     fx.pool = test_eal_pool("neighbour", POOL_MBUFS);
     fx.counters = rte_zmalloc("counters", sizeof *fx.counters, 64);
-    CU_initialize_registry();
-    CU_pSuite suite = CU_add_suite_with_setup_and_teardown("neighbour", NULL, NULL, set_up, tear_down);
-    static const CU_TestInfo tests[] = {
+    static CU_TestInfo tests[] = {
 #define TEST(name) {(char *)#name, name}
         TEST(test_resolves_a_wanted_address),
         TEST(test_learns_nothing_about_addresses_it_does_not_want),
@@ -470,12 +469,7 @@ int main(void)
         TEST(test_survives_a_full_queue_and_an_empty_pool),
         TEST(test_without_a_gateway_off_link_is_unreachable),
         TEST(test_token_bucket_allows_its_burst_and_its_rate),
+        CU_TEST_INFO_NULL,
     };
-    for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        CU_add_test(suite, tests[i].pName, tests[i].pTestFunc);
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return suite_run_each("neighbour", set_up, tear_down, tests);
 }

@@ -2,6 +2,7 @@
 #include <CUnit/Basic.h>
 
 #include "worker_fixture.h"
+#include "suite.h"
 
 static const uint8_t broadcast_mac[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}, no_mac[6];
 
@@ -584,10 +585,7 @@ static void test_every_counter_has_a_name_and_a_help_text(void)
 int main(void)
 {
     fixture_create();
-    CU_initialize_registry();
-    CU_pSuite suite =
-        CU_add_suite_with_setup_and_teardown("net rules", NULL, NULL, fixture_reset, fixture_check_no_leak);
-    static const CU_TestInfo tests[] = {
+    static CU_TestInfo tests[] = {
 #define TEST(name) {(char *)#name, name}
         TEST(test_drops_frames_by_ethernet_rules),
         TEST(test_drops_frames_by_vlan_rules),
@@ -612,12 +610,7 @@ int main(void)
         TEST(test_detects_every_flipped_bit),
         TEST(test_judges_each_frame_of_a_burst_by_itself),
         TEST(test_every_counter_has_a_name_and_a_help_text),
+        CU_TEST_INFO_NULL,
     };
-    for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        CU_add_test(suite, tests[i].pName, tests[i].pTestFunc);
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return suite_run_each("net rules", fixture_reset, fixture_check_no_leak, tests);
 }

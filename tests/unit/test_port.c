@@ -7,6 +7,7 @@
 #include <rte_ring.h>
 
 #include "worker_fixture.h"
+#include "suite.h"
 
 enum { QUEUES_MAX = 3 };
 
@@ -181,22 +182,14 @@ static void test_takes_a_smaller_mtu(void)
 int main(void)
 {
     fixture_create();
-    CU_initialize_registry();
-    CU_pSuite suite =
-        CU_add_suite_with_setup_and_teardown("port", NULL, NULL, fixture_reset, fixture_check_no_leak);
-    static const CU_TestInfo tests[] = {
+    static CU_TestInfo tests[] = {
 #define TEST(name) {(char *)#name, name}
         TEST(test_opens_as_many_queues_as_there_are),
         TEST(test_carries_requests_and_answers_on_each_queue),
         TEST(test_a_full_device_ring_is_counted),
         TEST(test_refuses_with_one_line_that_says_what_to_do),
         TEST(test_takes_a_smaller_mtu),
+        CU_TEST_INFO_NULL,
     };
-    for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        CU_add_test(suite, tests[i].pName, tests[i].pTestFunc);
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return suite_run_each("port", fixture_reset, fixture_check_no_leak, tests);
 }

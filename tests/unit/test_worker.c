@@ -2,6 +2,7 @@
 #include <CUnit/Basic.h>
 
 #include "worker_fixture.h"
+#include "suite.h"
 
 /* Addresses swapped at every layer, both checksums right by the second opinion, payload as given. */
 static void check_reply(const uint8_t *reply, size_t length, const struct frame *request, const void *payload,
@@ -413,10 +414,7 @@ static void test_answers_nothing_before_a_service_is_set(void)
 int main(void)
 {
     fixture_create();
-    CU_initialize_registry();
-    CU_pSuite suite =
-        CU_add_suite_with_setup_and_teardown("worker", NULL, NULL, fixture_reset, fixture_check_no_leak);
-    static const CU_TestInfo tests[] = {
+    static CU_TestInfo tests[] = {
 #define TEST(name) {(char *)#name, name}
         TEST(test_answers_a_datagram_with_swapped_addresses),
         TEST(test_answers_every_payload_length),
@@ -440,12 +438,7 @@ int main(void)
         TEST(test_believes_a_device_only_when_it_was_asked),
         TEST(test_a_computed_zero_checksum_goes_out_as_ones),
         TEST(test_answers_nothing_before_a_service_is_set),
+        CU_TEST_INFO_NULL,
     };
-    for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++)
-        CU_add_test(suite, tests[i].pName, tests[i].pTestFunc);
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    return suite_run_each("worker", fixture_reset, fixture_check_no_leak, tests);
 }
