@@ -59,10 +59,13 @@
     X(ip4_fragment, "IPv4 dropped: fragment")                                                                \
     X(ip4_source_route, "IPv4 dropped: source route option")                                                 \
     X(ip4_bad_options, "IPv4 dropped: malformed options")                                                    \
-    X(ip4_unknown_protocol, "IPv4 dropped: neither ICMP nor UDP")                                            \
+    X(ip4_unknown_protocol, "IPv4 dropped: neither ICMP, TCP nor UDP")                                       \
     X(icmp_truncated, "ICMP dropped: shorter than its header")                                               \
     X(icmp_bad_checksum, "ICMP dropped: checksum")                                                           \
-    X(icmp_unhandled, "ICMP dropped: not an echo request")                                                   \
+    X(icmp_unhandled, "ICMP dropped: neither an echo request nor an error")                                  \
+    X(icmp_bad_quote, "ICMP dropped: an error that quotes no IPv4 packet")                                   \
+    X(icmp_not_ours, "ICMP dropped: an error about a packet that is not ours or not TCP")                    \
+    X(icmp_errors, "ICMP errors about TCP segments given to TCP")                                            \
     X(icmp_too_long, "ICMP echo dropped: longer than this node answers")                                     \
     X(icmp_rate_limited, "ICMP answers not sent: too many")                                                  \
     X(icmp_suppressed, "ICMP port unreachable not sent: it would be larger than what it answers")            \
@@ -72,7 +75,12 @@
     X(udp_bad_length, "UDP dropped: length below the header or beyond the packet")                           \
     X(udp_bad_checksum, "UDP dropped: checksum")                                                             \
     X(udp_no_source_port, "UDP dropped: source port 0 cannot be answered")                                   \
-    X(udp_closed_port, "UDP dropped: nothing listens on the port")
+    X(udp_closed_port, "UDP dropped: nothing listens on the port")                                           \
+    X(tcp_arrivals, "TCP segments given to TCP")                                                             \
+    X(tcp_truncated, "TCP dropped: shorter than its header")                                                 \
+    X(tcp_bad_checksum, "TCP dropped: checksum")                                                             \
+    X(tcp_no_port, "TCP dropped: port 0")                                                                    \
+    X(tcp_absent, "TCP dropped: this node speaks UDP alone")
 
 /* The native service (service/native_udp.h). */
 #define COUNTER_LIST_NATIVE(X)                                                                               \

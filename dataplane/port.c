@@ -12,8 +12,11 @@
 enum { MTU_MIN = DATAGRAM_BYTES_MAX + 28 }; /* one datagram with its IPv4 and UDP headers */
 
 static const uint64_t rss_wanted = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
-static const uint64_t rx_checksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-static const uint64_t tx_checksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+static const uint64_t rx_checksums =
+    RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+/* Never FAST_FREE: what TCP has sent it keeps until it is acknowledged. */
+static const uint64_t tx_checksums =
+    RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 
 /* The key of Microsoft's RSS verification suite, repeated to the longest that devices take. */
 static const uint8_t rss_key_published[PORT_RSS_KEY_BYTES_MAX] = {

@@ -56,7 +56,8 @@ struct port {
     bool rss;           /* UDP is spread over the worker queues */
     const char *spread; /* by whom and how, or why not: a static string */
     char driver[32];
-    bool rx_checksum_offload; /* the device verifies IPv4 and UDP checksums: bad ones carry the mbuf flags */
+    bool
+        rx_checksum_offload; /* the device verifies IPv4, UDP and TCP checksums: bad ones carry the mbuf flags */
     bool tx_checksum_offload; /* the device fills them */
     struct port_queue queue[PORT_WORKERS_MAX + 1];
 };

@@ -39,3 +39,35 @@ void icmp_unreachable_port(uint8_t *message, size_t quote_bytes)
     uint16_t checksum = checksum_finish(checksum_add_bytes(0, message, ICMP_HEADER_BYTES + quote_bytes));
     memcpy(message + 2, &checksum, 2);
 }
+
+unsigned icmp_error_decode(struct icmp_error *out, const uint8_t *message, size_t length)
+{
+    if (length < ICMP_HEADER_BYTES)
+        return COUNTER_icmp_truncated;
+    if (!checksum_valid(checksum_add_bytes(0, message, length)))
+        return COUNTER_icmp_bad_checksum;
+    const struct rte_ipv4_hdr *quoted = (const struct rte_ipv4_hdr *)(message + ICMP_HEADER_BYTES);
+    size_t quoted_bytes = length - ICMP_HEADER_BYTES;
+    if (quoted_bytes < ICMP_QUOTE_BYTES_MIN)
+        return COUNTER_icmp_truncated;
+    size_t header_bytes = (quoted->version_ihl & 15) * 4u;
+    if (quoted->version_ihl >> 4 != 4 || header_bytes < IP4_HEADER_BYTES || quoted_bytes < header_bytes + 8)
+        return COUNTER_icmp_bad_quote;
+    /* RFC 792: of what follows the quoted header 8 bytes are sure to be there: ports and TCP's sequence number */
+    const uint8_t *transport = message + ICMP_HEADER_BYTES + header_bytes;
+    rte_be32_t seq;
+    rte_be16_t mtu;
+    *out = (struct icmp_error){.source = quoted->src_addr,
+                               .destination = quoted->dst_addr,
+                               .type = message[0],
+                               .code = message[1],
+                               .protocol = quoted->next_proto_id};
+    memcpy(&out->source_port, transport, 2);
+    memcpy(&out->destination_port, transport + 2, 2);
+    memcpy(&seq, transport + 4, 4);
+    memcpy(&mtu, message + 6, 2);
+    out->seq = rte_be_to_cpu_32(seq);
+    if (out->type == ICMP_UNREACHABLE && out->code == ICMP_UNREACHABLE_FRAGMENTATION)
+        out->mtu = rte_be_to_cpu_16(mtu);
+    return NET_ACCEPT;
+}
