@@ -56,9 +56,10 @@ enum tcp_state {
 enum tcp_timer {
     TCP_TIMER_RETRANSMIT, /* RTO, TLP's probe or RACK's reordering: recovery.kind says which */
     TCP_TIMER_PERSIST,
-    TCP_TIMER_ACK,  /* delayed */
-    TCP_TIMER_IDLE, /* keepalive; FIN_WAIT_2's end */
-    TCP_TIMER_USER, /* stream_set_deadline() */
+    TCP_TIMER_ACK,     /* delayed */
+    TCP_TIMER_IDLE,    /* keepalive; FIN_WAIT_2's end */
+    TCP_TIMER_USER,    /* stream_set_deadline() */
+    TCP_TIMER_STARVED, /* reserve found no frame: look again, nobody says when there is one */
     TCP_TIMERS,
 };
 
@@ -76,6 +77,9 @@ enum tcp_mark {
     TCP_MARK_ACCEPTED = 0x0400, /* has a user: `closed` is owed */
     TCP_MARK_CLOSING = 0x0800,  /* to be freed when events are over; connection.end says why */
     TCP_MARK_RESUME = 0x1000,   /* deliver held bytes in the next turn */
+    TCP_MARK_SCALE = 0x2000, /* window scale; as TIMESTAMPS and SACK: offered by our SYN, then negotiated */
+    TCP_MARK_ENDED = 0x4000, /* `ended` is told */
+    TCP_MARK_DETACHED = 0x8000, /* the network side is over; held bytes are not delivered yet */
 };
 
 struct tcp_connection {
@@ -100,6 +104,7 @@ struct tcp_connection {
     struct tcp_frame *send_head; /* oldest not acknowledged */
     struct tcp_frame *send_next; /* first never sent; NULL: all was */
     struct tcp_frame *send_tail;
+    struct tcp_frame *reserved;                 /* by stream_reserve(), not in the queue yet; or NULL */
     struct tcp_frame *held_head, *held_tail;    /* in order, not taken by the user yet */
     struct tcp_frame *gaps_head;                /* out of order, by sequence number (reassembly.h) */
     uint32_t held_bytes, gaps_cost, send_bytes; /* held: payload; cost: see TCP_FRAME_COST_BYTES */

@@ -16,6 +16,8 @@
 #ifndef WILD_TCP_INTERNAL_H
 #define WILD_TCP_INTERNAL_H
 
+#include <string.h>
+
 #include <rte_common.h>
 
 #include "siphash13.h"
@@ -56,6 +58,46 @@ static inline struct tcp_connection *tcp_connection_of(struct stream *stream)
 static inline uint32_t tcp_timestamp(const struct tcp *tcp, const struct tcp_connection *c)
 {
     return (uint32_t)(tcp->now.mono_ns / TCP_MS) + c->ts_offset; /* RFC 7323 5.4: a tick of 1 ms */
+}
+
+static inline struct return_path tcp_path_back(const struct tcp_connection *c)
+{
+    struct return_path path = {.flow = c->stream.flow, .vlan_tci = c->vlan_tci};
+    memcpy(path.peer_mac, c->peer_mac, sizeof path.peer_mac);
+    return path;
+}
+
+/*
+ * Accounts. A frame enters the send queue in tcp_stream.c (commit) and leaves it by tcp_sent_free(), a received one
+ * is kept by tcp_received_keep() and leaves by tcp_received_free().
+ */
+static inline void tcp_sent_free(struct tcp *tcp, struct tcp_connection *c, struct tcp_frame *frame)
+{
+    tcp->send_frames--;
+    c->send_frames--;
+    c->send_bytes -= frame->length;
+    rte_pktmbuf_free(tcp_frame_mbuf(frame));
+}
+
+/* Room for one more is checked before: receive_frames < config.receive_frames_max. Links nothing. */
+static inline struct tcp_frame *tcp_received_keep(struct tcp *tcp, struct tcp_segment *segment)
+{
+    struct tcp_frame *frame = tcp_frame_of(segment->frame);
+    *frame = (struct tcp_frame){
+        .seq = segment->seq,
+        .offset = (uint16_t)(segment->payload - (const uint8_t *)segment->frame->buf_addr),
+        .length = segment->payload_bytes,
+        .marks = segment->flags & TCP_FIN ? TCP_FRAME_FIN : 0,
+    };
+    segment->frame = NULL;
+    tcp->receive_frames++;
+    return frame;
+}
+
+static inline void tcp_received_free(struct tcp *tcp, struct tcp_frame *frame)
+{
+    tcp->receive_frames--;
+    rte_pktmbuf_free(tcp_frame_mbuf(frame));
 }
 
 static inline void tcp_count(const struct tcp *tcp, enum counter which)
@@ -117,7 +159,8 @@ uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *
 
 /* Out of order, inside the window: kept (segment->frame = NULL), merged, or dropped and counted. */
 void tcp_gap_store(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment);
-/* The next frame whose first new byte is at rcv_nxt, trimmed to it, or NULL; the caller has it then. */
+/* The next frame whose first new byte (or FIN, of a frame with no payload left) is at rcv_nxt, trimmed to it, or
+ * NULL; the caller has it then: gaps and gaps_cost no longer count it, receive_frames does. */
 struct tcp_frame *tcp_gap_next(struct tcp *tcp, struct tcp_connection *c);
 /* Blocks for a SACK option, the most recently changed first (RFC 2018 4). Returns how many. */
 unsigned tcp_gap_blocks(const struct tcp_connection *c, struct tcp_sack_block *blocks, unsigned room);
@@ -150,12 +193,20 @@ void tcp_recovery_arm_control(struct tcp *tcp, struct tcp_connection *c);
 
 /* ---- tcp_output.c ---- */
 
+/*
+ * Every segment with ACK that leaves: window = tcp_receive_window() (scaled but in a SYN), rcv_adv follows it,
+ * last_ack_sent = rcv_nxt, ACK_NOW, ACK_DELAYED, acks_owed and TCP_TIMER_ACK are cleared. tcp.c calls tcp_output_connection
+ * in states from ESTABLISHED on and arms TCP_TIMER_ACK when an acknowledgement is still delayed after it.
+ * A frame may be longer than mss (path MTU fell; a peer's MSS below STREAM_RESERVE_MAX): then it goes in pieces.
+ */
 /* Everything that may leave now: lost data, new data, FIN, and an acknowledgement if one is owed still. */
 void tcp_output_connection(struct tcp *tcp, struct tcp_connection *c);
 void tcp_send_ack(struct tcp *tcp, struct tcp_connection *c);
 /* RFC 5961: at most TCP_CHALLENGE_ACKS_PER_SECOND. */
 void tcp_send_challenge(struct tcp *tcp, struct tcp_connection *c);
-void tcp_send_syn(struct tcp *tcp, struct tcp_connection *c); /* SYN or SYN+ACK, as the state wants */
+/* SYN or SYN+ACK, as the state wants, with the options that SCALE (rcv_shift), SACK and TIMESTAMPS say. Sets snd_nxt
+ * = iss + 1, arms its timer. */
+void tcp_send_syn(struct tcp *tcp, struct tcp_connection *c);
 void tcp_send_probe(struct tcp *tcp,
                     struct tcp_connection *c); /* window or keepalive: one byte before snd_una */
 bool tcp_send_frame(struct tcp *tcp, struct tcp_connection *c, struct tcp_frame *frame); /* first or again */
