@@ -138,9 +138,59 @@
     X(native_retry_repeated, "writes repeated: the first outcome was sent again")                            \
     X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")
 
+/* How TCP connections begin, receive and end (tcp/). */
+#define COUNTER_LIST_TCP(X)                                                                                  \
+    X(tcp_segments, "TCP segments received")                                                                 \
+    X(tcp_fast, "TCP segments that the fast path took")                                                      \
+    X(tcp_malformed, "TCP dropped: shorter than its header, or a wrong data offset")                         \
+    X(tcp_reset_ignored, "TCP RSTs dropped: they belong to no connection")                                   \
+    X(tcp_closed_port, "TCP answered with RST: nothing listens on the port")                                 \
+    X(tcp_stray, "TCP dropped or answered with RST: of no connection on a port that listens")                \
+    X(tcp_syn, "TCP SYNs that opened half a connection")                                                     \
+    X(tcp_syn_odd, "TCP SYNs dropped: with FIN or URG, or from port 0")                                      \
+    X(tcp_syn_draining, "TCP SYNs dropped: no new connections from now on")                                  \
+    X(tcp_syn_no_room, "TCP SYNs dropped: no connection or no frames to be had")                             \
+    X(tcp_syn_repeated, "TCP SYNs repeated: SYN+ACK sent again")                                             \
+    X(tcp_source_full, "TCP connections refused: their source has its share")                                \
+    X(tcp_cookie_sent, "TCP SYNs answered with cookies")                                                     \
+    X(tcp_cookie_accepted, "TCP cookies that became connections")                                            \
+    X(tcp_cookie_refused, "TCP cookies refused: forged or too old")                                          \
+    X(tcp_cookie_no_room, "TCP cookies dropped: no connection to be had")                                    \
+    X(tcp_accepted, "TCP connections established by peers")                                                  \
+    X(tcp_connected, "TCP connections established by us")                                                    \
+    X(tcp_unwanted, "TCP connections reset: the service does not want them")                                 \
+    X(tcp_connect_failed, "TCP connections not opened: no connection, frame or port to be had")              \
+    X(tcp_bad_syn_ack, "TCP dropped while opening: an ACK of something never sent")                          \
+    X(tcp_refused, "TCP openings refused by peers")                                                          \
+    X(tcp_reset, "TCP connections reset by peers")                                                           \
+    X(tcp_reset_elsewhere, "TCP RSTs dropped: out of the window")                                            \
+    X(tcp_reset_doubtful, "TCP RSTs in the window but not at its start: challenged")                         \
+    X(tcp_syn_in_connection, "TCP SYNs in synchronised states: challenged")                                  \
+    X(tcp_ack_unacceptable, "TCP dropped: acknowledges what was never sent or long ago; challenged")         \
+    X(tcp_out_of_window, "TCP dropped: out of the window; acknowledged")                                     \
+    X(tcp_beyond_window, "TCP segments trimmed: their end is beyond the window")                             \
+    X(tcp_old_time_stamp, "TCP dropped: an older time stamp (PAWS); acknowledged")                           \
+    X(tcp_no_time_stamp, "TCP dropped: no time stamp where they were negotiated")                            \
+    X(tcp_no_ack, "TCP dropped: no ACK bit")                                                                 \
+    X(tcp_after_fin, "TCP payload dropped: behind the peer's FIN")                                           \
+    X(tcp_held_no_frame, "TCP payload dropped: the service does not read and no frame may be kept")          \
+    X(tcp_send_full, "TCP writes put off: the send limit is reached")                                        \
+    X(tcp_send_no_frame, "TCP writes put off: no free buffer")                                               \
+    X(tcp_moved, "TCP connections whose peer now comes by another station")                                  \
+    X(tcp_time_waits, "TCP connections that went into TIME-WAIT")                                            \
+    X(tcp_time_wait_displaced, "TCP TIME-WAITs ended early: newer ones needed the place")                    \
+    X(tcp_time_wait_reset, "TCP RSTs to TIME-WAIT dropped (RFC 1337)")                                       \
+    X(tcp_time_wait_reused, "TCP TIME-WAITs ended by a new SYN")                                             \
+    X(tcp_time_wait_acked, "TCP segments to TIME-WAIT acknowledged again")                                   \
+    X(tcp_time_wait_dropped, "TCP segments to TIME-WAIT dropped")                                            \
+    X(tcp_keepalives, "TCP keepalive probes sent")                                                           \
+    X(tcp_dead, "TCP connections ended: keepalive probes were not answered")                                 \
+    X(tcp_fin_wait_ended, "TCP connections ended: we closed and the peer did not")
+
 #define COUNTER_LIST(X)                                                                                      \
     COUNTER_LIST_NET(X)                                                                                      \
-    COUNTER_LIST_NATIVE(X)
+    COUNTER_LIST_NATIVE(X)                                                                                   \
+    COUNTER_LIST_TCP(X)
 
 enum counter {
 #define COUNTER_ENUM(name, help) COUNTER_##name,

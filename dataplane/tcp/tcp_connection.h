@@ -132,6 +132,7 @@ struct tcp_connection {
     uint64_t timer_at[TCP_TIMERS]; /* 0: off */
     struct tcp_timer_entry timer;  /* its place in the wheel */
 
+    struct tcp *tcp; /* its owner, for stream.h's functions */
     struct tcp_connection *dirty_next;
     uint8_t peer_mac[6];
     uint16_t vlan_tci;

@@ -4,7 +4,10 @@
  *   tcp.c            life, listeners, tcp_turn, deferred events
  *   tcp_input.c      a burst's segments to their connections; the fast path: established, in order, nothing odd
  *   tcp_slow_path.c  every other segment (RFC 9293 3.10.7), state by state
- *   tcp_open.c       SYN, SYN+ACK, cookies, ISN, ports: how connections begin
+ *   tcp_open.c       SYN and SYN+ACK, in LISTEN and SYN_SENT: how connections begin
+ *   tcp_connect.c    active opens: ports
+ *   tcp_cookie.c     SYN cookies: passive opens without state; initial sequence numbers
+ *   tcp_sources.c    how many connections each source has
  *   tcp_close.c      FIN, RST, TIME-WAIT: how they end
  *   tcp_stream.c     stream.h's functions and the delivery of events
  *   tcp_output.c     what may leave, leaves: data, acknowledgements, probes, resets
@@ -25,6 +28,7 @@
 #include "tcp/tcp_connection.h"
 #include "tcp/tcp_demux.h"
 #include "tcp/tcp_sequence.h"
+#include "tcp/tcp_sources.h"
 #include "tcp/tcp_time_wait.h"
 
 struct tcp_listener {
@@ -45,10 +49,64 @@ struct tcp {
     struct tcp_listener listener[TCP_LISTENERS_MAX];
     unsigned listeners, connections_used, half_open, send_frames, receive_frames;
     unsigned segments_sent; /* in this call */
-    bool listening, in_event;
-    struct siphash_key isn_key, cookie_key, port_key, source_key;
+    bool listening;
+    struct tcp_sources sources;
+    struct siphash_key isn_key, cookie_key, port_key;
+    uint64_t cookies_until_ns; /* 0: none is out */
     uint32_t port_counter;
+    bool ending; /* tcp_destroy() */
 };
+
+/* Demultiplexer numbers: connections, then TIME-WAIT records. */
+static inline uint32_t tcp_number(const struct tcp *tcp, const struct tcp_connection *c)
+{
+    return (uint32_t)(c - tcp->connections);
+}
+
+static inline uint32_t tcp_time_wait_number(const struct tcp *tcp, uint32_t record)
+{
+    return tcp->config.connections_max + record;
+}
+
+static inline bool tcp_flow_equal(const struct flow *a, const struct flow *b)
+{
+    static_assert(sizeof(struct flow) == 36, "no padding: compared and hashed as bytes");
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* The MSS option of our SYNs (RFC 6691): what a segment without options may carry on this link. */
+static inline uint16_t tcp_mss_offered(const struct tcp *tcp, const struct return_path *path)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    bool ip4 = memcmp(path->flow.peer.bytes, mapped, sizeof mapped) == 0;
+    uint16_t mtu = tcp->config.output.mtu(tcp->config.output.state, path);
+    return (uint16_t)(mtu - (ip4 ? 20 : 40) - TCP_HEADER_BYTES);
+}
+
+/* Numbers before our SYN leaves; irs as far as it is known. */
+static inline void tcp_connection_begin(struct tcp_connection *c, uint32_t iss, uint32_t irs)
+{
+    c->iss = c->snd_una = c->snd_nxt = iss;
+    c->snd_end = iss + 1;
+    c->irs = irs;
+    c->rcv_nxt = c->rcv_adv = irs + 1;
+}
+
+/* The connection or TIME-WAIT record of this flow, as a demultiplexer number, or TCP_DEMUX_NONE. */
+static inline uint32_t tcp_find(const struct tcp *tcp, const struct flow *flow, uint32_t hash)
+{
+    for (uint32_t at = 0;;) {
+        uint32_t number = tcp_demux_find(&tcp->demux, hash, &at);
+        if (number == TCP_DEMUX_NONE)
+            return number;
+        const struct flow *owner =
+            number < tcp->config.connections_max
+                ? &tcp->connections[number].stream.flow
+                : &tcp->time_waits.record[number - tcp->config.connections_max].path.flow;
+        if (tcp_flow_equal(owner, flow))
+            return number;
+    }
+}
 
 static inline struct tcp_connection *tcp_connection_of(struct stream *stream)
 {
@@ -123,6 +181,16 @@ static inline void tcp_dirty(struct tcp *tcp, struct tcp_connection *c)
     }
 }
 
+/* ---- tcp.c ---- */
+
+/* The last act of every call: what is dirty leaves, `closed` is told, connections that ended are freed. */
+void tcp_finish(struct tcp *tcp);
+/* NULL: nobody listens there. Local port as it stands in the flow. */
+const struct tcp_listener *tcp_listener_at(const struct tcp *tcp, rte_be16_t local_port);
+/* Half-open connections and frames are plenty; few: SYNs get cookies; none: they get nothing. */
+enum tcp_memory { TCP_MEMORY_PLENTY, TCP_MEMORY_FEW, TCP_MEMORY_NONE };
+enum tcp_memory tcp_memory(const struct tcp *tcp);
+
 /* ---- tcp_slow_path.c, tcp_open.c, tcp_close.c ---- */
 
 /* A connection's segment that the fast path does not take. `arrival` says who sent it. */
@@ -132,6 +200,13 @@ void tcp_slow_path(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment
 void tcp_segment_of_none(struct tcp *tcp, struct tcp_segment *segment, const struct tcp_arrival *arrival);
 
 struct tcp_connection *tcp_connection_new(struct tcp *tcp, const struct return_path *path); /* or NULL */
+/* SYN_SENT's segments: RFC 9293 3.10.7.3. False: nothing is left of it for an established connection. */
+bool tcp_syn_sent(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment,
+                  const struct tcp_arrival *arrival);
+/* A SYN to a listener. iss_after: the last number that the flow's last incarnation used, or NULL. */
+void tcp_listen_syn(struct tcp *tcp, const struct tcp_segment *segment, const struct tcp_arrival *arrival,
+                    const uint32_t *iss_after);
+uint8_t tcp_window_shift(const struct tcp *tcp); /* that our receive buffer wants */
 /* The connection has ended: no segment finds it any more; `closed` is told when events are over. */
 void tcp_connection_end(struct tcp *tcp, struct tcp_connection *c, enum stream_end end);
 /* RST to the peer (RFC 9293 3.10.5), then as above. */
@@ -142,6 +217,26 @@ void tcp_negotiate(struct tcp *tcp, struct tcp_connection *c, const struct tcp_o
 bool tcp_established(struct tcp *tcp, struct tcp_connection *c);
 /* The peer's FIN is at rcv_nxt: acknowledged, state moves on, `ended` is told once all before it is delivered. */
 void tcp_fin_received(struct tcp *tcp, struct tcp_connection *c);
+/* Our FIN has been acknowledged. False: nothing more can come for this connection. */
+bool tcp_fin_acknowledged(struct tcp *tcp, struct tcp_connection *c);
+/* The user sends no more (RFC 9293 3.10.4). */
+void tcp_close(struct tcp *tcp, struct tcp_connection *c);
+/* The network side is over, in order; the connection ends once all is delivered. */
+void tcp_connection_detach(struct tcp *tcp, struct tcp_connection *c);
+void tcp_idle_timeout(struct tcp *tcp, struct tcp_connection *c); /* TCP_TIMER_IDLE */
+/* RFC 9293 3.10.7.4 for TIME-WAIT; `number` of the demultiplexer. */
+void tcp_time_wait_segment(struct tcp *tcp, uint32_t number, struct tcp_segment *segment,
+                           const struct tcp_arrival *arrival);
+void tcp_time_wait_end(struct tcp *tcp, uint32_t record);
+
+/* ---- tcp_cookie.c ---- */
+
+/* RFC 6528: a keyed hash of the flow and a clock. *ts_offset: RFC 7323 7.1, from the same hash. */
+uint32_t tcp_initial_sequence(const struct tcp *tcp, const struct flow *flow, uint32_t *ts_offset);
+void tcp_cookie_send(struct tcp *tcp, const struct tcp_segment *segment, const struct tcp_arrival *arrival);
+/* The ACK of a cookie: a connection in SYN_RECEIVED that this segment completes. *ours: it is a cookie. */
+struct tcp_connection *tcp_cookie_accept(struct tcp *tcp, const struct tcp_segment *segment,
+                                         const struct tcp_arrival *arrival, bool *ours);
 
 /* ---- tcp_stream.c ---- */
 
@@ -153,7 +248,16 @@ extern const struct stream_functions tcp_stream_functions;
 void tcp_deliver(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment);
 /* What was held, then what became in order behind it; then `ended` if FIN is due. */
 void tcp_deliver_held(struct tcp *tcp, struct tcp_connection *c);
-uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *c); /* bytes to offer now */
+/* What has become in order behind a segment that filled a gap, FIN included. */
+void tcp_deliver_gaps(struct tcp *tcp, struct tcp_connection *c);
+/* Bytes to offer now, a multiple of the scale's unit; never less than what is offered already. */
+uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *c);
+/* There is room again: STARVED users are told. False: the connection has ended meanwhile. */
+bool tcp_tell_writable(struct tcp *tcp, struct tcp_connection *c);
+/* reserve() found no frame a while ago: is there one now? */
+void tcp_starved_timeout(struct tcp *tcp, struct tcp_connection *c);
+/* All frames that the connection keeps go back. */
+void tcp_frames_drop(struct tcp *tcp, struct tcp_connection *c);
 
 /* ---- tcp_reassembly.c ---- */
 

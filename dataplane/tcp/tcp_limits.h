@@ -26,6 +26,8 @@
 #define TCP_FIN_WAIT_2_NS     (60000 * TCP_MS)  /* closed by us and the peer does not close */
 #define TCP_PMTU_RAISE_NS     (600000 * TCP_MS) /* RFC 1191 6.3 */
 #define TCP_COOKIE_LIFE_NS    (64000 * TCP_MS)
+#define TCP_STARVED_NS        (2 * TCP_MS)             /* until a user who found no frame is asked again */
+#define TCP_PAWS_LIFE_NS      (86400000 * 24 * TCP_MS) /* RFC 7323 5.5: an older time stamp proves nothing */
 
 enum {
     TCP_HEADER_BYTES = 20,
@@ -57,6 +59,10 @@ enum {
     TCP_LISTENERS_MAX = 4,
     TCP_CONNECTIONS_LIMIT = 1 << 20,
     TCP_BURST_MAX = 64,
+    TCP_TIMERS_PER_TURN = 256, /* so that many at once do not hold up segments */
+
+    TCP_PORT_FIRST = 1024, /* RFC 6056 3.2 */
+    TCP_PORT_TRIES = 4096, /* ports asked for one active open; one in (lcores) fits */
 };
 static_assert((int)TCP_MSS_MIN < (int)TCP_MSS_DEFAULT, "the default is acceptable");
 static_assert((int)TCP_PATH_MTU_MIN - 40 - (int)TCP_OPTIONS_BYTES_MAX >= (int)TCP_MSS_MIN,
