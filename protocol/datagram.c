@@ -4,19 +4,15 @@
 #include <stdlib.h>
 #include <sodium.h>
 
+#include "aead.h"
 #include "datagram_inline.h"
 #include "siphash_lanes.h"
 
 static_assert(DATAGRAM_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
-static_assert(DATAGRAM_TAG_BYTES == crypto_aead_aes256gcm_ABYTES, "one tag size for all suites");
-static_assert(DATAGRAM_TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "one tag size for all suites");
+static_assert((int)DATAGRAM_TAG_BYTES == (int)AEAD_TAG_BYTES, "one tag size for all suites");
 static_assert(DIRECTION_KEY_BYTES == crypto_aead_aes256gcm_KEYBYTES, "AES-256");
 static_assert(DIRECTION_KEY_BYTES == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "ChaCha20");
 static_assert(sizeof(((struct direction_key *)0)->state) == sizeof(crypto_aead_aes256gcm_state), "it fits");
-
-enum { NONCE_BYTES = 12 };
-static_assert(NONCE_BYTES == crypto_aead_aes256gcm_NPUBBYTES, "nonce");
-static_assert(NONCE_BYTES == crypto_aead_chacha20poly1305_ietf_NPUBBYTES, "nonce");
 
 unsigned datagram_suites(void)
 {
@@ -26,15 +22,11 @@ unsigned datagram_suites(void)
     return suites;
 }
 
-static const crypto_aead_aes256gcm_state *aes_state(const struct direction_key *key)
-{
-    return (const crypto_aead_aes256gcm_state *)(const void *)key->state;
-}
-
 void datagram_key_init(struct direction_key *key, enum suite suite, const uint8_t raw[DIRECTION_KEY_BYTES])
 {
     sodium_memzero(key, sizeof *key);
     key->suite = suite;
+    memcpy(key->raw, raw, sizeof key->raw);
     switch (suite) {
     case SUITE_MAC:
         memcpy(key->state, raw, crypto_shorthash_siphashx24_KEYBYTES);
@@ -51,13 +43,6 @@ void datagram_key_init(struct direction_key *key, enum suite suite, const uint8_
     abort(); /* a suite is one bit that the handshake chose from datagram_suites() */
 }
 
-/* RFC 5116 3.2: a fixed field (zero: keys differ per session and direction), then the counter. */
-static void make_nonce(uint8_t nonce[NONCE_BYTES], const uint8_t *datagram)
-{
-    memset(nonce, 0, 4);
-    memcpy(nonce + 4, datagram + DATAGRAM_AT_COUNTER, 8);
-}
-
 /* Whether the tag is right; decrypts the message if the suite hides it. */
 static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, size_t message_length)
 {
@@ -69,15 +54,8 @@ static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, 
         return crypto_verify_16(expected, tag) == 0;
     }
 
-    uint8_t nonce[NONCE_BYTES];
-    make_nonce(nonce, bytes);
-    if (key->suite == SUITE_AES_256_GCM)
-        return crypto_aead_aes256gcm_decrypt_detached_afternm(message, NULL, message, message_length, tag,
-                                                              bytes, DATAGRAM_HEADER_BYTES, nonce,
-                                                              aes_state(key)) == 0;
-    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(message, NULL, message, message_length, tag,
-                                                              bytes, DATAGRAM_HEADER_BYTES, nonce,
-                                                              key->state) == 0;
+    return aead_open(key, wire_u64(bytes + DATAGRAM_AT_COUNTER), bytes, DATAGRAM_HEADER_BYTES, message,
+                     message_length, tag);
 }
 
 static bool well_formed(const struct direction_key *key, uint8_t version, const uint8_t *bytes, size_t length)
@@ -154,20 +132,10 @@ size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t ver
         kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
     datagram_put_header(out, kind, version, session, counter);
 
-    if (key->suite == SUITE_MAC) {
+    if (key->suite == SUITE_MAC)
         crypto_shorthash_siphashx24(tag, out, DATAGRAM_HEADER_BYTES + message_length, key->state);
-    } else {
-        uint8_t nonce[NONCE_BYTES];
-        make_nonce(nonce, out);
-        if (key->suite == SUITE_AES_256_GCM)
-            crypto_aead_aes256gcm_encrypt_detached_afternm(message, tag, NULL, message, message_length, out,
-                                                           DATAGRAM_HEADER_BYTES, NULL, nonce,
-                                                           aes_state(key));
-        else
-            crypto_aead_chacha20poly1305_ietf_encrypt_detached(message, tag, NULL, message, message_length,
-                                                               out, DATAGRAM_HEADER_BYTES, NULL, nonce,
-                                                               key->state);
-    }
+    else
+        aead_seal(key, counter, out, DATAGRAM_HEADER_BYTES, message, message_length, message, tag);
     return DATAGRAM_OVERHEAD_BYTES + message_length;
 }
 

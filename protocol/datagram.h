@@ -77,9 +77,11 @@ unsigned datagram_suites(void);
  */
 enum { DIRECTION_KEY_BYTES = 32 };
 struct direction_key {
-    _Alignas(64) uint8_t state[512]; /* AES: crypto_aead_aes256gcm_state; others: the raw key in front */
-    uint32_t suite;                  /* enum suite */
+    _Alignas(64) uint8_t state[512];  /* AES: crypto_aead_aes256gcm_state; others: the raw key in front */
+    uint32_t suite;                   /* enum suite */
+    uint8_t raw[DIRECTION_KEY_BYTES]; /* what the next key is derived from (record.h) */
 };
+static_assert(sizeof(struct direction_key) == 576, "the raw key stands where padding would");
 void datagram_key_init(struct direction_key *key, enum suite suite, const uint8_t raw[DIRECTION_KEY_BYTES]);
 
 /* Sliding window over a peer's counters (RFC 4303 3.4.3's idea, with a ring of words). Zeroed = nothing seen.

@@ -16,6 +16,11 @@
  * in order is dropped in silence, by both sides: an INIT without a common version or suite gets no answer
  * either. A client whose CONFIRM stays unanswered starts anew, with a fresh ephemeral and client index.
  *
+ * Over TCP the same messages travel, one after the other and nothing between them; their kinds say how long they
+ * are. Nothing is repeated (but INIT after COOKIE), and a message that is malformed or not in order ends the
+ * connection. Suite MAC is not offered and not chosen: records are always sealed (record.h). A client need not
+ * wait for READY: its first records may follow CONFIRM in the same segment.
+ *
  * All integers little-endian. Reserved bytes MUST be zero. No answer is larger than what it answers.
  *
  * INIT, kind 1, 96 bytes                      RESPONSE, kind 3, 96 bytes
@@ -56,8 +61,8 @@
  * right; version is within what was offered; suite is exactly one of the bits offered; the ephemerals'
  * product is not zero; the server confirmation is right. CONFIRM and READY have one right form per session.
  *
- * The server takes the highest common version, and of the common suites MAC if offered, else AES-256-GCM,
- * else ChaCha20-Poly1305. A client that wants secrecy therefore does not offer SUITE_MAC.
+ * The server takes the highest common version, and of the common suites MAC if offered (over UDP), else
+ * AES-256-GCM, else ChaCha20-Poly1305. A client that wants secrecy therefore does not offer SUITE_MAC.
  *
  * Key schedule (H = BLAKE2b with 32-byte digest, RFC 7693; || joins bytes, labels without NUL; kdf: keys.h):
  *   dh         = X25519(own ephemeral secret, peer's ephemeral), RFC 7748; all-zero refused
@@ -172,7 +177,7 @@ struct handshake_client {
 
 /*
  * Makes client->init, to be sent (and sent again) until an answer comes. `suites`: those the caller accepts;
- * only those that this machine can run are offered. 0; -ENOTSUP none is left; -EACCES the secret does not
+ * only those that this machine can run are offered, and over TCP never SUITE_MAC. 0; -ENOTSUP none is left; -EACCES the secret does not
  * carry the role. The caller keeps one handshake_client per attempt and calls handshake_end().
  */
 int handshake_start(struct handshake_client *client, const struct role_keys *keys, enum role role,

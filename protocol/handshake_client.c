@@ -10,7 +10,7 @@ int handshake_start(struct handshake_client *client, const struct role_keys *key
                     enum transport transport, unsigned suites, const struct random_source *random)
 {
     memset(client, 0, sizeof *client);
-    suites &= datagram_suites();
+    suites &= handshake_suites(transport);
     if (suites == 0)
         return -ENOTSUP;
     if (!keys->held[role])

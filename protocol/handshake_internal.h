@@ -69,6 +69,9 @@ static_assert((int)READY_END == (int)HANDSHAKE_READY_BYTES, "offset table");
 
 enum { TAG_BYTES = 16, EPHEMERAL_BYTES = 32 };
 
+/* Suites that this machine can run and the transport allows: over TCP only those that seal. */
+unsigned handshake_suites(unsigned transport);
+
 /* SipHash-2-4-128, and its comparison in constant time. */
 void handshake_tag(uint8_t out[TAG_BYTES], const uint8_t key[16], const uint8_t *bytes, size_t length);
 bool handshake_tag_is(const uint8_t expected[TAG_BYTES], const uint8_t key[16], const uint8_t *bytes,

@@ -12,6 +12,12 @@ static_assert(EPHEMERAL_BYTES == crypto_scalarmult_SCALARBYTES, "X25519");
 static_assert(TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
 static_assert(HASH_BYTES == crypto_kdf_KEYBYTES, "the master key is a kdf key");
 
+unsigned handshake_suites(unsigned transport)
+{
+    unsigned suites = datagram_suites();
+    return transport == TRANSPORT_TCP ? suites & ~(unsigned)SUITE_MAC : suites;
+}
+
 void handshake_tag(uint8_t out[TAG_BYTES], const uint8_t key[16], const uint8_t *bytes, size_t length)
 {
     crypto_shorthash_siphashx24(out, bytes, length, key);

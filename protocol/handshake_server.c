@@ -20,7 +20,7 @@ static uint8_t choose_version(const uint8_t *init)
 /* 0: none in common. Bits that this build does not know are no obstacle. */
 static uint8_t choose_suite(const uint8_t *init)
 {
-    unsigned common = init[INIT_SUITES] & datagram_suites();
+    unsigned common = init[INIT_SUITES] & handshake_suites(init[INIT_TRANSPORT]);
     if (common & SUITE_MAC)
         return SUITE_MAC;
     if (common & SUITE_AES_256_GCM)

@@ -1,14 +1,15 @@
 /*
  * message.h - the codec of WILD's native protocol: one message of 1..n operations, and its reply.
  *
- * The same bytes travel in UDP datagrams (datagram.h) and in sealed TCP records. All integers are
+ * The same bytes travel in UDP datagrams (datagram.h) and in sealed TCP records (record.h). All integers are
  * little-endian. "MUST be zero" fields are refused when they are not, so that they can gain a meaning.
  *
  * MESSAGE (request and reply)                     MESSAGE_HEADER_BYTES = 16
  *   offset size  field
  *   0      1     version      protocol version chosen in the handshake (1)
  *   1      1     reserved     MUST be zero
- *   2      2     count        operations that follow, 1..MESSAGE_OPERATIONS_MAX
+ *   2      2     count        operations that follow, 1..MESSAGE_OPERATIONS_MAX (a datagram has room for
+ *                             DATAGRAM_OPERATIONS_MAX)
  *   4      4     epoch        request: highest epoch the client has seen (0 = none); reply: the node's
  *   8      8     history      request: history that the min_lsn values belong to (0 = none); reply: own
  *   16     ...   operations   packed, no padding

@@ -28,9 +28,18 @@ enum {
     MESSAGE_HEADER_BYTES = 16,
     OPERATION_HEADER_BYTES = 32,
     REPLY_HEADER_BYTES = 24,
-    MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX - DATAGRAM_OVERHEAD_BYTES,
+    MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX - DATAGRAM_OVERHEAD_BYTES, /* in a datagram */
+
+    /* One record over TCP: a few segments at most, so that no client makes the others wait for long. */
+    RECORD_HEADER_BYTES = 4,
+    RECORD_TAG_BYTES = 16,
+    RECORD_OVERHEAD_BYTES = RECORD_HEADER_BYTES + RECORD_TAG_BYTES,
+    RECORD_MESSAGE_BYTES_MAX = 16384,
+    RECORD_BYTES_MAX = RECORD_MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES,
+
     /* Bounded by size: the smallest operation is a bare header (FLUSH, HEALTH). */
-    MESSAGE_OPERATIONS_MAX = (MESSAGE_BYTES_MAX - MESSAGE_HEADER_BYTES) / OPERATION_HEADER_BYTES,
+    DATAGRAM_OPERATIONS_MAX = (MESSAGE_BYTES_MAX - MESSAGE_HEADER_BYTES) / OPERATION_HEADER_BYTES,
+    MESSAGE_OPERATIONS_MAX = (RECORD_MESSAGE_BYTES_MAX - MESSAGE_HEADER_BYTES) / OPERATION_HEADER_BYTES,
 
     INCR_OPERAND_BYTES = 16, /* delta and initial value, both signed 64-bit */
     INCR_RESULT_BYTES = 8,
@@ -48,6 +57,10 @@ static_assert(MESSAGE_HEADER_BYTES + OPERATION_HEADER_BYTES + KEY_BYTES_MAX + VA
               "the largest SET fits one datagram");
 static_assert(MESSAGE_HEADER_BYTES + REPLY_HEADER_BYTES + VALUE_BYTES_MAX <= MESSAGE_BYTES_MAX,
               "the largest reply fits one datagram");
+static_assert((int)MESSAGE_BYTES_MAX <= (int)RECORD_MESSAGE_BYTES_MAX,
+              "what fits a datagram fits a record: one buffer serves both");
+static_assert(RECORD_MESSAGE_BYTES_MAX <= 0xFFFF && MESSAGE_OPERATIONS_MAX <= 0xFFFF,
+              "a record's length and a message's count are 16 bits");
 static_assert(REPLY_HEADER_BYTES <= OPERATION_HEADER_BYTES,
               "a bare reply is no larger than its request: a message of operations can always be answered");
 static_assert((REPLAY_WINDOW_COUNTERS & (REPLAY_WINDOW_COUNTERS - 1)) == 0, "indexed by mask");

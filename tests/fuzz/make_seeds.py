@@ -49,6 +49,30 @@ def main():
         write("datagram", f"damaged-{suite}", bytes([suite]) + bytes([192, 65, 1, 20, 0, 1, 40, 0]) + step)
     write("datagram", "foreign", b"\0\xff" + v["mac.request"])
     write("datagram", "plain", b"\0\xff" + bytes([0xF7, 9, 1, 0]) + bytes(12) + v["message.request"])
+    # fuzz_record.c: 0, 2: sealed (ChaCha20, AES): limits, count, lengths, changes, pieces; 1, 3: bytes from nowhere
+    def sealed(suite, often, lengths, changes, pieces):
+        return (bytes([suite, often, len(lengths)]) + b"".join(struct.pack("<H", n) for n in lengths) +
+                bytes([len(changes)]) + b"".join(changes) + b"".join(struct.pack("<H", n) for n in pieces))
+
+    def change(how, at, length, byte=b""):
+        return bytes([how]) + struct.pack("<HH", at, length) + byte
+
+    def foreign(expected, data):
+        return bytes([1, expected]) + b"".join(bytes([len(part) - 1]) + part
+                                               for part in (data[i:i + 50] for i in range(0, len(data), 50)))
+
+    for suite in (0, 2):
+        write("record", f"whole-{suite}", sealed(suite, 0, [50, 7, 299, 12], [], []))
+        write("record", f"rekeys-{suite}", sealed(suite, 1, [9000, 7, 9, 12, 40, 1, 2, 3, 16383], [], [1, 2, 3, 1459]))
+        write("record", f"flip-{suite}", sealed(suite, 0, [50, 60, 70], [change(0, 75, 0, b"\1")], [30, 30]))
+        write("record", f"cut-{suite}", sealed(suite, 0, [50, 50, 50], [change(1, 71, 71)], []))
+        write("record", f"repeat-{suite}", sealed(suite, 0, [50, 50, 50], [change(2, 71, 71)], []))
+        write("record", f"end-{suite}", sealed(suite, 0, [50, 50, 50], [change(3, 142, 0)], []))
+    write("record", "init", foreign(1 << 1, v["aes.tcp.init"]))
+    write("record", "confirm", foreign(1 << 4 | 0x40, v["aes.tcp.confirm"] + v["aes.tcp.record.request"]))
+    write("record", "plain", foreign(0x80, b"".join(bytes([0xF7, 19]) + struct.pack("<H", len(m)) + m
+                                                    for m in 3 * [v["message.request"]])))
+    write("record", "kinds", foreign(0xFF, b"".join(v["aes.tcp." + n] for n in ("init", "cookie", "response", "ready"))))
     # fuzz_handshake.c: what is attacked (+ 8: by an insider), then changes (offset, byte) or (255, message)
     for what, message in ((0, "init"), (3, "cookie"), (4, "response"), (6, "confirm"), (14, "ready")):
         write("handshake", f"genuine-{message}", bytes([what]))

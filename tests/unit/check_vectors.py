@@ -274,8 +274,9 @@ def reply_message():
                      for i, (opcode, status, value) in enumerate(rows)))
 
 
-# ---- handshake.h, datagram.h ----
+# ---- handshake.h, datagram.h, record.h ----
 
+UDP, TCP = 1, 2
 MAC, AES, CHACHA = 1, 2, 4
 
 
@@ -285,6 +286,29 @@ def datagram(suite, key, kind, counter, message):
         return header + message + siphash128(key[:16], header + message)
     nonce = bytes(4) + header[8:16]
     return header + (aes256_gcm if suite == AES else chacha20_poly1305)(key, nonce, message, header)
+
+
+def record(suite, key, kind, number, message):
+    header = struct.pack("<BBH", 0xF7, kind, len(message))
+    nonce = bytes(4) + struct.pack("<Q", number)
+    return header + (aes256_gcm if suite == AES else chacha20_poly1305)(key, nonce, message, header)
+
+
+def traffic(prefix, suite, keys, out):
+    kind = 6 if suite == MAC else 7
+    out[prefix + "request"] = datagram(suite, keys["client_to_server"], kind, 0, request_message())
+    out[prefix + "reply"] = datagram(suite, keys["server_to_client"], kind, 0x0102030405060708, reply_message())
+    out[prefix + "close"] = datagram(suite, keys["client_to_server"], 8, 1, b"")
+
+
+def records(prefix, suite, keys, out):
+    key, request, data, close, rekey = keys["client_to_server"], request_message(), 16, 17, 18
+    out[prefix + "record.request"] = record(suite, key, data, 0, request)
+    out[prefix + "record.again_and_rekey"] = record(suite, key, data, 1, request) + record(suite, key, rekey, 2, b"")
+    out[prefix + "key.client_to_server.next"] = key = kdf(key, 1, b"wildrkey", 32)
+    out[prefix + "record.after_rekey"] = record(suite, key, data, 0, request)
+    out[prefix + "record.close"] = record(suite, key, close, 1, b"")
+    out[prefix + "record.reply"] = record(suite, keys["server_to_client"], data, 0, reply_message())
 
 
 def handshake(prefix, role, transport, suite, given, out):
@@ -321,10 +345,7 @@ def handshake(prefix, role, transport, suite, given, out):
     head = struct.pack("<BBBB", 0xF7, 5, 1, 0) + session + b"\xff" * 8
     out[prefix + "ready"] = head + siphash128(keys["ready"][:16], head)
 
-    kind = 6 if suite == MAC else 7
-    out[prefix + "request"] = datagram(suite, keys["client_to_server"], kind, 0, request_message())
-    out[prefix + "reply"] = datagram(suite, keys["server_to_client"], kind, 0x0102030405060708, reply_message())
-    out[prefix + "close"] = datagram(suite, keys["client_to_server"], 8, 1, b"")
+    (traffic if transport == UDP else records)(prefix, suite, keys, out)
 
 
 # ---- the file ----
@@ -347,9 +368,10 @@ def main():
     given, out = read(sys.argv[1]), {}
     unchecked = secrets(given, out)
     out["message.request"], out["message.replies"] = request_message(), reply_message()
-    handshake("mac.", CLIENT, 1, MAC, given, out)
-    handshake("chacha.", REPLICA, 2, CHACHA, given, out)
-    handshake("aes.", CLIENT, 1, AES, given, out)
+    handshake("mac.", CLIENT, UDP, MAC, given, out)
+    handshake("chacha.", REPLICA, TCP, CHACHA, given, out)
+    handshake("aes.", CLIENT, UDP, AES, given, out)
+    handshake("aes.tcp.", CLIENT, TCP, AES, given, out)
 
     drawn = {name for name in given if name.endswith(("client_secret", "server_secret"))}
     wrong = [f"differs: {name}" for name in out if given.get(name) != out[name]]

@@ -76,6 +76,38 @@ static void run_to_confirm(struct meeting *m)
     CU_ASSERT_EQUAL_FATAL(client_finishes(m), 0);
 }
 
+/* An INIT as it would come over TCP, with whatever suites are put in: the sender has the keys. */
+static int tcp_init_with_suites(struct meeting *m, uint8_t suites)
+{
+    enum role role;
+    uint32_t index;
+    m->client.init[INIT_SUITES] = suites;
+    handshake_tag(m->client.init + INIT_MAC1, m->client_keys.mac1[m->client.role], m->client.init, INIT_MAC1);
+    return handshake_init_check(&m->server_keys, TRANSPORT_TCP, m->client.init, HANDSHAKE_INIT_BYTES, &role,
+                                &index);
+}
+
+static void over_tcp_only_sealing_suites_are_offered_and_chosen(void)
+{
+    for (enum role role = ROLE_CLIENT; role < ROLE_COUNT; role++) {
+        struct meeting *m = meeting_new(role, SUITE_ALL);
+        CU_ASSERT_EQUAL(
+            handshake_start(&m->client, &m->client_keys, role, TRANSPORT_TCP, SUITE_MAC, &m->client_random),
+            -ENOTSUP);
+        CU_ASSERT_EQUAL(
+            handshake_start(&m->client, &m->client_keys, role, TRANSPORT_TCP, SUITE_ALL, &m->client_random),
+            0);
+        CU_ASSERT_EQUAL(m->client.init[INIT_SUITES] & SUITE_MAC, 0);
+        CU_ASSERT_EQUAL(tcp_init_with_suites(m, SUITE_MAC), -ENOTSUP);
+        CU_ASSERT_EQUAL(tcp_init_with_suites(m, SUITE_MAC | SUITE_CHACHA20_POLY1305), 0);
+        CU_ASSERT_EQUAL_FATAL(server_responds(m), 0);
+        CU_ASSERT_EQUAL(m->server_session.suite, SUITE_CHACHA20_POLY1305);
+        CU_ASSERT_EQUAL(client_finishes(m), 0);
+        CU_ASSERT_EQUAL(m->client_session.suite, SUITE_CHACHA20_POLY1305);
+        free(m);
+    }
+}
+
 static void check_data_flows(struct meeting *m)
 {
     struct replay_window window = {0};
@@ -572,6 +604,8 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"both sides agree for every role and suite", both_sides_agree_for_every_role_and_suite},
+        {"over TCP only sealing suites are offered and chosen",
+         over_tcp_only_sealing_suites_are_offered_and_chosen},
         {"a damaged INIT is refused", a_damaged_init_is_refused},
         {"a cookie proves an address and damage is refused",
          a_cookie_proves_an_address_and_damage_is_refused},

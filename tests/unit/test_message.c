@@ -429,15 +429,19 @@ static void a_full_writer_refuses_and_changes_nothing(void)
 
 static void the_largest_message_holds_exactly_the_documented_count(void)
 {
-    uint8_t bytes[2 * MESSAGE_BYTES_MAX];
+    static uint8_t bytes[2 * RECORD_MESSAGE_BYTES_MAX];
     struct message_writer writer;
     struct operation bare = make_operation(OPCODE_HEALTH, 0, 0, 0);
+    message_begin(&writer, bytes, MESSAGE_BYTES_MAX);
+    for (unsigned i = 0; i < DATAGRAM_OPERATIONS_MAX; i++)
+        CU_ASSERT_EQUAL(message_add_operation(&writer, &bare), 0);
+    CU_ASSERT_EQUAL(message_add_operation(&writer, &bare), -ENOSPC);
     message_begin(&writer, bytes, sizeof bytes);
     for (unsigned i = 0; i < MESSAGE_OPERATIONS_MAX; i++)
         CU_ASSERT_EQUAL(message_add_operation(&writer, &bare), 0);
     CU_ASSERT_EQUAL(message_add_operation(&writer, &bare), -ENOSPC);
     size_t length = message_finish(&writer, &some_header);
-    CU_ASSERT_TRUE(length <= MESSAGE_BYTES_MAX);
+    CU_ASSERT_TRUE(length <= RECORD_MESSAGE_BYTES_MAX);
     CU_ASSERT_EQUAL(count_operations(bytes, length, false), MESSAGE_OPERATIONS_MAX);
 }
 

@@ -167,16 +167,16 @@ static void test_a_batch_has_one_reply_each_in_order(void)
 static void test_the_largest_batch_is_answered(void)
 {
     struct world w;
-    struct operation batch[MESSAGE_OPERATIONS_MAX];
-    struct reply replies[MESSAGE_OPERATIONS_MAX];
+    struct operation batch[DATAGRAM_OPERATIONS_MAX];
+    struct reply replies[DATAGRAM_OPERATIONS_MAX];
     start(&w, &(struct native_options){.seed = 4}, SUITE_MAC);
-    for (unsigned i = 0; i < MESSAGE_OPERATIONS_MAX; i++)
+    for (unsigned i = 0; i < DATAGRAM_OPERATIONS_MAX; i++)
         batch[i] = (struct operation){.opcode = OPCODE_HEALTH, .request_id = i};
-    CU_ASSERT_EQUAL_FATAL(native_peer_ask(&w.peer, batch, MESSAGE_OPERATIONS_MAX, replies),
-                          MESSAGE_OPERATIONS_MAX);
+    CU_ASSERT_EQUAL_FATAL(native_peer_ask(&w.peer, batch, DATAGRAM_OPERATIONS_MAX, replies),
+                          DATAGRAM_OPERATIONS_MAX);
     /* 48 bytes each do not all fit: the first are answered, the rest told to ask again */
     CU_ASSERT_EQUAL(replies[0].status, STATUS_OK);
-    CU_ASSERT_EQUAL(replies[MESSAGE_OPERATIONS_MAX - 1].status, STATUS_MORE);
+    CU_ASSERT_EQUAL(replies[DATAGRAM_OPERATIONS_MAX - 1].status, STATUS_MORE);
     stop(&w);
 }
 

@@ -7,6 +7,7 @@
 #include "handshake_internal.h"
 #include "keys_internal.h"
 #include "message.h"
+#include "record.h"
 
 #define ROOT_SECRET        "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 #define PASSPHRASE         "correct horse battery staple"
@@ -257,6 +258,23 @@ static void write_traffic(FILE *out, const char *p, const struct scene *scene)
     bytes(out, p, "close", datagram, length);
 }
 
+/* Both directions' first records; the client's key is used up by its second, so a REKEY and a new key follow. */
+static void write_records(FILE *out, const char *p, struct scene *scene)
+{
+    static const struct record_limits two = {.records = 3, .bytes = UINT64_C(1) << 36};
+    uint8_t message[MESSAGE_BYTES_MAX], record[MESSAGE_BYTES_MAX + RECORD_ROOM_BYTES];
+    struct record_writer writer = record_writer_start(&scene->client_session.send, &two);
+    size_t length = make_request(message, sizeof message);
+    bytes(out, p, "record.request", record, record_seal(&writer, message, length, record));
+    bytes(out, p, "record.again_and_rekey", record, record_seal(&writer, message, length, record));
+    bytes(out, p, "key.client_to_server.next", writer.key->raw, DIRECTION_KEY_BYTES);
+    bytes(out, p, "record.after_rekey", record, record_seal(&writer, message, length, record));
+    bytes(out, p, "record.close", record, record_close(&writer, record));
+    writer = record_writer_start(&scene->server_session.send, &record_limits_default);
+    length = make_replies(message, sizeof message);
+    bytes(out, p, "record.reply", record, record_seal(&writer, message, length, record));
+}
+
 void vectors_write(FILE *out)
 {
     static const struct script scripts[] = {
@@ -264,6 +282,7 @@ void vectors_write(FILE *out)
         {"chacha.", "a replica over TCP, suite ChaCha20-Poly1305", ROLE_REPLICA, TRANSPORT_TCP,
          SUITE_CHACHA20_POLY1305},
         {"aes.", "a client over UDP, suite AES-256-GCM", ROLE_CLIENT, TRANSPORT_UDP, SUITE_AES_256_GCM},
+        {"aes.tcp.", "a client over TCP, suite AES-256-GCM", ROLE_CLIENT, TRANSPORT_TCP, SUITE_AES_256_GCM},
     };
     struct role_keys keys;
     fputs("# Test vectors of the WILD protocol, version 1. Made by tests/unit/print_vectors, compared with\n"
@@ -278,14 +297,18 @@ void vectors_write(FILE *out)
         memset(&scene, 0, sizeof scene);
         if ((datagram_suites() & scripts[i].suites) == 0)
             continue;
-        fprintf(
-            out,
-            "\n# handshake.h, datagram.h: %s, with the keys of token.secret; cluster id\n"
-            "# \"0123456789abcdef\", node id fedcba9876543210, session id a1b2c3d4; request has counter 0,\n"
-            "# reply counter 0102030405060708, close counter 1\n",
-            scripts[i].comment);
+        bool tcp = scripts[i].transport == TRANSPORT_TCP;
+        fprintf(out,
+                "\n# handshake.h, %s: %s, with the keys of token.secret; cluster id\n"
+                "# \"0123456789abcdef\", node id fedcba9876543210, session id a1b2c3d4; %s\n",
+                tcp ? "record.h" : "datagram.h", scripts[i].comment,
+                tcp ? "the client's records: request,\n# request and REKEY, under the next key request, CLOSE"
+                    : "request has counter 0,\n# reply counter 0102030405060708, close counter 1");
         play(out, &scripts[i], &keys, &scene);
         write_schedule(out, scripts[i].prefix, &keys, &scene);
-        write_traffic(out, scripts[i].prefix, &scene);
+        if (tcp)
+            write_records(out, scripts[i].prefix, &scene);
+        else
+            write_traffic(out, scripts[i].prefix, &scene);
     }
 }
