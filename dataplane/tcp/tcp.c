@@ -1,6 +1,6 @@
 /*
- * tcp.c - the life of one lcore's TCP: creation, listeners, turns, and the end of every call, when what has to
- * leave leaves and connections that ended are buried.
+ * tcp.c - the life of one lcore's TCP: creation, listeners, turns, and the end of every call, when what has
+ * to leave leaves and connections that ended are buried.
  */
 #include "tcp/tcp.h"
 
@@ -199,8 +199,8 @@ void tcp_finish(struct tcp *tcp)
         connection_free(tcp, c);
         c = next;
     }
-    /* What users of others wrote when they were told leaves now. Whom they aborted is buried by the next call: users
-     * who abort each other cannot keep this one from ending. */
+    /* What users of others wrote when they were told leaves now. Whom they aborted is buried by the next
+     * call: users who abort each other cannot keep this one from ending. */
     flush(tcp);
 }
 
@@ -231,7 +231,8 @@ static void fire(struct tcp *tcp, struct tcp_connection *c, enum tcp_timer which
     }
 }
 
-/* The wheel has called: deadlines that have passed are served, the earliest of the others is where it calls next. */
+/* The wheel has called: deadlines that have passed are served, the earliest of the others is where it calls
+ * next. */
 static void connection_due(struct tcp *tcp, struct tcp_connection *c)
 {
     for (unsigned i = 0; i < TCP_TIMERS; i++) {

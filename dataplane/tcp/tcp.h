@@ -2,26 +2,27 @@
  * tcp.h - TCP for one lcore (RFC 9293): segments and time in, segments and stream events out.
  *
  * A pure core: no device, no clock, no globals, no table. Whoever drives it hands over what arrived
- * (tcp_input), says what time it is (tcp_turn), and takes what leaves (tcp_output.send). Users sit on stream.h.
+ * (tcp_input), says what time it is (tcp_turn), and takes what leaves (tcp_output.send). Users sit on
+ * stream.h.
  *
  * RFCs: 9293 (whole), 6298 (RTO), 8985 (RACK-TLP), 5681 and 6582 and 6675 (congestion, recovery), 3042, 6928,
- * 7323 (time stamps, window scale, PAWS), 2018 (SACK), 5961 (blind attacks), 6528 (ISN), 6056 (ports), 4987 (SYN
- * cookies), 1122 (keepalive, R1 and R2), 6191 and 1337 (TIME-WAIT), 1191 and 5927 (path MTU and ICMP). ECN (3168)
- * is not negotiated, its bits are tolerated. Urgent data is delivered in line (RFC 6093).
+ * 7323 (time stamps, window scale, PAWS), 2018 (SACK), 5961 (blind attacks), 6528 (ISN), 6056 (ports), 4987
+ * (SYN cookies), 1122 (keepalive, R1 and R2), 6191 and 1337 (TIME-WAIT), 1191 and 5927 (path MTU and ICMP).
+ * ECN (3168) is not negotiated, its bits are tolerated. Urgent data is delivered in line (RFC 6093).
  *
  * Memory. All of it is taken at creation but frames:
  *   connection   sizeof(struct tcp_connection) <= 512 bytes, idle or not
  *   TIME-WAIT    a small record of its own pool; when it is full the oldest ends early
  *   sent data    stays in the frame it was written into until acknowledged (one frame a segment); each
  *                connection at most send_bytes_max, all together at most send_frames_max
- *   received     in order: given to the user at once; held back or out of order: frames, each connection at most
- *                receive_bytes_max (a frame counts TCP_FRAME_COST_BYTES at least), all together
+ *   received     in order: given to the user at once; held back or out of order: frames, each connection at
+ *                most receive_bytes_max (a frame counts TCP_FRAME_COST_BYTES at least), all together
  *                receive_frames_max
  * Short of frames: new connections are refused first (SYNs are answered by cookies, then dropped), then
  * out-of-order segments are dropped (they will be sent again), never data that was acknowledged.
  *
- * Frames. What is sent first leaves in the very frame it was written into, headers in the frame's headroom; the
- * core keeps a reference, so the layer below and devices must not change it nor hold it as theirs alone
+ * Frames. What is sent first leaves in the very frame it was written into, headers in the frame's headroom;
+ * the core keeps a reference, so the layer below and devices must not change it nor hold it as theirs alone
  * (no FAST_FREE). What is sent again is copied into a new frame: a device may still hold the first. Frames
  * need TCP_FRAME_PRIVATE_BYTES of private area (rte_pktmbuf_pool_create).
  */
@@ -63,8 +64,10 @@ struct tcp_config {
     const struct random_source *random; /* keys, drawn at creation; nothing later */
     unsigned connections_max;           /* all states but TIME-WAIT */
     unsigned time_wait_max;
-    unsigned half_open_max;  /* SYN_RECEIVED; beyond it cookies */
-    unsigned per_source_max; /* connections from one address (IPv4) or /64 (IPv6); 0: no limit */
+    unsigned half_open_max; /* SYN_RECEIVED; beyond it cookies */
+    /* Accepted connections from one address (IPv4) or /64 (IPv6), beyond it SYNs are answered by RST; 0: no
+     * limit. Half-open ones do not count: whoever spoofs an address must not use up its share. */
+    unsigned per_source_max;
     unsigned send_frames_max, receive_frames_max;
     uint32_t send_bytes_max, receive_bytes_max; /* each connection; receive: also the largest window */
     bool keepalive;
@@ -82,7 +85,7 @@ void tcp_destroy(struct tcp *tcp);
 
 /* -ENOSPC beyond TCP_LISTENERS_MAX, -EEXIST. port in host order, any local address. */
 int tcp_listen(struct tcp *tcp, uint16_t port, struct stream_acceptor acceptor);
-/* No new connections from now on (SYNs are dropped, not refused: a restart follows); those there are go on. */
+/* No new connections from now on (SYNs are dropped, not refused: a restart follows). Those there are stay. */
 void tcp_listen_stop(struct tcp *tcp);
 
 /*
@@ -99,8 +102,8 @@ struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
 void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, struct instant now);
 
 /*
- * An ICMP error about a segment of ours (RFC 5927: believed only if the quoted sequence number is in flight). A
- * fragmentation-needed lowers the path MTU, a hard error ends an opening, all else is noted as a reason for
+ * An ICMP error about a segment of ours (RFC 5927: believed only if the quoted sequence number is in flight).
+ * A fragmentation-needed lowers the path MTU, a hard error ends an opening, all else is noted as a reason for
  * a time-out.
  */
 struct tcp_icmp_error {

@@ -182,7 +182,8 @@ void tcp_time_wait_segment(struct tcp *tcp, uint32_t number, struct tcp_segment 
         tcp_count(tcp, COUNTER_tcp_time_wait_dropped);
         return;
     }
-    /* the peer's FIN again: it has not seen our acknowledgement, so its wait begins anew (RFC 9293 3.10.7.4) */
+    /* the peer's FIN again: it has not seen our acknowledgement, so its wait begins anew (RFC 9293 3.10.7.4)
+     * */
     if ((segment->flags & (TCP_FIN | TCP_SYN)) == TCP_FIN && !old &&
         segment->seq + tcp_segment_length(segment) == wait->rcv_nxt)
         tcp_time_wait_again(&tcp->time_waits, record, tcp->now.mono_ns + TCP_TIME_WAIT_NS);

@@ -1,6 +1,7 @@
 /*
- * tcp_demux.h - flow to number, O(1): open addressing with linear probing, under a keyed hash (who does not know
- * the key cannot make flows collide), at most half full; deletion shifts back, so there are no tombstones.
+ * tcp_demux.h - flow to number, O(1): open addressing with linear probing, under a keyed hash (who does not
+ * know the key cannot make flows collide), at most half full; deletion shifts back, so there are no
+ * tombstones.
  *
  * It stores hash and number only; the flow stands with what the number names, and the caller compares.
  */

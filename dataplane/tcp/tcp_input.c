@@ -1,6 +1,6 @@
 /*
- * tcp_input.c - a burst's segments, one by one to the connections they belong to, and the path that almost all of
- * them take: established, in order, nothing odd. Everything else is tcp_slow_path.c and tcp_open.c.
+ * tcp_input.c - a burst's segments, one by one to the connections they belong to, and the path that almost
+ * all of them take: established, in order, nothing odd. Everything else is tcp_slow_path.c and tcp_open.c.
  */
 #include <rte_prefetch.h>
 
@@ -36,8 +36,8 @@ static inline bool same_station(const struct tcp_connection *c, const struct ret
 }
 
 /*
- * The predicate between hot and cold. What passes needs no answer but an acknowledgement, changes no state, and
- * every check of RFC 9293 3.10.7.4 and RFC 5961 is known to hold.
+ * The predicate between hot and cold. What passes needs no answer but an acknowledgement, changes no state,
+ * and every check of RFC 9293 3.10.7.4 and RFC 5961 is known to hold.
  */
 static inline bool is_plain(const struct tcp_connection *c, struct tcp_segment *segment,
                             const struct tcp_arrival *arrival)

@@ -2,7 +2,7 @@
  * tcp_internal.h - one lcore's TCP, and what its files ask of each other. Nobody else includes it.
  *
  *   tcp.c            life, listeners, tcp_turn, deferred events
- *   tcp_input.c      a burst's segments to their connections; the fast path: established, in order, nothing odd
+ *   tcp_input.c      a burst's segments to their connections; the fast path: established, in order
  *   tcp_slow_path.c  every other segment (RFC 9293 3.10.7), state by state
  *   tcp_open.c       SYN and SYN+ACK, in LISTEN and SYN_SENT: how connections begin
  *   tcp_connect.c    active opens: ports
@@ -14,7 +14,7 @@
  *   tcp_recovery.c   RTO, RACK-TLP, SACK scoreboard, congestion window
  *   tcp_reassembly.c out-of-order segments
  *   tcp_path.c       path MTU and ICMP
- *   tcp_demux.c tcp_timers.c tcp_segment.c tcp_time_wait.c   structures and codecs that know nothing of the rest
+ *   tcp_demux.c tcp_timers.c tcp_segment.c tcp_time_wait.c   structures and codecs, which know no other
  */
 #ifndef WILD_TCP_INTERNAL_H
 #define WILD_TCP_INTERNAL_H
@@ -126,8 +126,8 @@ static inline struct return_path tcp_path_back(const struct tcp_connection *c)
 }
 
 /*
- * Accounts. A frame enters the send queue in tcp_stream.c (commit) and leaves it by tcp_sent_free(), a received one
- * is kept by tcp_received_keep() and leaves by tcp_received_free().
+ * Accounts. A frame enters the send queue in tcp_stream.c (commit) and leaves it by tcp_sent_free(), a
+ * received one is kept by tcp_received_keep() and leaves by tcp_received_free().
  */
 static inline void tcp_sent_free(struct tcp *tcp, struct tcp_connection *c, struct tcp_frame *frame)
 {
@@ -215,7 +215,8 @@ void tcp_connection_abort(struct tcp *tcp, struct tcp_connection *c, enum stream
 void tcp_negotiate(struct tcp *tcp, struct tcp_connection *c, const struct tcp_options *options);
 /* ESTABLISHED: tells acceptor or opener. False: nobody wants it, it was aborted. */
 bool tcp_established(struct tcp *tcp, struct tcp_connection *c);
-/* The peer's FIN is at rcv_nxt: acknowledged, state moves on, `ended` is told once all before it is delivered. */
+/* The peer's FIN is at rcv_nxt: acknowledged, state moves on, `ended` is told once all before it is
+ * delivered. */
 void tcp_fin_received(struct tcp *tcp, struct tcp_connection *c);
 /* Our FIN has been acknowledged. False: nothing more can come for this connection. */
 bool tcp_fin_acknowledged(struct tcp *tcp, struct tcp_connection *c);
@@ -263,8 +264,8 @@ void tcp_frames_drop(struct tcp *tcp, struct tcp_connection *c);
 
 /* Out of order, inside the window: kept (segment->frame = NULL), merged, or dropped and counted. */
 void tcp_gap_store(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment);
-/* The next frame whose first new byte (or FIN, of a frame with no payload left) is at rcv_nxt, trimmed to it, or
- * NULL; the caller has it then: gaps and gaps_cost no longer count it, receive_frames does. */
+/* The next frame whose first new byte (or FIN, of a frame with no payload left) is at rcv_nxt, trimmed to it,
+ * or NULL; the caller has it then: gaps and gaps_cost no longer count it, receive_frames does. */
 struct tcp_frame *tcp_gap_next(struct tcp *tcp, struct tcp_connection *c);
 /* Blocks for a SACK option, the most recently changed first (RFC 2018 4). Returns how many. */
 unsigned tcp_gap_blocks(const struct tcp_connection *c, struct tcp_sack_block *blocks, unsigned room);
@@ -278,7 +279,8 @@ enum tcp_retransmit_kind { TCP_RETRANSMIT_RTO = 0, TCP_RETRANSMIT_PROBE, TCP_RET
 void tcp_recovery_start(struct tcp *tcp, struct tcp_connection *c); /* established: initial window, RTO */
 /*
  * An acceptable ACK (snd_una < ack <= snd_nxt), or one that repeats snd_una with news (SACK) or without
- * (duplicate). Frees what is acknowledged, marks what is sacked, samples RTT, finds losses, moves the window, arms timers.
+ * (duplicate). Frees what is acknowledged, marks what is sacked, samples RTT, finds losses, moves the window,
+ * arms timers.
  */
 void tcp_recovery_ack(struct tcp *tcp, struct tcp_connection *c, const struct tcp_segment *segment,
                       bool duplicate);
@@ -298,18 +300,19 @@ void tcp_recovery_arm_control(struct tcp *tcp, struct tcp_connection *c);
 /* ---- tcp_output.c ---- */
 
 /*
- * Every segment with ACK that leaves: window = tcp_receive_window() (scaled but in a SYN), rcv_adv follows it,
- * last_ack_sent = rcv_nxt, ACK_NOW, ACK_DELAYED, acks_owed and TCP_TIMER_ACK are cleared. tcp.c calls tcp_output_connection
- * in states from ESTABLISHED on and arms TCP_TIMER_ACK when an acknowledgement is still delayed after it.
- * A frame may be longer than mss (path MTU fell; a peer's MSS below STREAM_RESERVE_MAX): then it goes in pieces.
+ * Every segment with ACK that leaves: window = tcp_receive_window() (scaled but in a SYN), rcv_adv follows
+ * it, last_ack_sent = rcv_nxt, ACK_NOW, ACK_DELAYED, acks_owed and TCP_TIMER_ACK are cleared. tcp.c calls
+ * tcp_output_connection in states from ESTABLISHED on and arms TCP_TIMER_ACK when an acknowledgement is still
+ * delayed after it. A frame may be longer than mss (path MTU fell; a peer's MSS below STREAM_RESERVE_MAX):
+ * then it goes in pieces.
  */
 /* Everything that may leave now: lost data, new data, FIN, and an acknowledgement if one is owed still. */
 void tcp_output_connection(struct tcp *tcp, struct tcp_connection *c);
 void tcp_send_ack(struct tcp *tcp, struct tcp_connection *c);
 /* RFC 5961: at most TCP_CHALLENGE_ACKS_PER_SECOND. */
 void tcp_send_challenge(struct tcp *tcp, struct tcp_connection *c);
-/* SYN or SYN+ACK, as the state wants, with the options that SCALE (rcv_shift), SACK and TIMESTAMPS say. Sets snd_nxt
- * = iss + 1, arms its timer. */
+/* SYN or SYN+ACK, as the state wants, with the options that SCALE (rcv_shift), SACK and TIMESTAMPS say. Sets
+ * snd_nxt = iss + 1, arms its timer. */
 void tcp_send_syn(struct tcp *tcp, struct tcp_connection *c);
 void tcp_send_probe(struct tcp *tcp,
                     struct tcp_connection *c); /* window or keepalive: one byte before snd_una */

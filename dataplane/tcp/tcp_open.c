@@ -76,7 +76,8 @@ void tcp_listen_syn(struct tcp *tcp, const struct tcp_segment *segment, const st
     uint32_t iss = tcp_initial_sequence(tcp, flow, &c->ts_offset);
     if (iss_after != NULL && seq_at_or_before(iss, *iss_after))
         iss = *iss_after + 1; /* RFC 9293 3.10.7.4 by RFC 1122 4.2.2.13 (BSD): above the last incarnation's */
-    /* Payload of the SYN is not acknowledged: it comes again once there is a connection (RFC 9293 3.10.7.2). */
+    /* Payload of the SYN is not acknowledged: it comes again once there is a connection (RFC 9293 3.10.7.2).
+     * */
     tcp_connection_begin(c, iss, segment->seq);
     c->state = TCP_SYN_RECEIVED;
     c->marks |= TCP_MARK_PASSIVE;

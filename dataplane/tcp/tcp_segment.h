@@ -99,8 +99,8 @@ struct tcp_header {
 
 /*
  * Writes header and options so that they end at `end`; returns where they start. The checksum field is left
- * zero (whoever sends knows the addresses). Options are written in the order MSS, SACK permitted, time stamps,
- * window scale, SACK, padded with NOPs; SACK blocks that do not fit are left out.
+ * zero (whoever sends knows the addresses). Options are written in the order MSS, SACK permitted, time
+ * stamps, window scale, SACK, padded with NOPs; SACK blocks that do not fit are left out.
  */
 uint8_t *tcp_header_write(uint8_t *end, const struct flow *flow, const struct tcp_header *header,
                           const struct tcp_options *options);

@@ -12,8 +12,8 @@ static void acknowledge_soon(struct tcp *tcp, struct tcp_connection *c)
 }
 
 /*
- * An unacceptable segment is acknowledged (RFC 9293 3.10.7.4). If it has no length it may be such an acknowledgement
- * itself: two ends that disagree must not answer each other without limit.
+ * An unacceptable segment is acknowledged (RFC 9293 3.10.7.4). If it has no length it may be such an
+ * acknowledgement itself: two ends that disagree must not answer each other without limit.
  */
 static void answer_unacceptable(struct tcp *tcp, struct tcp_connection *c, const struct tcp_segment *segment)
 {
@@ -94,8 +94,8 @@ static bool check_sequence(struct tcp *tcp, struct tcp_connection *c, struct tcp
     }
     if (in_window(c, segment))
         return true;
-    /* A closed window: what it says about our data counts even so (RFC 9293 3.10.7.4), else two ends whose windows
-     * are both closed would never open. */
+    /* A closed window: what it says about our data counts even so (RFC 9293 3.10.7.4), else two ends whose
+     * windows are both closed would never open. */
     if (segment->seq == c->rcv_nxt && c->rcv_adv == c->rcv_nxt)
         return true;
     tcp_count(tcp, COUNTER_tcp_out_of_window);
@@ -190,7 +190,8 @@ static bool take_ack(struct tcp *tcp, struct tcp_connection *c, const struct tcp
     return true;
 }
 
-/* Replies go to the station that the peer's segments come from (endpoint.h), once one is known to be the peer's. */
+/* Replies go to the station that the peer's segments come from (endpoint.h), once one is known to be the
+ * peer's. */
 static void take_path(struct tcp *tcp, struct tcp_connection *c, const struct tcp_arrival *arrival)
 {
     const struct return_path *path = &arrival->path;

@@ -2,8 +2,9 @@
  * tcp_stream.c - a connection as its user sees it (stream.h): sending into frames, delivery of what arrived,
  * holding it back, and the window that follows from that.
  *
- * Users may call any function of any stream of this stack from within any event. So whoever tells an event looks at
- * TCP_MARK_CLOSING when it returns; what a connection keeps is freed when it is buried, after all events.
+ * Users may call any function of any stream of this stack from within any event. So whoever tells an event
+ * looks at TCP_MARK_CLOSING when it returns; what a connection keeps is freed when it is buried, after all
+ * events.
  */
 #include <rte_branch_prediction.h>
 

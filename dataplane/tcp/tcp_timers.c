@@ -1,9 +1,10 @@
 /*
  * tcp_timers.c - the wheel of tcp_timers.h.
  *
- * `tick` is the time of the wheel: ticks before it are over and fired. Level l has a slot for each of the next 64
- * spans of 64^l ticks; when `tick` enters a span of level l > 0, its slot is emptied into the levels below. Nothing
- * happens between two such moments, so next() walks from one to the next by the bit masks, not tick by tick.
+ * `tick` is the time of the wheel: ticks before it are over and fired. Level l has a slot for each of the
+ * next 64 spans of 64^l ticks; when `tick` enters a span of level l > 0, its slot is emptied into the levels
+ * below. Nothing happens between two such moments, so next() walks from one to the next by the bit masks, not
+ * tick by tick.
  */
 #include "tcp/tcp_timers.h"
 
@@ -76,8 +77,9 @@ void tcp_timers_cancel(struct tcp_timers *timers, struct tcp_timer_entry *entry)
     entry->at_ns = UINT64_MAX;
 }
 
-/* The tick at which a level has something to do: level 0 when a used slot is current, others when a slot's span
- * begins (the current one was emptied then, so what is in it now is for the next round). UINT64_MAX: never. */
+/* The tick at which a level has something to do: level 0 when a used slot is current, others when a slot's
+ * span begins (the current one was emptied then, so what is in it now is for the next round). UINT64_MAX:
+ * never. */
 static uint64_t level_tick(const struct tcp_timers *timers, unsigned level)
 {
     if (timers->used[level] == 0)

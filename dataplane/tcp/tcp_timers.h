@@ -1,6 +1,6 @@
 /*
- * tcp_timers.h - a hierarchical timer wheel (Varghese, Lauck: "Hashed and Hierarchical Timing Wheels", 1987): 4
- * levels of 64 slots, ticks of 2^20 ns (about 1 ms), so up to about 4.9 hours; later ones wait in the last
+ * tcp_timers.h - a hierarchical timer wheel (Varghese, Lauck: "Hashed and Hierarchical Timing Wheels", 1987):
+ * 4 levels of 64 slots, ticks of 2^20 ns (about 1 ms), so up to about 4.9 hours; later ones wait in the last
  * slot and are looked at again.
  *
  * An entry has one place in the wheel, at or before the earliest of its owner's deadlines. A deadline that
@@ -28,7 +28,8 @@ struct tcp_timers {
 };
 
 void tcp_timers_init(struct tcp_timers *timers, uint64_t now_ns);
-/* Moves or inserts; never fires before at_ns, and at the first tcp_timers_next() that is a tick or more after. */
+/* Moves or inserts; never fires before at_ns, and at the first tcp_timers_next() that is a tick or more
+ * after. */
 void tcp_timers_arm(struct tcp_timers *timers, struct tcp_timer_entry *entry, uint64_t at_ns);
 void tcp_timers_cancel(struct tcp_timers *timers, struct tcp_timer_entry *entry);
 /* One entry that is due, taken out of the wheel; NULL: no more. O(1) when nothing is due. */
