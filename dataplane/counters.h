@@ -187,10 +187,41 @@
     X(tcp_dead, "TCP connections ended: keepalive probes were not answered")                                 \
     X(tcp_fin_wait_ended, "TCP connections ended: we closed and the peer did not")
 
+/* What TCP sends, sends again and keeps for later. */
+#define COUNTER_LIST_TCP_RECOVERY(X)                                                                         \
+    X(tcp_data_sent, "TCP segments with data sent, the first time")                                          \
+    X(tcp_data_sent_again, "TCP segments with data sent again")                                              \
+    X(tcp_acks_sent, "TCP segments sent that only acknowledge")                                              \
+    X(tcp_resets_sent, "TCP resets sent to segments that belong to no connection")                           \
+    X(tcp_challenges_sent, "TCP challenge acknowledgements sent")                                            \
+    X(tcp_challenges_limited, "TCP challenge acknowledgements not sent: enough in this second")              \
+    X(tcp_window_probes, "TCP probes of a window that stays closed")                                         \
+    X(tcp_no_frame, "TCP segments not sent yet: no free buffer")                                             \
+    X(tcp_timeouts, "TCP retransmission time-outs")                                                          \
+    X(tcp_recoveries, "TCP losses found without a time-out: the congestion window was reduced")              \
+    X(tcp_tail_probes, "TCP tail loss probes sent")                                                          \
+    X(tcp_given_up, "TCP connections ended: the peer no longer answered")                                    \
+    X(tcp_sack_ignored, "TCP SACK blocks ignored: not within what is in flight")                             \
+    X(tcp_sack_forgotten, "TCP time-outs that forgot what was sacked")                                       \
+    X(tcp_dsacks, "TCP acknowledgements that reported a duplicate")                                          \
+    X(tcp_gap_kept, "TCP segments kept out of order")                                                        \
+    X(tcp_gap_duplicate, "TCP segments dropped: all of it is kept out of order already")                     \
+    X(tcp_gap_dropped_cost, "TCP segments out of order dropped: the connection's bytes are used up")         \
+    X(tcp_gap_dropped_runs, "TCP segments out of order dropped: too many separate gaps")                     \
+    X(tcp_gap_dropped_frames, "TCP segments out of order dropped: frames for received data are used up")     \
+    X(tcp_path_lowered, "TCP path MTUs lowered by ICMP")                                                     \
+    X(tcp_path_black_hole, "TCP path MTUs lowered because full segments timed out")                          \
+    X(tcp_path_raised, "TCP path MTUs set back to the link's")                                               \
+    X(tcp_icmp_strange, "ICMP errors dropped: about no connection, or nothing that it has in flight")        \
+    X(tcp_icmp_refused, "ICMP fragmentation needed not believed: too small, or no such segment is out")      \
+    X(tcp_icmp_soft, "ICMP errors noted as a reason for a time-out")                                         \
+    X(tcp_icmp_hard, "TCP openings ended by ICMP")
+
 #define COUNTER_LIST(X)                                                                                      \
     COUNTER_LIST_NET(X)                                                                                      \
     COUNTER_LIST_NATIVE(X)                                                                                   \
-    COUNTER_LIST_TCP(X)
+    COUNTER_LIST_TCP(X)                                                                                      \
+    COUNTER_LIST_TCP_RECOVERY(X)
 
 enum counter {
 #define COUNTER_ENUM(name, help) COUNTER_##name,

@@ -110,23 +110,31 @@ struct tcp_connection {
     uint32_t held_bytes, gaps_cost, send_bytes; /* held: payload; cost: see TCP_FRAME_COST_BYTES */
     uint16_t gaps, send_frames;
 
-    struct tcp_recovery {
-        uint32_t cwnd, ssthresh; /* bytes */
-        uint32_t recover;        /* RFC 6582: snd_nxt when recovery began */
-        uint32_t bytes_acked;    /* RFC 3465, congestion avoidance */
-        uint32_t srtt_us, rttvar_us, rtt_min_us;
-        uint32_t sacked_bytes, lost_bytes, retransmitted_bytes; /* of what is in flight (RFC 6675 4, pipe) */
-        uint32_t prr_delivered, prr_sent, recover_flight;       /* RFC 6937 */
-        uint64_t rto_ns;                                        /* with back-off */
-        uint64_t rack_sent_ns; /* RFC 8985: of the most recently sent segment known to have arrived */
-        uint32_t rack_end, rack_rtt_us, reordering_us;
-        uint32_t tlp_end; /* RFC 8985 7: right edge of the probe that is out; 0: none */
+    struct tcp_recovery {                    /* tcp_recovery.c and its neighbours (tcp_recovery.h) */
+        uint32_t cwnd, ssthresh;             /* bytes */
+        uint32_t recover;                    /* RFC 6582: snd_nxt when recovery began */
+        uint32_t bytes_acked;                /* RFC 3465, congestion avoidance */
+        uint32_t limited_end;                /* snd_nxt when cwnd last was what held data back */
+        uint32_t sacked_bytes, lost_bytes;   /* of what is in flight (RFC 6675 4, pipe) */
+        uint16_t sacked_frames, sent_frames; /* of the frames in flight; and how many these are */
+        uint32_t prr_delivered, prr_sent;    /* RFC 6937 */
+        uint32_t recover_flight;             /* RFC 6937 RecoverFS */
+        uint32_t srtt_us, rttvar_us;         /* RFC 6298; 0: no sample yet */
+        uint32_t rtt_min_us;                 /* RFC 8985 6.2, step 1 */
+        uint64_t rto_ns;                     /* with back-off */
+        uint64_t rto_at_ns;                  /* when RTO is due, whatever the timer stands for now; 0: off */
+        uint64_t sent_ns;                    /* last data sent: idle time; SYN: its round trip */
+        uint64_t rack_sent_ns; /* RFC 8985: of the most recently sent frame known to have arrived */
+        uint32_t rack_end, rack_rtt_us, fack; /* fack: highest number known to have arrived */
+        uint32_t tlp_end;                     /* RFC 8985 7: right edge of the probe that is out */
+        uint32_t dsack_round;                 /* RFC 8985 6.2, step 4 */
         uint16_t dup_acks;
-        uint8_t phase;   /* enum tcp_recovery_phase */
-        uint8_t kind;    /* enum tcp_retransmit_kind: what the retransmit timer stands for */
-        uint8_t retries; /* since the last progress */
-        uint8_t reordering_windows;
-        uint64_t window_limited_ns; /* RFC 7661's spirit: cwnd that was not used is not kept */
+        uint8_t marks;           /* enum tcp_recovery_mark */
+        uint8_t phase;           /* enum tcp_recovery_phase */
+        uint8_t kind;            /* enum tcp_retransmit_kind: what the retransmit timer stands for */
+        uint8_t retries;         /* time-outs since the last progress */
+        uint8_t persist_backoff; /* probes of a window that stays closed, answered or not */
+        uint8_t reordering_windows, reordering_persist;
     } recovery;
 
     uint64_t timer_at[TCP_TIMERS]; /* 0: off */
@@ -141,11 +149,14 @@ struct tcp_connection {
     uint32_t iss, irs;
     uint8_t end; /* enum stream_end, with TCP_MARK_CLOSING */
     uint8_t soft_error;
-    uint8_t probes;           /* keepalive or persist, unanswered */
-    uint8_t challenge_tokens; /* RFC 5961 7 */
+    uint8_t probes;     /* keepalive or persist, unanswered */
+    uint8_t challenges; /* RFC 5961 7: sent in the second that began at challenge_ms */
     uint32_t challenge_ms;
+    uint32_t path_lowered_s; /* when path_mtu was last lowered, for RFC 1191 6.3; 0: it is the link's */
+    uint32_t gap_changes;    /* counts changes of the out-of-order queue: which run changed last */
     uint32_t last_ack_sent;
     uint32_t hash; /* in the demultiplexer */
 };
+static_assert(sizeof(struct tcp_connection) <= 512, "tcp.h promises it");
 
 #endif

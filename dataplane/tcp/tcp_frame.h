@@ -13,18 +13,22 @@
 enum tcp_frame_mark {
     TCP_FRAME_SENT = 0x01,
     TCP_FRAME_SACKED = 0x02,
-    TCP_FRAME_LOST = 0x04,
+    TCP_FRAME_LOST = 0x04,          /* and not sent again since */
     TCP_FRAME_RETRANSMITTED = 0x08, /* at least once: no RTT sample without time stamps (Karn) */
     TCP_FRAME_FIN = 0x10,           /* received with FIN */
 };
 
 struct tcp_frame {
     struct tcp_frame *next;
-    uint64_t sent_ns; /* last time */
-    uint32_t seq;     /* of its first payload byte */
-    uint16_t offset;  /* of that byte in the buffer: data_off may stand at headers */
-    uint16_t length;  /* payload */
+    union {
+        uint64_t sent_ns;           /* sent: last time */
+        struct tcp_frame *run_last; /* out of order: in the first frame of a run, the last one of it */
+    };
+    uint32_t seq;    /* of its first payload byte */
+    uint16_t offset; /* of that byte in the buffer: data_off may stand at headers */
+    uint16_t length; /* payload */
     uint8_t marks;
+    uint32_t run_change; /* out of order: in the first frame of a run, gap_changes at its last change */
 };
 static_assert(sizeof(struct tcp_frame) <= 32, "TCP_FRAME_PRIVATE_BYTES");
 

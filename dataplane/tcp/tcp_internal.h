@@ -11,7 +11,8 @@
  *   tcp_close.c      FIN, RST, TIME-WAIT: how they end
  *   tcp_stream.c     stream.h's functions and the delivery of events
  *   tcp_output.c     what may leave, leaves: data, acknowledgements, probes, resets
- *   tcp_recovery.c   RTO, RACK-TLP, SACK scoreboard, congestion window
+ *   tcp_recovery.c   what an acknowledgement means, and a time-out; with tcp_rack.c, tcp_tail_probe.c,
+ *                    tcp_scoreboard.c (SACK, the send queue) and tcp_congestion.c by tcp_recovery.h
  *   tcp_reassembly.c out-of-order segments
  *   tcp_path.c       path MTU and ICMP
  *   tcp_demux.c tcp_timers.c tcp_segment.c tcp_time_wait.c   structures and codecs, which know no other
@@ -116,6 +117,12 @@ static inline struct tcp_connection *tcp_connection_of(struct stream *stream)
 static inline uint32_t tcp_timestamp(const struct tcp *tcp, const struct tcp_connection *c)
 {
     return (uint32_t)(tcp->now.mono_ns / TCP_MS) + c->ts_offset; /* RFC 7323 5.4: a tick of 1 ms */
+}
+
+static inline unsigned tcp_ip_header_bytes(const struct flow *flow)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    return memcmp(flow->peer.bytes, mapped, sizeof mapped) == 0 ? 20 : 40;
 }
 
 static inline struct return_path tcp_path_back(const struct tcp_connection *c)
@@ -329,5 +336,6 @@ void tcp_path_start(struct tcp *tcp, struct tcp_connection *c);
 void tcp_path_set_mss(struct tcp *tcp, struct tcp_connection *c); /* from path_mtu, peer_mss and options */
 /* Repeated time-outs of full segments: RFC 1191 8 / RFC 4821's lesson. */
 void tcp_path_suspect(struct tcp *tcp, struct tcp_connection *c);
+void tcp_path_raise(struct tcp *tcp, struct tcp_connection *c); /* if it was lowered long enough ago */
 
 #endif

@@ -1,0 +1,75 @@
+/*
+ * tcp_tail_probe.c - losses at the end of a flight (RFC 8985 7): nothing sent later can tell of them, so
+ * after two round trips without an answer one segment more is sent.
+ */
+#include "tcp/tcp_recovery.h"
+
+/* RFC 8985 7.2 */
+uint64_t tcp_tail_probe_delay(const struct tcp_connection *c)
+{
+    const struct tcp_recovery *r = &c->recovery;
+    if (!(c->marks & TCP_MARK_SACK) || r->phase != TCP_OPEN || r->sacked_frames != 0 || r->retries != 0)
+        return 0;
+    /* One probe a flight. RFC 8985 waits for more than its acknowledgement; a request may have been
+     * answered by then whose answer is lost too. */
+    if (r->marks & TCP_RECOVERY_PROBED && seq_before(c->snd_una, r->tlp_end))
+        return 0;
+    if (r->srtt_us == 0)
+        return TCP_RTO_INITIAL_NS;
+    uint64_t delay_ns = 2000 * (uint64_t)r->srtt_us;
+    if (delay_ns < TCP_PTO_MIN_NS)
+        delay_ns = TCP_PTO_MIN_NS;
+    if (r->sent_frames <= 1) /* the peer may hold its acknowledgement back for a second segment */
+        delay_ns += TCP_PTO_ACK_DELAY_NS;
+    return delay_ns;
+}
+
+static uint32_t window_left(const struct tcp_connection *c)
+{
+    uint32_t flight = tcp_flight(c);
+    return c->snd_wnd > flight ? c->snd_wnd - flight : 0;
+}
+
+/* RFC 8985 7.3: new data if the peer has room for it, else the last segment again. The congestion window
+ * does not hold it back: it stands in for an acknowledgement that did not come. */
+void tcp_tail_probe_send(struct tcp *tcp, struct tcp_connection *c)
+{
+    struct tcp_recovery *r = &c->recovery;
+    struct tcp_frame *frame = c->send_next;
+    bool again = frame == NULL || frame->length > window_left(c);
+    if (again)
+        frame = tcp_scoreboard_last_sent(c);
+    if (frame == NULL)
+        r->marks |= TCP_RECOVERY_FIN_LOST; /* FIN is all that is out: the output sends it again */
+    else if (!tcp_send_frame(tcp, c, frame))
+        return;
+    tcp_count(tcp, COUNTER_tcp_tail_probes);
+    r->marks |= TCP_RECOVERY_PROBED;
+    r->marks &= (uint8_t)~TCP_RECOVERY_PROBED_AGAIN;
+    if (again)
+        r->marks |= TCP_RECOVERY_PROBED_AGAIN;
+    r->tlp_end = c->snd_nxt;
+}
+
+/* RFC 8985 7.4.2 */
+bool tcp_tail_probe_acknowledged(struct tcp_connection *c, const struct tcp_news *news)
+{
+    struct tcp_recovery *r = &c->recovery;
+    const struct tcp_segment *segment = news->segment;
+    if (!(r->marks & TCP_RECOVERY_PROBED) || seq_before(segment->ack, r->tlp_end))
+        return false;
+    bool again = r->marks & TCP_RECOVERY_PROBED_AGAIN;
+    if (!again || (news->dsack && news->dsack_end == r->tlp_end)) {
+        r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
+        return false;
+    }
+    if (seq_before(r->tlp_end,
+                   segment->ack)) { /* data behind the probe has arrived, and no duplicate was told of */
+        r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
+        return true;
+    }
+    if (news->acked == 0 &&
+        segment->options.sack_blocks == 0) /* a duplicate ACK: the probe was the second copy */
+        r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
+    return false;
+}
