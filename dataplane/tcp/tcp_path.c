@@ -104,12 +104,8 @@ static void fragmentation_needed(struct tcp *tcp, struct tcp_connection *c,
 
 static struct tcp_connection *connection_of(struct tcp *tcp, const struct flow *flow)
 {
-    uint32_t hash = tcp_flow_hash(&tcp->demux, flow), at = 0, number;
-    while ((number = tcp_demux_find(&tcp->demux, hash, &at)) != TCP_DEMUX_NONE)
-        if (number < tcp->config.connections_max &&
-            memcmp(&tcp->connections[number].stream.flow, flow, sizeof *flow) == 0)
-            return &tcp->connections[number];
-    return NULL;
+    uint32_t number = tcp_find(tcp, flow, tcp_flow_hash(&tcp->demux, flow));
+    return number < tcp->config.connections_max ? &tcp->connections[number] : NULL;
 }
 
 /* RFC 1122 4.2.3.9: protocol and port unreachable are hard; but a connection that stands has proven otherwise
@@ -125,7 +121,7 @@ void tcp_icmp(struct tcp *tcp, const struct tcp_icmp_error *error, struct instan
 {
     tcp->now = now;
     struct tcp_connection *c = connection_of(tcp, &error->flow);
-    if (c == NULL || c->state == TCP_CLOSED || !is_in_flight(c, error->seq)) {
+    if (c == NULL || !is_in_flight(c, error->seq)) {
         tcp_count(tcp, COUNTER_tcp_icmp_strange);
         return;
     }

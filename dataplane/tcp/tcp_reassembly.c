@@ -98,8 +98,9 @@ static struct tcp_frame *cover(struct tcp *tcp, struct tcp_connection *c, struct
 /* A small segment behind another: into the rest of its buffer. */
 static bool append_to(struct tcp_connection *c, struct tcp_frame *last, const struct tcp_segment *segment)
 {
-    unsigned used = last->offset + last->length;
-    if (used + segment->payload_bytes > tcp_frame_mbuf(last)->buf_len)
+    const struct rte_mbuf *mbuf = tcp_frame_mbuf(last);
+    unsigned end = last->offset + last->length + segment->payload_bytes;
+    if (end > mbuf->buf_len || rte_mbuf_refcnt_read(mbuf) != 1 || !RTE_MBUF_DIRECT(mbuf))
         return false;
     memcpy(tcp_frame_bytes(last) + last->length, segment->payload, segment->payload_bytes);
     c->gaps_cost -= cost_of(last->length);
