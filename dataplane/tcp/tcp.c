@@ -158,7 +158,7 @@ static void output(struct tcp *tcp, struct tcp_connection *c)
         rte_pktmbuf_free(tcp_frame_mbuf(c->reserved));
         c->reserved = NULL;
     }
-    if (c->state >= TCP_ESTABLISHED)
+    if (c->state >= TCP_SYN_RECEIVED)
         tcp_output_connection(tcp, c);
     /* RFC 1122 4.2.3.2: nothing left that could carry the acknowledgement; it waits for something that can */
     if ((c->marks & TCP_MARK_ACK_DELAYED) && c->timer_at[TCP_TIMER_ACK] == 0)

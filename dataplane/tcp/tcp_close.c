@@ -164,7 +164,7 @@ void tcp_time_wait_segment(struct tcp *tcp, uint32_t number, struct tcp_segment 
         tcp_count(tcp, COUNTER_tcp_time_wait_reset);
         return;
     }
-    bool syn_alone = (segment->flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_URG)) == TCP_SYN;
+    bool syn_alone = (segment->flags & (TCP_SYN | TCP_ACK | TCP_FIN)) == TCP_SYN;
     if (syn_alone && may_begin_again(wait, segment) &&
         tcp_listener_at(tcp, arrival->path.flow.local_port) != NULL) {
         tcp_count(tcp, COUNTER_tcp_time_wait_reused);
@@ -177,8 +177,9 @@ void tcp_time_wait_segment(struct tcp *tcp, uint32_t number, struct tcp_segment 
     bool old = wait->timestamps && segment->options.has_timestamps &&
                seq_before(segment->options.ts_value, wait->ts_recent) &&
                tcp->now.mono_ns - wait->ts_recent_ns < TCP_PAWS_LIFE_NS;
+    /* RFC 7323 3.2 */
     bool unstamped = wait->timestamps && !segment->options.has_timestamps && !(segment->flags & TCP_SYN);
-    if (tcp_segment_length(segment) == 0 || unstamped) { /* RFC 7323 3.2 */
+    if (tcp_segment_length(segment) == 0 || unstamped || !(segment->flags & (TCP_SYN | TCP_ACK))) {
         tcp_count(tcp, COUNTER_tcp_time_wait_dropped);
         return;
     }

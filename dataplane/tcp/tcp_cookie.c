@@ -4,21 +4,21 @@
  *
  *   bits  the number of a cookie
  *   0-2   the peer's MSS, rounded down to one of cookie_mss
- *   3     parity of the period (32 s) in which it was made
- *   4-31  keyed hash of flow, peer's initial number, period and the MSS's index
+ *   3-6   the period of 4 s in which it was made, modulo 16
+ *   7-31  keyed hash of flow, peer's initial number, period and the MSS's index
  *
  *   bits  our time stamp beside it, if the peer speaks them (nothing else survives without)
  *   0-3   the peer's window shift; 15: it does not scale
  *   4     SACK permitted
  *   5-31  our clock; all of it at most one unit of bit 5 behind the true one, never ahead
  *
- * A cookie of this period or the last is believed: it lives 32 s at least and 64 s at most.
+ * A cookie of this period or one of the last 15 is believed: it lives 60 s at least and 64 s at most.
  */
 #include "tcp/tcp_internal.h"
 
-enum { COOKIE_MSS_BITS = 0x7, COOKIE_PARITY_SHIFT = 3, COOKIE_CLEAR_BITS = 0xF };
+enum { COOKIE_MSS_BITS = 0x7, COOKIE_PERIOD_SHIFT = 3, COOKIE_PERIODS = 16, COOKIE_CLEAR_BITS = 0x7F };
 enum { STAMP_SHIFT_BITS = 0xF, STAMP_NO_SCALE = 15, STAMP_SACK = 0x10, STAMP_BITS = 0x1F };
-#define COOKIE_PERIOD_NS (TCP_COOKIE_LIFE_NS / 2)
+#define COOKIE_PERIOD_NS (TCP_COOKIE_LIFE_NS / COOKIE_PERIODS)
 static_assert((int)TCP_WINDOW_SHIFT_MAX < STAMP_NO_SCALE, "15 is no shift");
 
 /* tunnels, PPPoE, Ethernet, jumbo frames */
@@ -47,7 +47,7 @@ static uint32_t cookie_make(const struct tcp *tcp, const struct flow *flow, uint
     } covered = {*flow, peer_isn, period, mss_index};
     static_assert(sizeof covered == sizeof *flow + 12, "no padding: hashed as bytes");
     uint32_t hash = (uint32_t)strong_hash(&tcp->cookie_key, &covered, sizeof covered);
-    return (hash & ~(uint32_t)COOKIE_CLEAR_BITS) | (period & 1) << COOKIE_PARITY_SHIFT | mss_index;
+    return (hash & ~(uint32_t)COOKIE_CLEAR_BITS) | period % COOKIE_PERIODS << COOKIE_PERIOD_SHIFT | mss_index;
 }
 
 /* Our time stamp that carries what the peer's SYN said. */
@@ -114,8 +114,7 @@ struct tcp_connection *tcp_cookie_accept(struct tcp *tcp, const struct tcp_segme
     if (tcp->now.mono_ns >= tcp->cookies_until_ns) /* none is out: nobody may guess (RFC 4987 3.6) */
         return NULL;
     uint32_t period = (uint32_t)(tcp->now.mono_ns / COOKIE_PERIOD_NS);
-    if ((period & 1) != (cookie >> COOKIE_PARITY_SHIFT & 1))
-        period--;
+    period -= (period - (cookie >> COOKIE_PERIOD_SHIFT)) % COOKIE_PERIODS;
     if (cookie != cookie_make(tcp, flow, peer_isn, period, cookie & COOKIE_MSS_BITS)) {
         tcp_count(tcp, COUNTER_tcp_cookie_refused);
         return NULL;

@@ -52,8 +52,8 @@ void tcp_listen_syn(struct tcp *tcp, const struct tcp_segment *segment, const st
         tcp_count(tcp, COUNTER_tcp_syn_draining);
         return;
     }
-    /* SYN with FIN or URG is nobody's opening, and port 0 cannot be answered */
-    if ((segment->flags & (TCP_FIN | TCP_URG)) || flow->peer_port == 0) {
+    /* SYN with FIN is nobody's opening, and port 0 cannot be answered */
+    if ((segment->flags & TCP_FIN) || flow->peer_port == 0) {
         tcp_count(tcp, COUNTER_tcp_syn_odd);
         return;
     }
@@ -128,7 +128,8 @@ void tcp_segment_of_none(struct tcp *tcp, struct tcp_segment *segment, const str
 static void syn_taken(struct tcp *tcp, struct tcp_connection *c, const struct tcp_segment *segment)
 {
     c->irs = segment->seq;
-    c->rcv_nxt = c->rcv_adv = c->last_ack_sent = segment->seq + 1;
+    c->rcv_nxt = c->last_ack_sent = segment->seq + 1;
+    c->rcv_adv = c->rcv_nxt + RTE_MIN(tcp->config.receive_bytes_max, (uint32_t)UINT16_MAX); /* our SYN's */
     c->received_ns = tcp->now.mono_ns;
     tcp_negotiate(tcp, c, &segment->options);
     take_window(c, segment, 0); /* RFC 7323 2.2: never scaled in a SYN */

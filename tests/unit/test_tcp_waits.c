@@ -1,5 +1,5 @@
 /*
- * test_tcp_time_wait.c - the ring of TIME-WAIT records: in order of their ends, the oldest makes room.
+ * test_tcp_waits.c - the ring of TIME-WAIT records: in order of their ends, the oldest makes room.
  */
 #include "tcp/tcp_time_wait.h"
 
