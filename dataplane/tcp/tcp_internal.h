@@ -309,9 +309,9 @@ void tcp_recovery_arm_control(struct tcp *tcp, struct tcp_connection *c);
 /*
  * Every segment with ACK that leaves: window = tcp_receive_window() (scaled but in a SYN), rcv_adv follows
  * it, last_ack_sent = rcv_nxt, ACK_NOW, ACK_DELAYED, acks_owed and TCP_TIMER_ACK are cleared. tcp.c calls
- * tcp_output_connection in states from SYN_RECEIVED on and arms TCP_TIMER_ACK when an acknowledgement is still
- * delayed after it. A frame may be longer than mss (path MTU fell; a peer's MSS below STREAM_RESERVE_MAX):
- * then it goes in pieces.
+ * tcp_output_connection in states from SYN_RECEIVED on and arms TCP_TIMER_ACK when an acknowledgement is
+ * still delayed after it. A frame may be longer than mss (path MTU fell; a peer's MSS below
+ * STREAM_RESERVE_MAX): then it goes in pieces.
  */
 /* Everything that may leave now: lost data, new data, FIN, and an acknowledgement if one is owed still. */
 void tcp_output_connection(struct tcp *tcp, struct tcp_connection *c);
