@@ -26,7 +26,7 @@
     X(rx_multi_segment, "frames dropped: in pieces that do not fit one buffer")                              \
     X(eth_runt, "frames dropped: shorter than an Ethernet header")                                           \
     X(eth_oversized, "frames dropped: longer than the MTU allows")                                           \
-    X(eth_not_for_us, "frames dropped: another station's address")                                           \
+    X(eth_not_ours, "frames dropped: another station's address")                                             \
     X(eth_multicast, "frames dropped: Ethernet multicast")                                                   \
     X(eth_bad_source, "frames dropped: source address is a group's or our own")                              \
     X(eth_unknown_type, "frames dropped: neither ARP nor IPv4")                                              \
@@ -35,7 +35,7 @@
     X(arp_truncated, "ARP dropped: shorter than a packet")                                                   \
     X(arp_bad_format, "ARP dropped: not IPv4 over Ethernet, or neither request nor reply")                   \
     X(arp_bad_sender, "ARP dropped: sender cannot be a station")                                             \
-    X(arp_not_for_us, "ARP dropped: about other stations")                                                   \
+    X(arp_not_ours, "ARP dropped: about other stations")                                                     \
     X(arp_tagged, "ARP dropped: under a VLAN tag, where this node resolves nothing")                         \
     X(arp_answered, "ARP requests answered")                                                                 \
     X(arp_to_control, "ARP packets handed to the control lcore")                                             \
@@ -53,7 +53,7 @@
     X(ip4_bad_total_length, "IPv4 dropped: total length below the header or beyond the frame")               \
     X(ip4_bad_checksum, "IPv4 dropped: header checksum")                                                     \
     X(ip4_bad_source, "IPv4 dropped: source is a group, loopback, broadcast or this node")                   \
-    X(ip4_not_for_us, "IPv4 dropped: another node's address")                                                \
+    X(ip4_not_ours, "IPv4 dropped: another node's address")                                                  \
     X(ip4_broadcast, "IPv4 dropped: broadcast, of the network or the link")                                  \
     X(ip4_multicast, "IPv4 dropped: multicast")                                                              \
     X(ip4_fragment, "IPv4 dropped: fragment")                                                                \
@@ -217,11 +217,24 @@
     X(tcp_icmp_soft, "ICMP errors noted as a reason for a time-out")                                         \
     X(tcp_icmp_hard, "TCP openings ended by ICMP")
 
+/* Pages (service/http.h). */
+#define COUNTER_LIST_HTTP(X)                                                                                 \
+    X(http_connections, "HTTP connections taken")                                                            \
+    X(http_connections_full, "HTTP connections reset: every place was taken")                                \
+    X(http_requests, "HTTP requests read whole")                                                             \
+    X(http_not_found, "HTTP requests answered 404")                                                          \
+    X(http_refused_method, "HTTP requests answered 405: neither GET nor HEAD")                               \
+    X(http_refused_request, "HTTP requests answered 400, 414, 431 or 505: malformed or too long")            \
+    X(http_refused_body, "HTTP requests answered 413: they carry a body")                                    \
+    X(http_browser_refused, "HTTP connections closed without an answer: POST, Origin or a foreign Host")     \
+    X(http_timed_out, "HTTP connections reset: a request or its answer took too long")
+
 #define COUNTER_LIST(X)                                                                                      \
     COUNTER_LIST_NET(X)                                                                                      \
     COUNTER_LIST_NATIVE(X)                                                                                   \
     COUNTER_LIST_TCP(X)                                                                                      \
-    COUNTER_LIST_TCP_RECOVERY(X)
+    COUNTER_LIST_TCP_RECOVERY(X)                                                                             \
+    COUNTER_LIST_HTTP(X)
 
 enum counter {
 #define COUNTER_ENUM(name, help) COUNTER_##name,

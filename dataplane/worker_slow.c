@@ -58,7 +58,7 @@ static unsigned parse_ethernet(const struct worker_link *link, struct slow_frame
     slow->ethernet = bytes;
     slow->broadcast = destination == 0xFFFFFFFFFFFF;
     if (!slow->broadcast && destination != link->mac_word)
-        return eth_mac_is_group(bytes) ? COUNTER_eth_multicast : COUNTER_eth_not_for_us;
+        return eth_mac_is_group(bytes) ? COUNTER_eth_multicast : COUNTER_eth_not_ours;
     if (eth_mac_is_group(bytes + 6) || source == link->mac_word)
         return COUNTER_eth_bad_source;
 
@@ -117,7 +117,7 @@ static unsigned slow_arp(struct worker *worker, struct worker_link *link, struct
         return NET_ACCEPT;
     }
     if (!conflict && !gratuitous && arp.target != link->ip4.address)
-        return COUNTER_arp_not_for_us;
+        return COUNTER_arp_not_ours;
     if (slow->vlan_tci != VLAN_NONE)
         return COUNTER_arp_tagged;
     return pass_to_control(worker, link, slow->mbuf);

@@ -33,7 +33,7 @@ static unsigned destination_check(const struct ip4_local *local, rte_be32_t dest
         return COUNTER_ip4_broadcast;
     if (destination == local->address)
         return NET_ACCEPT;
-    return host == local->broadcast ? COUNTER_ip4_broadcast : COUNTER_ip4_not_for_us;
+    return host == local->broadcast ? COUNTER_ip4_broadcast : COUNTER_ip4_not_ours;
 }
 
 unsigned ip4_validate(struct ip4_view *out, const struct ip4_local *local, const uint8_t *bytes,

@@ -103,6 +103,26 @@ def main():
     write("native", "plain", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 2, 0, 4, 0, 99, 0, 1, 3]) * 3)
     write("native", "echo", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 1, 0, 4, 0, 99, 40, 0, 3]))
     write("native", "bytes", b"\0" + bytes([0 | 128, 20, 0]) + bytes([0xF7, 6, 1, 0]) + bytes(16) + bytes([0, 3]))
+    # fuzz_http.c: the stream's temper, how many piece lengths and they, then what the peer says
+    def http(temper, pieces, *lines):
+        return bytes([temper, len(pieces)]) + bytes(pieces) + "\r\n".join(lines + ("", "")).encode("latin-1")
+
+    stats, host = "GET /stats HTTP/1.1", "Host: 198.18.0.1:7878"
+    write("http", "stats", http(0, [], stats, host))
+    write("http", "pieces", http(0, [1, 2, 3, 5, 8, 13], stats, host, "Connection: keep-alive"))
+    write("http", "pipelined", http(3, [40], stats, host, "", "GET /metrics HTTP/1.1", host, "", "HEAD /health HTTP/1.1",
+                                    host, "", "GET /none HTTP/1.0"))
+    write("http", "slow", http(7, [], "GET /metrics HTTP/1.1", host))
+    write("http", "absolute", http(1, [], "GET http://[::1]:80/health?x HTTP/1.1", host))
+    write("http", "methods", http(0, [], "OPTIONS * HTTP/1.1", host, "", "PUT /stats HTTP/1.1", host, "Content-Length: 0"))
+    write("http", "post", http(0, [], "POST /stats HTTP/1.1", host))
+    write("http", "origin", http(0, [], stats, host, "Origin: null"))
+    write("http", "foreign", http(0, [], stats, "Host: evil.example"))
+    write("http", "body", http(0, [], stats, host, "Content-Length: 5", "", "hello"))
+    write("http", "coding", http(0, [], stats, host, "Transfer-Encoding: chunked", "Content-Length: 0"))
+    write("http", "folded", http(0, [], stats, host, " more"))
+    write("http", "version", http(0, [], "GET / HTTP/2.0", host))
+    write("http", "large", http(0, [], stats, host, *(f"X-{i}: {100 * 'v'}" for i in range(70))))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ static void both_nodes(void)
         CU_ASSERT_EQUAL(facts.lsn + 1 - (UINT64_C(1) << 32), facts.log_records);
         CU_ASSERT_TRUE(facts.log_records > 0);
         /* Frames between the client and the other node were seen, and left alone. */
-        CU_ASSERT_TRUE(node_counter(hub.nodes[i].node, COUNTER_eth_not_for_us) > 0);
+        CU_ASSERT_TRUE(node_counter(hub.nodes[i].node, COUNTER_eth_not_ours) > 0);
     }
 }
 

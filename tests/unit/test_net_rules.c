@@ -20,7 +20,7 @@ static void test_drops_frames_by_ethernet_rules(void)
 {
     struct frame good = usual_datagram(), frame = good;
     frame.bytes[5] ^= 1;
-    expect_dropped(&frame, COUNTER_eth_not_for_us);
+    expect_dropped(&frame, COUNTER_eth_not_ours);
     frame = good;
     memcpy(frame.bytes, "\x01\x00\x5e\x00\x00\x01", 6);
     expect_dropped(&frame, COUNTER_eth_multicast);
@@ -183,7 +183,7 @@ static void test_drops_arp_that_is_malformed_or_about_others(void)
         {14 + 7, 0, COUNTER_arp_bad_format},    {14 + 7, 3, COUNTER_arp_bad_format},
         {14 + 8, 1, COUNTER_arp_bad_sender},    {14 + 14, 127, COUNTER_arp_bad_sender},
         {14 + 14, 224, COUNTER_arp_bad_sender}, {14 + 14, 0, COUNTER_arp_bad_sender},
-        {14 + 27, 2, COUNTER_arp_not_for_us},
+        {14 + 27, 2, COUNTER_arp_not_ours},
     };
     for (unsigned i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         frame = good;
@@ -257,11 +257,11 @@ static void test_validates_ip4_headers(void)
         {12, 223, false, COUNTER_udp_bad_checksum}, /* a unicast source, but not the one summed */
         {15, 1, false, COUNTER_ip4_bad_source},     /* ourselves */
         {15, 255, false, COUNTER_ip4_bad_source},   /* our network's broadcast */
-        {19, 2, false, COUNTER_ip4_not_for_us},
+        {19, 2, false, COUNTER_ip4_not_ours},
         {19, 255, false, COUNTER_ip4_broadcast},
         {16, 224, false, COUNTER_ip4_multicast},
         {16, 239, false, COUNTER_ip4_multicast},
-        {16, 240, false, COUNTER_ip4_not_for_us},
+        {16, 240, false, COUNTER_ip4_not_ours},
     };
     struct frame_fields fields = usual_fields();
     for (unsigned i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {

@@ -1,0 +1,46 @@
+/*
+ * stats_source.h - where pages get their numbers from. app/ fills it in: counters summed over the workers, and what
+ * else is known about the node. Everything may be called from any worker; nothing blocks.
+ */
+#ifndef WILD_STATS_SOURCE_H
+#define WILD_STATS_SOURCE_H
+
+#include <stdint.h>
+
+#include "counters.h"
+#include "message.h"
+
+/* X(name, help): what goes up and down. Units stand in the name. */
+#define STATS_GAUGE_LIST(X)                                                                                  \
+    X(items, "items in the table, expired ones not yet removed included")                                    \
+    X(capacity_items, "one-line items that the table has room for")                                          \
+    X(lines_used, "lines of 64 bytes that items take")                                                       \
+    X(lsn, "log sequence number of the latest change")                                                       \
+    X(epoch, "epoch of the history that this node writes or follows")                                        \
+    X(workers, "worker threads")                                                                             \
+    X(tcp_connections, "TCP connections, all states but TIME-WAIT")                                          \
+    X(tcp_half_open, "TCP connections whose handshake is not complete")                                      \
+    X(tcp_time_wait, "TCP connections in TIME-WAIT")                                                         \
+    X(uptime_seconds, "seconds since the node began to serve")
+
+enum stats_gauge {
+#define STATS_GAUGE_ENUM(name, help) STATS_##name,
+    STATS_GAUGE_LIST(STATS_GAUGE_ENUM)
+#undef STATS_GAUGE_ENUM
+        STATS_GAUGE_COUNT
+};
+
+struct stats_node {
+    uint8_t mode, state; /* enum mode, enum serving_state */
+    const char *why; /* one short sentence when the state needs one that its name does not give, or NULL */
+};
+
+struct stats_source {
+    void *state;
+    const char *version; /* of the program */
+    uint64_t (*counter)(void *state, enum counter which);
+    uint64_t (*gauge)(void *state, enum stats_gauge which);
+    struct stats_node (*node)(void *state);
+};
+
+#endif
