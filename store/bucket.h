@@ -124,8 +124,10 @@ static inline uint32_t bucket_read_begin(const struct bucket *main)
 
 static inline bool bucket_read_valid(const struct bucket *main, uint32_t sequence)
 {
-    /* Relaxed is enough: every load of the copy was an acquire, so this one comes after them all; and if one of
-     * them saw a word that a writer stored (release) after locking, this one sees the lock at least. */
+    /* Relaxed is enough: every load of the copy was an acquire (or line_bytes.h's, which the fence stops here),
+     * so this one comes after them all; and if one of them saw a word that a writer stored (release) after
+     * locking, this one sees the lock at least. */
+    atomic_signal_fence(memory_order_acquire);
     return atomic_load_explicit(&main->sequence, memory_order_relaxed) == sequence;
 }
 

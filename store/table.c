@@ -42,8 +42,9 @@ int table_create(struct table **out, const struct table_config *config, struct t
         table_destroy(table);
         return -ENOMEM;
     }
-    table->hash_key.k0 = load_8(config->hash_key);
-    table->hash_key.k1 = load_8(config->hash_key + 8);
+    struct siphash_key key = {load_8(config->hash_key), load_8(config->hash_key + 8)};
+    table->hash_start = siphash_start(&key);
+    explicit_bzero(&key, sizeof key);
     table->capacity = config->capacity;
     table->workers = config->workers;
     table->evict = config->evict;
@@ -67,7 +68,7 @@ void table_destroy(struct table *table)
         return;
     region_destroy(&table->bucket_region);
     region_destroy(&table->line_region);
-    explicit_bzero(&table->hash_key, sizeof table->hash_key);
+    explicit_bzero(&table->hash_start, sizeof table->hash_start);
     free(table);
 }
 
@@ -82,7 +83,7 @@ uint64_t table_capacity_for(uint64_t bytes)
 
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length)
 {
-    return table->force_equal_hashes ? 1 : siphash13(&table->hash_key, key, length);
+    return table->force_equal_hashes ? 1 : siphash13(&table->hash_start, key, length);
 }
 
 void table_prefetch_bucket(const struct table *table, uint64_t hash)

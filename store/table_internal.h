@@ -22,7 +22,7 @@ struct table {
     /* constant after creation (but see lines.h and bucket.h on recovery) */
     struct bucket_array buckets;
     struct lines lines;
-    struct siphash_key hash_key;
+    struct siphash_state hash_start; /* under the table's key */
     struct region bucket_region, line_region;
     uint64_t capacity;
     unsigned workers;
@@ -82,7 +82,7 @@ static inline bool item_expired(uint64_t expiry_ms, uint64_t clock_ms)
 }
 
 /* read.c: GET. clock_ms: the expiry clock. OK, NOT_FOUND, MORE or BUSY. */
-enum status table_read(struct table *table, const struct operation *operation, uint64_t hash,
+enum status table_read(struct table *table, const uint8_t *key, size_t key_length, uint64_t hash,
                        uint64_t clock_ms, struct result *result);
 
 #endif

@@ -54,7 +54,7 @@ static void test_a_reader_that_gives_up_hands_out_no_value(void)
     disturber = context[WRITER];
     CU_ASSERT_EQUAL(execute(context[READER], &get, hash, 1, &result), STATUS_BUSY);
     disturber = NULL;
-    CU_ASSERT_EQUAL(disturbances, TABLE_READ_RETRIES_MAX);
+    CU_ASSERT_EQUAL(disturbances, 1 + TABLE_READ_RETRIES_MAX); /* read_inline.h's attempt, then read.c's */
     CU_ASSERT_EQUAL(result.value_length, 0);
     CU_ASSERT_EQUAL(result.version, 0);
     CU_ASSERT_EQUAL(execute(context[READER], &get, hash, 1, &result), STATUS_OK);
