@@ -18,15 +18,24 @@ struct native_step {
     uint8_t status; /* enum status of operation_check() */
 };
 
-/* One datagram on its way through a burst. */
+/*
+ * One datagram on its way through a burst: a lone GET (message_inline.h), of which nothing but this is written
+ * down, or any other message, which is in native_request.
+ */
 struct native_work {
     struct udp_datagram *datagram;
-    struct session *session;   /* NULL: PLAIN */
-    uint32_t session_id;       /* the id it came with: an earlier datagram of the burst may have ended it */
-    uint8_t kind;              /* enum datagram_kind; 0: dealt with */
-    uint16_t count;            /* operations */
-    uint64_t counter;          /* PLAIN: echoed */
+    struct session *session; /* NULL: PLAIN */
+    uint64_t hash;           /* of its key or its first operation's, if `keyed` */
+    uint32_t session_id;     /* the id it came with: an earlier datagram of the burst may have ended it */
+    uint8_t kind;            /* enum datagram_kind; 0: dealt with */
+    uint8_t lone_get;        /* its key's length; 0: not one */
+    bool keyed;
+};
+
+/* A message that is not a lone GET. */
+struct native_request {
     uint64_t history;          /* of the message */
+    uint16_t count;            /* operations */
     const uint8_t *rest, *end; /* the second operation and the message's end, if there are several */
     struct native_step first;
 };
@@ -48,6 +57,7 @@ struct native_udp {
     struct cookie_secrets *cookies; /* in the arena */
     struct session_table sessions;
     _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
+    struct native_request request[NATIVE_BURST_MAX]; /* a work's, at the same place */
     /* Datagrams whose tags are checked, and replies whose tags are made, together: see native_udp.c. */
     struct native_work *opened[NATIVE_BURST_MAX];
     struct datagram_opening opening[NATIVE_BURST_MAX];
@@ -55,7 +65,7 @@ struct native_udp {
     unsigned openings, sealings;
     struct native_step steps[MESSAGE_OPERATIONS_MAX];
     _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX]; /* of a message of several operations */
-    _Alignas(64) uint8_t key[KEY_BYTES_MAX];        /* of a GET whose reply overruns its request */
+    _Alignas(64) uint8_t key[KEY_BYTES_MAX];       /* of a GET whose reply overruns its request */
 };
 
 static_assert((int)NATIVE_BURST_MAX <= (int)DATAGRAM_BATCH_MAX, "a burst is one batch");
@@ -70,11 +80,11 @@ void native_init(struct native_udp *service, struct udp_datagram *datagram);
 void native_confirm(struct native_udp *service, struct udp_datagram *datagram);
 void native_send_responses(struct native_udp *service);
 
-/* native_operations.c */
+/* native_operations.c: any message. */
 void native_read_gate(struct native_udp *service);
 /*
- * A verified message: decodes it whole, hashes the first operation's key and prefetches its bucket. False if
- * it is malformed: nothing of it may be executed.
+ * A verified message: decodes it whole into the work's request, hashes the first operation's key and prefetches
+ * its bucket. False if it is malformed: nothing of it may be executed.
  */
 bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                     size_t length);
@@ -84,5 +94,17 @@ bool native_message(struct native_udp *service, struct native_work *work, const 
  * `room` (nothing was executed).
  */
 size_t native_execute(struct native_udp *service, struct native_work *work, uint8_t *out, size_t room);
+void native_count_refusal(struct native_udp *service, enum status status); /* if it is one */
+
+static inline struct native_request *native_request_of(struct native_udp *service,
+                                                       const struct native_work *work)
+{
+    return &service->request[work - service->work];
+}
+
+static inline uint8_t native_version(const struct native_work *work)
+{
+    return work->session != NULL ? work->session->version : (uint8_t)PROTOCOL_VERSION_MAX;
+}
 
 #endif

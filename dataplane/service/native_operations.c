@@ -1,4 +1,7 @@
-/* native_operations.c - messages to replies: what may be executed, when, and how often. */
+/*
+ * native_operations.c - messages to replies: what may be executed, when, and how often. The lone GET, which most
+ * messages are, has its own way in native_get.h.
+ */
 #include "service/native_internal.h"
 
 #include <rte_common.h>
@@ -69,22 +72,26 @@ static __rte_noinline bool rest_is_whole(const uint8_t *at, const uint8_t *end, 
 bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                     size_t length)
 {
+    struct native_request *request = native_request_of(service, work);
     struct message_header header;
     struct message_reader reader;
     if (message_open_inline(&reader, &header, message, length, work->session == NULL) != 0)
         return false;
-    uint8_t version = work->session != NULL ? work->session->version : PROTOCOL_VERSION_MAX;
-    if (header.version != version || message_next_operation_inline(&reader, &work->first.operation) != 1)
+    if (header.version != native_version(work) ||
+        message_next_operation_inline(&reader, &request->first.operation) != 1)
         return false;
     /* The whole message is read before any of it is executed. */
     if ((reader.left != 0 || reader.at != reader.end) &&
         !rest_is_whole(reader.at, reader.end, reader.left, reader.allow_padding))
         return false;
-    work->count = header.count;
-    work->history = header.history;
-    work->rest = reader.at;
-    work->end = reader.end;
-    step_prepare(service, &work->first);
+    request->count = header.count;
+    request->history = header.history;
+    request->rest = reader.at;
+    request->end = reader.end;
+    step_prepare(service, &request->first);
+    work->lone_get = 0;
+    work->keyed = request->first.keyed;
+    work->hash = request->first.hash;
     return true;
 }
 
@@ -232,7 +239,7 @@ static __rte_noinline enum status run_echo(const struct native_step *step, uint8
     return STATUS_OK;
 }
 
-static __rte_noinline void count_refusal(struct native_udp *service, enum status status)
+void native_count_refusal(struct native_udp *service, enum status status)
 {
     switch (status) {
     case STATUS_BAD_REQUEST:
@@ -278,7 +285,7 @@ static inline void step_execute(struct native_udp *service, const struct native_
     if (status == STATUS_OK) {
         switch (operation->opcode) {
         case OPCODE_GET:
-            status = run_get(service, work->history, step, value, room, &reply);
+            status = run_get(service, native_request_of(service, work)->history, step, value, room, &reply);
             break;
         case OPCODE_ECHO:
             status = run_echo(step, value, room, &reply);
@@ -292,7 +299,7 @@ static inline void step_execute(struct native_udp *service, const struct native_
         }
     }
     if (status > STATUS_VERSION_MISMATCH)
-        count_refusal(service, status);
+        native_count_refusal(service, status);
     reply.status = (uint8_t)status;
     message_add_reply_inline(writer, &reply);
 }
@@ -301,8 +308,9 @@ static inline void step_execute(struct native_udp *service, const struct native_
 static __rte_noinline void rest_execute(struct native_udp *service, const struct native_work *work,
                                         struct message_writer *writer, uint8_t *end)
 {
-    unsigned count = work->count - 1u;
-    struct message_reader reader = {.at = work->rest, .end = work->end, .left = (uint16_t)count};
+    const struct native_request *request = native_request_of(service, work);
+    unsigned count = request->count - 1u;
+    struct message_reader reader = {.at = request->rest, .end = request->end, .left = (uint16_t)count};
     for (unsigned i = 0; i < count; i++) {
         message_next_operation_inline(&reader, &service->steps[i].operation);
         step_prepare(service, &service->steps[i]);
@@ -318,23 +326,24 @@ static __rte_noinline void rest_execute(struct native_udp *service, const struct
 
 size_t native_execute(struct native_udp *service, struct native_work *work, uint8_t *out, size_t room)
 {
+    struct native_request *request = native_request_of(service, work);
+    unsigned count = request->count;
     /* Every operation is sure of a bare reply: what one may fill ends where the later ones' begin. */
-    size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)work->count * REPLY_HEADER_BYTES;
+    size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)count * REPLY_HEADER_BYTES;
     if (room < bare)
         return 0;
-    if (work->count == 1 && work->first.operation.opcode == OPCODE_GET)
-        set_key_aside(service, &work->first.operation);
+    if (count == 1 && request->first.operation.opcode == OPCODE_GET)
+        set_key_aside(service, &request->first.operation);
     struct message_writer writer;
     message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;
-    writer.end = end - (size_t)(work->count - 1) * REPLY_HEADER_BYTES;
-    step_execute(service, work, &work->first, &writer);
-    if (work->count > 1)
+    writer.end = end - (size_t)(count - 1) * REPLY_HEADER_BYTES;
+    step_execute(service, work, &request->first, &writer);
+    if (count > 1)
         rest_execute(service, work, &writer, end);
     const struct message_header header = {.history = service->gate.history,
                                           .epoch = service->gate.epoch,
-                                          .count = work->count,
-                                          .version = work->session != NULL ? work->session->version
-                                                                           : (uint8_t)PROTOCOL_VERSION_MAX};
+                                          .count = (uint16_t)count,
+                                          .version = native_version(work)};
     return message_finish_inline(&writer, &header);
 }

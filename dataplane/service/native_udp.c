@@ -1,9 +1,10 @@
 /* native_udp.c - bursts of datagrams: recognised, verified, executed, sealed; and the service's life. */
-#include "service/native_internal.h"
+#include "service/native_get.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
 #include "datagram_inline.h"
@@ -23,8 +24,19 @@ static inline void prefetch_session(const struct native_udp *service, const stru
     rte_prefetch0(&keys->send.suite);
 }
 
+/* A message that is the client's: decoded, hashed, its bucket on its way. False (counted) if it is malformed. */
+static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
+                                size_t length)
+{
+    if (likely(native_take_lone_get(service, work, message, length)) ||
+        native_message(service, work, message, length))
+        return true;
+    native_count(service, COUNTER_native_drop_message);
+    return false;
+}
+
 static inline bool recognise_plain(struct native_udp *service, struct udp_datagram *datagram,
-                                   const struct datagram_header *header, struct native_work *work)
+                                   struct native_work *work)
 {
     if (!service->config.bench_mode) {
         native_count(service, COUNTER_native_drop_bench_off);
@@ -37,13 +49,7 @@ static inline bool recognise_plain(struct native_udp *service, struct udp_datagr
         return false;
     }
     work->session = NULL;
-    work->session_id = header->session;
-    work->counter = header->counter;
-    if (!native_message(service, work, message, length)) {
-        native_count(service, COUNTER_native_drop_message);
-        return false;
-    }
-    return true;
+    return take_message(service, work, message, length);
 }
 
 /* True: *work is filled in and goes on to the next phase; else the datagram has its answer or none. */
@@ -73,7 +79,7 @@ static inline bool recognise(struct native_udp *service, struct udp_datagram *da
         native_count(service, COUNTER_native_drop_bench_off);
         goto drop;
     case DATAGRAM_PLAIN:
-        if (recognise_plain(service, datagram, &header, work))
+        if (recognise_plain(service, datagram, work))
             return true;
         goto drop;
     case DATAGRAM_DATA:
@@ -134,13 +140,8 @@ static bool take_opened(struct native_udp *service, struct native_work *work,
         return false;
     }
     work->session->used_ns = service->now.mono_ns;
-    if (work->kind == DATAGRAM_CLOSE)
-        return true;
-    if (!native_message(service, work, opening->message, opening->message_length)) {
-        native_count(service, COUNTER_native_drop_message);
-        return false;
-    }
-    return true;
+    return work->kind == DATAGRAM_CLOSE ||
+           take_message(service, work, opening->message, opening->message_length);
 }
 
 static void verify_opened(struct native_udp *service)
@@ -190,32 +191,34 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/*
- * Where the reply grows: over the request if that is a single operation, which is decoded by then; replies to
- * several would overrun those that are still to be read.
- */
-static inline uint8_t *reply_place(struct native_udp *service, const struct native_work *work)
+static __rte_noinline size_t answer_message(struct native_udp *service, struct native_work *work,
+                                            uint8_t *message, size_t room)
 {
-    return work->count == 1 ? work->datagram->payload : service->reply;
+    /* The reply grows over the request if that is a single operation, which is decoded by then; replies to
+     * several would overrun those that are still to be read. */
+    if (native_request_of(service, work)->count == 1)
+        return native_execute(service, work, message, room);
+    size_t length = native_execute(service, work, service->reply, room);
+    memcpy(message, service->reply, length);
+    return length;
 }
 
-static inline void finish(const struct native_work *work, const uint8_t *reply, size_t length)
+/* Executes the message and writes the reply where it stands; returns its bytes, 0: no answer. */
+static inline size_t answer(struct native_udp *service, struct native_work *work, size_t room)
 {
-    if (reply != work->datagram->payload)
-        memcpy(work->datagram->payload, reply, length);
-    work->datagram->length = (uint16_t)length;
+    uint8_t *message = work->datagram->payload + DATAGRAM_HEADER_BYTES;
+    if (likely(work->lone_get != 0))
+        return native_answer_lone_get(service, work, message, room);
+    return answer_message(service, work, message, room);
 }
 
 static inline void answer_plain(struct native_udp *service, struct native_work *work)
 {
-    const struct udp_datagram *datagram = work->datagram;
-    uint8_t *reply = reply_place(service, work);
-    /* Not authenticated: never larger than the request. */
+    struct udp_datagram *datagram = work->datagram;
+    /* Not authenticated: never larger than the request. Its header is the reply's too. */
     size_t room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
-    size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
-    if (length > 0)
-        length = datagram_plain_inline(reply, work->session_id, work->counter, length);
-    finish(work, reply, length);
+    size_t length = answer(service, work, room);
+    datagram->length = (uint16_t)(length > 0 ? DATAGRAM_HEADER_BYTES + length : 0);
 }
 
 /* Headers and tags around the messages that stand in place. */
@@ -241,9 +244,8 @@ static inline void answer_session(struct native_udp *service, struct native_work
         datagram->length = 0;
         return;
     }
-    uint8_t *reply = reply_place(service, work);
     size_t room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
-    size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
+    size_t length = answer(service, work, room);
     if (length == 0) {
         datagram->length = 0;
         return;
@@ -256,7 +258,7 @@ static inline void answer_session(struct native_udp *service, struct native_work
         .session = session->id,
         .version = session->version,
     };
-    finish(work, reply, length + DATAGRAM_OVERHEAD_BYTES);
+    datagram->length = (uint16_t)(length + DATAGRAM_OVERHEAD_BYTES);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
@@ -273,8 +275,8 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
         verify_or_answer(service, &work[i]);
     verify_opened(service);
     for (unsigned i = 0; i < works; i++)
-        if (work[i].kind != 0 && work[i].kind != DATAGRAM_CLOSE && work[i].first.keyed)
-            table_prefetch_item(service->config.table, work[i].first.hash);
+        if (work[i].kind != 0 && work[i].kind != DATAGRAM_CLOSE && work[i].keyed)
+            table_prefetch_item(service->config.table, work[i].hash);
     for (unsigned i = 0; i < works; i++) {
         if (work[i].kind == 0)
             continue;
@@ -283,7 +285,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
         else
             answer_session(service, &work[i]);
         if (work[i].datagram->length > 0) {
-            operations += work[i].count;
+            operations += work[i].lone_get ? 1 : native_request_of(service, &work[i])->count;
             replies++;
         }
     }
