@@ -5,7 +5,6 @@
 #include <sodium.h>
 
 #include "datagram_inline.h"
-#include "siphash_lanes.h"
 
 static_assert(DATAGRAM_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
 static_assert(DATAGRAM_TAG_BYTES == crypto_aead_aes256gcm_ABYTES, "one tag size for all suites");
@@ -80,80 +79,17 @@ static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, 
                                                               key->state) == 0;
 }
 
-static bool well_formed(const struct direction_key *key, uint8_t version, const uint8_t *bytes, size_t length)
-{
-    if (length < DATAGRAM_OVERHEAD_BYTES || length > DATAGRAM_BYTES_MAX)
-        return false;
-    if (bytes[DATAGRAM_AT_MAGIC] != DATAGRAM_MAGIC || bytes[DATAGRAM_AT_VERSION] != version ||
-        bytes[DATAGRAM_AT_RESERVED] != 0)
-        return false;
-    unsigned own_kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
-    return bytes[DATAGRAM_AT_KIND] == own_kind ||
-           (bytes[DATAGRAM_AT_KIND] == DATAGRAM_CLOSE && length == DATAGRAM_OVERHEAD_BYTES);
-}
-
-/* The tag has verified: is the counter new? */
-static int accept_counter(struct replay_window *window, const uint8_t *bytes)
-{
-    uint64_t counter = wire_u64(bytes + DATAGRAM_AT_COUNTER);
-    if (!replay_window_is_new(window, counter))
-        return -EALREADY;
-    replay_window_accept(window, counter);
-    return 0;
-}
-
 int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
                   uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
 {
-    if (!well_formed(key, version, bytes, length) ||
+    if (!datagram_is_well_formed(key, version, bytes, length) ||
         !verify_and_decrypt(key, bytes, length - DATAGRAM_OVERHEAD_BYTES))
         return -EBADMSG;
-    int outcome = accept_counter(window, bytes);
-    if (outcome != 0)
-        return outcome;
+    if (!replay_window_take(window, wire_u64(bytes + DATAGRAM_AT_COUNTER)))
+        return -EALREADY;
     *message = bytes + DATAGRAM_AT_MESSAGE;
     *message_length = length - DATAGRAM_OVERHEAD_BYTES;
     return 0;
-}
-
-/* Whatever the bytes are, in the same time. */
-static inline bool tag_equal(const uint8_t a[DATAGRAM_TAG_BYTES], const uint8_t b[DATAGRAM_TAG_BYTES])
-{
-    return ((wire_u64(a) ^ wire_u64(b)) | (wire_u64(a + 8) ^ wire_u64(b + 8))) == 0;
-}
-
-void datagram_open_batch(struct datagram_opening *openings, unsigned count)
-{
-    struct siphash_job jobs[DATAGRAM_BATCH_MAX];
-    uint8_t expected[DATAGRAM_BATCH_MAX][DATAGRAM_TAG_BYTES];
-    unsigned tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct datagram_opening *o = &openings[i];
-        o->outcome = well_formed(o->key, o->version, o->bytes, o->length) ? 0 : -EBADMSG;
-        if (o->outcome == 0 && o->key->suite == SUITE_MAC) {
-            jobs[tags] = (struct siphash_job){.key = o->key->state,
-                                              .bytes = o->bytes,
-                                              .length = o->length - DATAGRAM_TAG_BYTES,
-                                              .tag = expected[tags]};
-            tags++;
-        }
-    }
-    siphash_lanes(jobs, tags);
-    tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct datagram_opening *o = &openings[i];
-        if (o->outcome != 0)
-            continue;
-        if (o->key->suite != SUITE_MAC) {
-            o->outcome = datagram_open(o->key, o->window, o->version, o->bytes, o->length, &o->message,
-                                       &o->message_length);
-            continue;
-        }
-        bool good = tag_equal(expected[tags++], o->bytes + o->length - DATAGRAM_TAG_BYTES);
-        o->outcome = good ? accept_counter(o->window, o->bytes) : -EBADMSG;
-        o->message = o->bytes + DATAGRAM_AT_MESSAGE;
-        o->message_length = o->length - DATAGRAM_OVERHEAD_BYTES;
-    }
 }
 
 size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
@@ -185,24 +121,6 @@ size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t ver
 bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t length)
 {
     return datagram_peek_inline(out, bytes, length);
-}
-
-void datagram_seal_batch(const struct datagram_sealing *sealings, unsigned count)
-{
-    struct siphash_job jobs[DATAGRAM_BATCH_MAX];
-    unsigned tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct datagram_sealing *s = &sealings[i];
-        if (s->key->suite != SUITE_MAC) {
-            datagram_seal(s->key, 0, s->version, s->session, s->counter, s->out, s->message_length);
-            continue;
-        }
-        datagram_put_header(s->out, DATAGRAM_DATA, s->version, s->session, s->counter);
-        size_t length = DATAGRAM_HEADER_BYTES + s->message_length;
-        jobs[tags++] = (struct siphash_job){
-            .key = s->key->state, .bytes = s->out, .length = length, .tag = s->out + length};
-    }
-    siphash_lanes(jobs, tags);
 }
 
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length)

@@ -164,22 +164,20 @@ static inline enum status operation_check_inline(const struct operation *operati
 /* ---- one GET and nothing else: most messages ---- */
 
 enum {
-    LONE_GET_KEY_MIN = 8,
-    LONE_GET_KEY_MAX = 16, /* two words, which may overlap, hold any key of a lone GET */
     LONE_GET_KEY = MESSAGE_HEADER_BYTES + OPERATION_HEADER_BYTES, /* offsets in the message */
     LONE_REPLY_VALUE = MESSAGE_HEADER_BYTES + REPLY_HEADER_BYTES,
 };
 static_assert((int)OPERATION_REQUEST_ID == (int)REPLY_REQUEST_ID, "a reply in place keeps the request's id");
 
 /*
- * Whether the message is valid and is one GET: its key of LONE_GET_KEY_MIN to _MAX bytes, with no flags and of no
- * particular durability, so that message_open(), message_next_operation() and operation_check() would find no
- * fault. Returns the key's length, which stands at message + LONE_GET_KEY; 0: it may be anything else.
+ * Whether the message is valid and is one GET without flags and of no particular durability, so that
+ * message_open(), message_next_operation() and operation_check() would find no fault. Returns the length of the
+ * key, which stands at message + LONE_GET_KEY; 0: it may be anything else.
  */
 static inline unsigned message_lone_get(const uint8_t *message, size_t length, uint8_t version,
                                         bool allow_padding)
 {
-    if (length < LONE_GET_KEY + LONE_GET_KEY_MIN)
+    if (length < LONE_GET_KEY + KEY_BYTES_MIN)
         return 0;
     const uint8_t *operation = message + MESSAGE_HEADER_BYTES;
     unsigned key_length = operation[OPERATION_KEY_LENGTH];
@@ -187,7 +185,7 @@ static inline unsigned message_lone_get(const uint8_t *message, size_t length, u
     if (wire_u32(message) != ((uint32_t)version << 8 * MESSAGE_VERSION | 1u << 8 * MESSAGE_COUNT) ||
         wire_u64(operation) !=
             (OPCODE_GET << 8 * OPERATION_OPCODE | (uint64_t)key_length << 8 * OPERATION_KEY_LENGTH) ||
-        key_length - LONE_GET_KEY_MIN > LONE_GET_KEY_MAX - LONE_GET_KEY_MIN)
+        key_length - KEY_BYTES_MIN > KEY_BYTES_MAX - KEY_BYTES_MIN)
         return 0;
     size_t end = LONE_GET_KEY + (size_t)key_length;
     if (length == end)

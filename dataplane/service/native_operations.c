@@ -46,15 +46,12 @@ void native_read_gate(struct native_udp *service)
 
 /* ---- decoding ---- */
 
-static inline void step_prepare(struct native_udp *service, struct native_step *step)
+/* Judges the operation; true if its key is to be looked up. */
+static inline bool step_prepare(struct native_step *step)
 {
-    const struct operation *operation = &step->operation;
-    step->status = (uint8_t)operation_check_inline(operation);
-    step->keyed = step->status == STATUS_OK && operation->key_length > 0;
-    if (step->keyed) {
-        step->hash = table_hash(service->config.table, operation->key, operation->key_length);
-        table_prefetch_bucket(service->config.table, step->hash);
-    }
+    step->status = (uint8_t)operation_check_inline(&step->operation);
+    step->probe = NULL;
+    return step->status == STATUS_OK && step->operation.key_length > 0;
 }
 
 /* Whether `left` operations and nothing else stand there. */
@@ -88,10 +85,9 @@ bool native_message(struct native_udp *service, struct native_work *work, const 
     request->history = header.history;
     request->rest = reader.at;
     request->end = reader.end;
-    step_prepare(service, &request->first);
-    work->lone_get = 0;
-    work->keyed = request->first.keyed;
-    work->hash = request->first.hash;
+    struct native_step *first = &request->first;
+    if (step_prepare(first))
+        first->probe = native_probe(service, first->operation.key, first->operation.key_length);
     return true;
 }
 
@@ -116,9 +112,12 @@ static __rte_noinline enum status min_lsn_reached(struct native_udp *service, ui
 static inline enum status run(struct native_udp *service, const struct native_step *step, uint8_t *value,
                               size_t room, struct reply *reply)
 {
+    struct execute_context *context = service->config.execute;
     struct result result = {.value = value, .room = (uint16_t)room};
-    enum status status =
-        execute(service->config.execute, &step->operation, step->hash, service->now.wall_ms, &result);
+    uint64_t hash = step->probe != NULL ? step->probe->hash : 0; /* FLUSH has no key */
+    enum status status = step->operation.opcode == OPCODE_GET
+                             ? execute_get(context, step->probe, service->now.wall_ms, &result)
+                             : execute(context, &step->operation, hash, service->now.wall_ms, &result);
     reply->version = result.version;
     reply->value_length = result.value_length;
     return status;
@@ -126,25 +125,6 @@ static inline enum status run(struct native_udp *service, const struct native_st
 
 static_assert(REPLY_HEADER_BYTES + INCR_RESULT_BYTES <= OPERATION_HEADER_BYTES,
               "in place, INCR's result lands on the request's header, not on its operands");
-/*
- * The value of a GET answered in place lands on the key, which a reader that was disturbed compares again: so
- * the key is copied aside. In words, and the last one whole, as the table will load them.
- */
-static inline void set_key_aside(struct native_udp *service, struct operation *operation)
-{
-    const uint8_t *key = operation->key;
-    size_t length = operation->key_length, at = 0;
-    for (; at + 8 <= length; at += 8)
-        memcpy(service->key + at, key + at, 8);
-    if (at < length && length >= 8) {
-        memcpy(service->key + length - 8, key + length - 8, 8);
-    } else {
-        for (; at < length; at++)
-            service->key[at] = key[at];
-    }
-    operation->key = service->key;
-}
-
 static inline enum status run_get(struct native_udp *service, uint64_t history,
                                   const struct native_step *step, uint8_t *value, size_t room,
                                   struct reply *reply)
@@ -311,13 +291,18 @@ static __rte_noinline void rest_execute(struct native_udp *service, const struct
     const struct native_request *request = native_request_of(service, work);
     unsigned count = request->count - 1u;
     struct message_reader reader = {.at = request->rest, .end = request->end, .left = (uint16_t)count};
+    unsigned probes = 0;
     for (unsigned i = 0; i < count; i++) {
-        message_next_operation_inline(&reader, &service->steps[i].operation);
-        step_prepare(service, &service->steps[i]);
+        struct native_step *step = &service->steps[i];
+        message_next_operation_inline(&reader, &step->operation);
+        if (step_prepare(step)) {
+            step->probe = &service->step_probe[probes++];
+            step->probe->key = step->operation.key;
+            step->probe->key_length = step->operation.key_length;
+        }
     }
-    for (unsigned i = 0; i < count; i++)
-        if (service->steps[i].keyed)
-            table_prefetch_item(service->config.table, service->steps[i].hash);
+    table_probe_hash(service->config.table, service->step_probe, probes);
+    table_probe_find(service->config.table, service->step_probe, probes);
     for (unsigned i = 0; i < count; i++) {
         writer->end = end - (size_t)(count - 1 - i) * REPLY_HEADER_BYTES;
         step_execute(service, work, &service->steps[i], writer);
@@ -332,8 +317,6 @@ size_t native_execute(struct native_udp *service, struct native_work *work, uint
     size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)count * REPLY_HEADER_BYTES;
     if (room < bare)
         return 0;
-    if (count == 1 && request->first.operation.opcode == OPCODE_GET)
-        set_key_aside(service, &request->first.operation);
     struct message_writer writer;
     message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;

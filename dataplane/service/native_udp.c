@@ -7,24 +7,20 @@
 #include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
-#include "datagram_inline.h"
-
 /* ---- phase 1a: what is it? ---- */
 
 static inline void prefetch_session(const struct native_udp *service, const struct session *session,
-                                    uint64_t counter)
+                                    uint32_t id, uint64_t counter)
 {
-    const struct session_keys *keys = session_keys_of(&service->sessions, session);
+    const struct session_keys *keys = session_keys_place(&service->sessions, id);
     rte_prefetch0(session);
     rte_prefetch0(&session->replay);
     rte_prefetch0(&session->replay.seen[counter / 64 % RTE_DIM(session->replay.seen)]);
     rte_prefetch0(&keys->receive);
-    rte_prefetch0(&keys->receive.suite);
     rte_prefetch0(&keys->send);
-    rte_prefetch0(&keys->send.suite);
 }
 
-/* A message that is the client's: decoded, hashed, its bucket on its way. False (counted) if it is malformed. */
+/* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it is malformed. */
 static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                                 size_t length)
 {
@@ -87,7 +83,7 @@ static inline bool recognise(struct native_udp *service, struct udp_datagram *da
     case DATAGRAM_CLOSE:
         work->session = session_place(&service->sessions, header.session);
         work->session_id = header.session;
-        prefetch_session(service, work->session, header.counter);
+        prefetch_session(service, work->session, header.session, header.counter);
         return true;
     case DATAGRAM_INIT:
     case DATAGRAM_CONFIRM:
@@ -103,8 +99,32 @@ drop:
 
 /* ---- phase 1b: is it the session's? ---- */
 
-/* True: its tag is checked with the others, in verify_opened(). */
-static bool queue_opening(struct native_udp *service, struct native_work *work)
+/* Its tag and counter are right: nothing is left of it but its message, if that is well-formed. */
+static inline bool take_opened(struct native_udp *service, struct native_work *work)
+{
+    const struct udp_datagram *datagram = work->datagram;
+    work->session->used_ns = service->now.mono_ns;
+    return work->kind == DATAGRAM_CLOSE ||
+           take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
+                        (size_t)datagram->length - DATAGRAM_OVERHEAD_BYTES);
+}
+
+static __rte_noinline bool open_sealed(struct native_udp *service, struct native_work *work,
+                                       const struct direction_key *key)
+{
+    uint8_t *message;
+    size_t message_length;
+    struct session *session = work->session;
+    int outcome = datagram_open(key, &session->replay, session->version, work->datagram->payload,
+                                work->datagram->length, &message, &message_length);
+    if (outcome == 0)
+        return take_opened(service, work);
+    native_count(service, outcome == -EALREADY ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
+    return false;
+}
+
+/* True: it is open, or (SUITE_MAC) its tag is checked with the others, in verify_opened(). */
+static inline bool open_datagram(struct native_udp *service, struct native_work *work)
 {
     struct session *session = work->session;
     struct udp_datagram *datagram = work->datagram;
@@ -120,48 +140,52 @@ static bool queue_opening(struct native_udp *service, struct native_work *work)
         native_count(service, COUNTER_native_drop_unconfirmed);
         return false;
     }
-    service->opened[service->openings] = work;
-    service->opening[service->openings++] = (struct datagram_opening){
-        .key = &session_keys_of(&service->sessions, session)->receive,
-        .window = &session->replay,
-        .version = session->version,
-        .bytes = datagram->payload,
-        .length = datagram->length,
-    };
+    const struct direction_key *key = &session_keys_place(&service->sessions, work->session_id)->receive;
+    if (key->suite != SUITE_MAC)
+        return open_sealed(service, work, key);
+    if (!datagram_is_well_formed(key, session->version, datagram->payload, datagram->length)) {
+        native_count(service, COUNTER_native_drop_tag);
+        return false;
+    }
+    service->opened[service->expected.count] = work;
+    datagram_tag_expect(&service->expected, key, datagram->payload, datagram->length);
     return true;
 }
 
-static bool take_opened(struct native_udp *service, struct native_work *work,
-                        const struct datagram_opening *opening)
+static inline bool verify(struct native_udp *service, struct native_work *work, unsigned which)
 {
-    if (opening->outcome != 0) {
-        bool replayed = opening->outcome == -EALREADY;
-        native_count(service, replayed ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
+    const struct udp_datagram *datagram = work->datagram;
+    if (!datagram_tag_is_right(&service->expected, which, datagram->payload, datagram->length)) {
+        native_count(service, COUNTER_native_drop_tag);
         return false;
     }
-    work->session->used_ns = service->now.mono_ns;
-    return work->kind == DATAGRAM_CLOSE ||
-           take_message(service, work, opening->message, opening->message_length);
+    if (!replay_window_take(&work->session->replay, wire_u64(datagram->payload + DATAGRAM_AT_COUNTER))) {
+        native_count(service, COUNTER_native_drop_replayed);
+        return false;
+    }
+    return take_opened(service, work);
+}
+
+static inline void drop(struct native_work *work)
+{
+    work->datagram->length = 0;
+    work->kind = 0;
 }
 
 static void verify_opened(struct native_udp *service)
 {
-    datagram_open_batch(service->opening, service->openings);
-    for (unsigned i = 0; i < service->openings; i++) {
-        struct native_work *work = service->opened[i];
-        if (!take_opened(service, work, &service->opening[i])) {
-            work->datagram->length = 0;
-            work->kind = 0;
-        }
-    }
-    service->openings = 0;
+    unsigned count = service->expected.count;
+    datagram_tags_make(&service->expected);
+    for (unsigned i = 0; i < count; i++)
+        if (unlikely(!verify(service, service->opened[i], i)))
+            drop(service->opened[i]);
 }
 
 /*
  * Handshake datagrams get their answer here; the others are executed in phase 3 if they verify. A handshake
  * may open or end sessions, so what came before it is verified before it.
  */
-static void verify_or_answer(struct native_udp *service, struct native_work *work)
+static inline void verify_or_answer(struct native_udp *service, struct native_work *work)
 {
     switch (work->kind) {
     case DATAGRAM_PLAIN:
@@ -177,10 +201,8 @@ static void verify_or_answer(struct native_udp *service, struct native_work *wor
         work->kind = 0;
         return;
     default:
-        if (!queue_opening(service, work)) {
-            work->datagram->length = 0;
-            work->kind = 0;
-        }
+        if (!open_datagram(service, work))
+            drop(work);
     }
 }
 
@@ -221,13 +243,6 @@ static inline void answer_plain(struct native_udp *service, struct native_work *
     datagram->length = (uint16_t)(length > 0 ? DATAGRAM_HEADER_BYTES + length : 0);
 }
 
-/* Headers and tags around the messages that stand in place. */
-static void seal_replies(struct native_udp *service)
-{
-    datagram_seal_batch(service->sealing, service->sealings);
-    service->sealings = 0;
-}
-
 static inline void answer_session(struct native_udp *service, struct native_work *work)
 {
     struct udp_datagram *datagram = work->datagram;
@@ -239,7 +254,7 @@ static inline void answer_session(struct native_udp *service, struct native_work
     }
     if (work->kind == DATAGRAM_CLOSE) {
         native_count(service, COUNTER_native_session_closed);
-        seal_replies(service); /* with keys that end here */
+        datagram_tags_make(&service->made); /* with keys that end here */
         session_end(&service->sessions, session);
         datagram->length = 0;
         return;
@@ -250,15 +265,9 @@ static inline void answer_session(struct native_udp *service, struct native_work
         datagram->length = 0;
         return;
     }
-    service->sealing[service->sealings++] = (struct datagram_sealing){
-        .key = &session_keys_of(&service->sessions, session)->send,
-        .out = datagram->payload,
-        .message_length = length,
-        .counter = session->send_counter++,
-        .session = session->id,
-        .version = session->version,
-    };
-    datagram->length = (uint16_t)(length + DATAGRAM_OVERHEAD_BYTES);
+    const struct direction_key *key = &session_keys_place(&service->sessions, session->id)->send;
+    datagram->length = (uint16_t)datagram_seal_with(&service->made, key, session->version, session->id,
+                                                    session->send_counter++, datagram->payload, length);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
@@ -267,6 +276,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
     struct native_work *work = service->work;
     unsigned works = 0, operations = 0, replies = 0;
     service->now = now;
+    service->probes = 0;
     native_read_gate(service);
 
     for (unsigned i = 0; i < count; i++)
@@ -274,9 +284,8 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
     for (unsigned i = 0; i < works; i++)
         verify_or_answer(service, &work[i]);
     verify_opened(service);
-    for (unsigned i = 0; i < works; i++)
-        if (work[i].kind != 0 && work[i].kind != DATAGRAM_CLOSE && work[i].keyed)
-            table_prefetch_item(service->config.table, work[i].hash);
+    table_probe_hash(service->config.table, service->probe, service->probes);
+    table_probe_find(service->config.table, service->probe, service->probes);
     for (unsigned i = 0; i < works; i++) {
         if (work[i].kind == 0)
             continue;
@@ -289,7 +298,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
             replies++;
         }
     }
-    seal_replies(service);
+    datagram_tags_make(&service->made);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
     counter_add(service->config.counters, COUNTER_native_replies, replies);
