@@ -1,6 +1,7 @@
 /* datagram.c - one datagram of a session: checked and opened, or sealed, in place. The format: datagram.h. */
 #include "datagram.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sodium.h>
 
@@ -130,5 +131,11 @@ size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t m
 
 int datagram_plain_open(uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
 {
-    return datagram_plain_open_inline(bytes, length, message, message_length);
+    struct datagram_header header;
+    if (length > DATAGRAM_BYTES_MAX || !datagram_peek_inline(&header, bytes, length) ||
+        header.kind != DATAGRAM_PLAIN || !datagram_plain_is_well_formed(&header, bytes))
+        return -EBADMSG;
+    *message = bytes + DATAGRAM_AT_MESSAGE;
+    *message_length = length - DATAGRAM_HEADER_BYTES;
+    return 0;
 }

@@ -13,8 +13,6 @@
 #ifndef WILD_DATAGRAM_INLINE_H
 #define WILD_DATAGRAM_INLINE_H
 
-#include <errno.h>
-
 #include "datagram.h"
 #include "siphash_lanes.h"
 #include "wire.h"
@@ -58,20 +56,11 @@ static inline size_t datagram_plain_inline(uint8_t *out, uint32_t session, uint6
     return DATAGRAM_HEADER_BYTES + message_length;
 }
 
-static inline int datagram_plain_open_inline(uint8_t *bytes, size_t length, uint8_t **message,
-                                             size_t *message_length)
+/* A PLAIN datagram that was peeked at, of a length that a datagram may have. */
+static inline bool datagram_plain_is_well_formed(const struct datagram_header *header, const uint8_t *bytes)
 {
-    if (length < DATAGRAM_HEADER_BYTES || length > DATAGRAM_BYTES_MAX)
-        return -EBADMSG;
-    if (bytes[DATAGRAM_AT_MAGIC] != DATAGRAM_MAGIC || bytes[DATAGRAM_AT_KIND] != DATAGRAM_PLAIN ||
-        bytes[DATAGRAM_AT_RESERVED] != 0)
-        return -EBADMSG;
-    if (bytes[DATAGRAM_AT_VERSION] < PROTOCOL_VERSION_MIN ||
-        bytes[DATAGRAM_AT_VERSION] > PROTOCOL_VERSION_MAX)
-        return -EBADMSG;
-    *message = bytes + DATAGRAM_AT_MESSAGE;
-    *message_length = length - DATAGRAM_HEADER_BYTES;
-    return 0;
+    return bytes[DATAGRAM_AT_RESERVED] == 0 && header->version >= PROTOCOL_VERSION_MIN &&
+           header->version <= PROTOCOL_VERSION_MAX;
 }
 
 /* All that datagram_open() asks for except the tag and the counter. */

@@ -193,14 +193,15 @@ static inline unsigned message_lone_get(const uint8_t *message, size_t length, u
     return allow_padding && length > end && wire_is_zero(message + end, length - end) ? key_length : 0;
 }
 
-/* The reply over the lone GET that it answers; the value stands at message + LONE_REPLY_VALUE. Returns its bytes. */
+/*
+ * The reply over the lone GET that it answers: version, count and request id stay as they stand. The value stands
+ * at message + LONE_REPLY_VALUE. Returns the reply's bytes.
+ */
 static inline size_t message_lone_reply(uint8_t *message, const struct message_header *header,
                                         const struct reply *reply)
 {
     uint8_t *h = message + MESSAGE_HEADER_BYTES;
-    wire_put_u64(message, (uint64_t)header->version << 8 * MESSAGE_VERSION |
-                              UINT64_C(1) << 8 * MESSAGE_COUNT |
-                              (uint64_t)header->epoch << 8 * MESSAGE_EPOCH);
+    wire_put_u64(message, wire_u32(message) | (uint64_t)header->epoch << 8 * MESSAGE_EPOCH);
     wire_put_u64(message + MESSAGE_HISTORY, header->history);
     wire_put_u64(h, (uint64_t)OPCODE_GET << 8 * REPLY_OPCODE | (uint64_t)reply->status << 8 * REPLY_STATUS |
                         (uint64_t)reply->value_length << 8 * REPLY_VALUE_LENGTH);

@@ -23,6 +23,11 @@ static_assert(SIPHASH_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "the same 
 
 #define ROTATE(x, bits) ((x) << (bits) | (x) >> (64 - (bits)))
 
+INLINED lanes64 broadcast(uint64_t x)
+{
+    return (lanes64){x, x, x, x};
+}
+
 /* Whole 32- and 16-bit parts move: one shuffle instead of two shifts and an or. */
 INLINED lanes64 rotate32(lanes64 x)
 {
@@ -80,43 +85,48 @@ static inline uint64_t last_word(const struct siphash_job *job)
     return word;
 }
 
-/* Words that all messages have. */
-INLINED void absorb_even(struct siphash_state *s, const struct siphash_job *const *lane, unsigned vectors,
-                         size_t words)
+/* From each of four messages the word at `at`. */
+INLINED lanes64 gather(const struct siphash_job *job, size_t at)
+{
+    return (lanes64){wire_u64(job[0].bytes + at), wire_u64(job[1].bytes + at), wire_u64(job[2].bytes + at),
+                     wire_u64(job[3].bytes + at)};
+}
+
+INLINED void absorb_words(struct siphash_state *s, const struct siphash_job *job, unsigned vectors,
+                          size_t words)
 {
     for (size_t at = 0; at < 8 * words; at += 8) {
         lanes64 word[VECTORS_MAX];
-        for (unsigned v = 0; v < vectors; v++) {
-            const struct siphash_job *const *l = lane + LANES * v;
-            word[v] = (lanes64){wire_u64(l[0]->bytes + at), wire_u64(l[1]->bytes + at),
-                                wire_u64(l[2]->bytes + at), wire_u64(l[3]->bytes + at)};
-        }
+        for (unsigned v = 0; v < vectors; v++)
+            word[v] = gather(job + LANES * v, at);
         absorb(s, word, vectors);
     }
 }
 
-INLINED void absorb_last(struct siphash_state *s, const struct siphash_job *const *lane, unsigned vectors)
+/* The last words of messages of one length, 8 bytes at least. */
+INLINED void absorb_last(struct siphash_state *s, const struct siphash_job *job, unsigned vectors,
+                         size_t length)
 {
     lanes64 word[VECTORS_MAX];
     for (unsigned v = 0; v < vectors; v++) {
-        const struct siphash_job *const *l = lane + LANES * v;
-        word[v] = (lanes64){last_word(l[0]), last_word(l[1]), last_word(l[2]), last_word(l[3])};
+        word[v] = broadcast((uint64_t)length << 56);
+        if (length % 8 != 0)
+            word[v] |= gather(job + LANES * v, length - 8) >> 8 * (8 - length % 8);
     }
     absorb(s, word, vectors);
 }
 
 /* Words `from` to `to` and the last: a lane that has had its last word keeps its state while others go on. */
-static __attribute__((noinline)) void absorb_uneven(struct siphash_state *s,
-                                                    const struct siphash_job *const *lane, unsigned vectors,
-                                                    size_t from, size_t to)
+static __attribute__((noinline)) void absorb_uneven(struct siphash_state *s, const struct siphash_job *job,
+                                                    unsigned vectors, size_t from, size_t to)
 {
-    for (unsigned v = 0; v < vectors; v++, s++, lane += LANES) {
+    for (unsigned v = 0; v < vectors; v++, s++, job += LANES) {
         for (size_t i = from; i <= to; i++) {
             struct siphash_state before = *s;
             lanes64 word = {0}, mask = {0};
             for (unsigned l = 0; l < LANES; l++) {
-                size_t own = lane[l]->length / 8;
-                word[l] = i < own ? wire_u64(lane[l]->bytes + 8 * i) : i == own ? last_word(lane[l]) : 0;
+                size_t own = job[l].length / 8;
+                word[l] = i < own ? wire_u64(job[l].bytes + 8 * i) : i == own ? last_word(&job[l]) : 0;
                 mask[l] = i <= own ? UINT64_MAX : 0;
             }
             absorb(s, &word, 1);
@@ -128,16 +138,28 @@ static __attribute__((noinline)) void absorb_uneven(struct siphash_state *s,
     }
 }
 
-INLINED lanes64 broadcast(uint64_t x)
+/* Messages of any lengths: first the words that all have. */
+static __attribute__((noinline)) void absorb_any(struct siphash_state *s, const struct siphash_job *job,
+                                                 unsigned vectors)
 {
-    return (lanes64){x, x, x, x};
+    size_t most = 0, fewest = SIZE_MAX;
+    for (unsigned l = 0; l < LANES * vectors; l++) {
+        size_t words = job[l].length / 8;
+        most = words > most ? words : most;
+        fewest = words < fewest ? words : fewest;
+    }
+    if (vectors == 2)
+        absorb_words(s, job, 2, fewest);
+    else
+        absorb_words(s, job, 1, fewest);
+    absorb_uneven(s, job, vectors, fewest, most);
 }
 
-INLINED void start(struct siphash_state *s, const struct siphash_job *const *l)
+INLINED void start(struct siphash_state *s, const struct siphash_job *job)
 {
-    lanes64 key0 = {wire_u64(l[0]->key), wire_u64(l[1]->key), wire_u64(l[2]->key), wire_u64(l[3]->key)};
-    lanes64 key1 = {wire_u64(l[0]->key + 8), wire_u64(l[1]->key + 8), wire_u64(l[2]->key + 8),
-                    wire_u64(l[3]->key + 8)};
+    lanes64 key0 = {wire_u64(job[0].key), wire_u64(job[1].key), wire_u64(job[2].key), wire_u64(job[3].key)};
+    lanes64 key1 = {wire_u64(job[0].key + 8), wire_u64(job[1].key + 8), wire_u64(job[2].key + 8),
+                    wire_u64(job[3].key + 8)};
     s->v0 = key0 ^ broadcast(0x736f6d6570736575);
     s->v1 = key1 ^ broadcast(0x646f72616e646f6d ^ 0xee); /* 0xee: 128 bits of output */
     s->v2 = key0 ^ broadcast(0x6c7967656e657261);
@@ -149,23 +171,9 @@ INLINED lanes64 half_tag(const struct siphash_state *s)
     return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
-INLINED void side_by_side(const struct siphash_job *const *lane, unsigned vectors)
+INLINED void finish(struct siphash_state *s, const struct siphash_job *job, unsigned vectors)
 {
-    struct siphash_state s[VECTORS_MAX];
     lanes64 low[VECTORS_MAX], high[VECTORS_MAX];
-    size_t most = 0, fewest = SIZE_MAX;
-    for (unsigned l = 0; l < LANES * vectors; l++) {
-        size_t words = lane[l]->length / 8;
-        most = words > most ? words : most;
-        fewest = words < fewest ? words : fewest;
-    }
-    for (unsigned v = 0; v < vectors; v++)
-        start(&s[v], lane + LANES * v);
-    absorb_even(s, lane, vectors, fewest);
-    if (fewest == most)
-        absorb_last(s, lane, vectors);
-    else
-        absorb_uneven(s, lane, vectors, fewest, most);
     for (unsigned v = 0; v < vectors; v++)
         s[v].v2 ^= broadcast(0xee);
     rounds(s, vectors, 4);
@@ -177,27 +185,51 @@ INLINED void side_by_side(const struct siphash_job *const *lane, unsigned vector
     for (unsigned v = 0; v < vectors; v++) {
         high[v] = half_tag(&s[v]);
         for (unsigned l = 0; l < LANES; l++) {
-            wire_put_u64(lane[LANES * v + l]->tag, low[v][l]);
-            wire_put_u64(lane[LANES * v + l]->tag + 8, high[v][l]);
+            wire_put_u64(job[LANES * v + l].tag, low[v][l]);
+            wire_put_u64(job[LANES * v + l].tag + 8, high[v][l]);
         }
     }
 }
 
-void siphash_lanes(struct siphash_job *jobs, unsigned count)
+/* LANES * vectors messages. */
+INLINED void side_by_side(const struct siphash_job *job, unsigned vectors)
 {
-    while (count > 1) {
-        /* lanes without a job repeat the first, which only computes its tag again */
-        const struct siphash_job *lane[SIPHASH_LANES];
-        unsigned taken = count < SIPHASH_LANES ? count : SIPHASH_LANES;
-        for (unsigned l = 0; l < SIPHASH_LANES; l++)
-            lane[l] = &jobs[l < taken ? l : 0];
-        if (taken <= LANES)
-            side_by_side(lane, 1);
-        else
-            side_by_side(lane, 2);
-        jobs += taken;
-        count -= taken;
+    struct siphash_state s[VECTORS_MAX];
+    size_t length = job[0].length, differences = 0;
+    for (unsigned l = 1; l < LANES * vectors; l++)
+        differences |= job[l].length ^ length;
+    for (unsigned v = 0; v < vectors; v++)
+        start(&s[v], job + LANES * v);
+    if (differences == 0 && length >= 8) {
+        absorb_words(s, job, vectors, length / 8);
+        absorb_last(s, job, vectors, length);
+        finish(s, job, vectors);
+    } else {
+        struct siphash_state any[VECTORS_MAX]; /* in memory, so that the states above need not be */
+        memcpy(any, s, sizeof s[0] * vectors);
+        absorb_any(any, job, vectors);
+        finish(any, job, vectors);
     }
-    if (count == 1)
+}
+
+/* Fewer than SIPHASH_LANES, but at least two: lanes without a message repeat the first, to its tag's place. */
+static __attribute__((noinline)) void side_by_side_rest(const struct siphash_job *jobs, unsigned count)
+{
+    struct siphash_job job[SIPHASH_LANES];
+    for (unsigned l = 0; l < SIPHASH_LANES; l++)
+        job[l] = jobs[l < count ? l : 0];
+    if (count <= LANES)
+        side_by_side(job, 1);
+    else
+        side_by_side(job, 2);
+}
+
+void siphash_lanes(const struct siphash_job *jobs, unsigned count)
+{
+    for (; count >= SIPHASH_LANES; jobs += SIPHASH_LANES, count -= SIPHASH_LANES)
+        side_by_side(jobs, 2);
+    if (count > 1)
+        side_by_side_rest(jobs, count);
+    else if (count == 1)
         crypto_shorthash_siphashx24(jobs->tag, jobs->bytes, jobs->length, jobs->key);
 }

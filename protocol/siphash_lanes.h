@@ -19,6 +19,6 @@ struct siphash_job {
 };
 
 /* Any count; fastest for multiples of SIPHASH_LANES whose messages have equal lengths. */
-void siphash_lanes(struct siphash_job *jobs, unsigned count);
+void siphash_lanes(const struct siphash_job *jobs, unsigned count);
 
 #endif

@@ -8,16 +8,18 @@
 #include "message_inline.h"
 #include "service/native_internal.h"
 
-/* True: the verified message is a lone GET that may be answered, and has its probe. */
+/* True: the verified message, which must be of this version, is a lone GET that may be answered; it has its
+ * probe. */
 static inline bool native_take_lone_get(struct native_udp *service, struct native_work *work,
-                                        const uint8_t *message, size_t length)
+                                        const uint8_t *message, size_t length, uint8_t version)
 {
-    unsigned key_length =
-        message_lone_get(message, length, native_version(work), work->session == NULL /* may be padded */);
-    work->lone_get = key_length != 0 && service->gate.read == STATUS_OK;
-    if (work->lone_get)
+    bool may_be_padded = work->kind == DATAGRAM_PLAIN;
+    unsigned key_length = message_lone_get(message, length, version, may_be_padded);
+    bool lone_get = key_length != 0 && service->gate.read == STATUS_OK;
+    work->lone_get = lone_get;
+    if (lone_get)
         work->probe = native_probe(service, message + LONE_GET_KEY, (uint8_t)key_length);
-    return work->lone_get;
+    return lone_get;
 }
 
 /* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`. */
@@ -32,8 +34,7 @@ static inline size_t native_answer_lone_get(struct native_udp *service, const st
     enum status status = execute_get(service->config.execute, work->probe, service->now.wall_ms, &result);
     if (status > STATUS_VERSION_MISMATCH)
         native_count_refusal(service, status);
-    const struct message_header header = {
-        .history = service->gate.history, .epoch = service->gate.epoch, .version = native_version(work)};
+    const struct message_header header = {.history = service->gate.history, .epoch = service->gate.epoch};
     const struct reply reply = {
         .status = (uint8_t)status, .version = result.version, .value_length = result.value_length};
     return message_lone_reply(message, &header, &reply);

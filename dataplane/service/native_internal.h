@@ -51,7 +51,8 @@ struct native_udp {
     struct native_udp_config config;
     struct native_gate gate;
     struct instant now;
-    uint64_t known_lsn; /* the table's, as of the last time it mattered: never ahead of it */
+    struct table_probe *next_probe; /* of this burst's, see `probe` */
+    uint64_t known_lsn;             /* the table's, as of the last time it mattered: never ahead of it */
     bool draining;
     struct cookie_secrets *cookies; /* in the arena */
     struct session_table sessions;
@@ -59,7 +60,6 @@ struct native_udp {
     struct native_request request[NATIVE_BURST_MAX]; /* a work's, at the same place */
     /* The burst's look-ups, one for the first key of a message: filled in phase 1, see table.h. */
     struct table_probe probe[NATIVE_BURST_MAX];
-    unsigned probes;
     /* Datagrams whose tags are checked, and replies whose tags are made, together. opened[i]: whose tag is i. */
     struct native_work *opened[NATIVE_BURST_MAX];
     struct datagram_tags expected, made;
@@ -102,7 +102,7 @@ void native_count_refusal(struct native_udp *service, enum status status); /* if
 static inline struct table_probe *native_probe(struct native_udp *service, const uint8_t *key,
                                                uint8_t key_length)
 {
-    struct table_probe *probe = &service->probe[service->probes++];
+    struct table_probe *probe = service->next_probe++;
     probe->key = key;
     probe->key_length = key_length;
     return probe;

@@ -22,30 +22,29 @@ static inline void prefetch_session(const struct native_udp *service, const stru
 
 /* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it is malformed. */
 static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
-                                size_t length)
+                                size_t length, uint8_t version)
 {
-    if (likely(native_take_lone_get(service, work, message, length)) ||
+    if (likely(native_take_lone_get(service, work, message, length, version)) ||
         native_message(service, work, message, length))
         return true;
     native_count(service, COUNTER_native_drop_message);
     return false;
 }
 
-static inline bool recognise_plain(struct native_udp *service, struct udp_datagram *datagram,
-                                   struct native_work *work)
+static inline bool recognise_plain(struct native_udp *service, const struct udp_datagram *datagram,
+                                   const struct datagram_header *header, struct native_work *work)
 {
     if (!service->config.bench_mode) {
         native_count(service, COUNTER_native_drop_bench_off);
         return false;
     }
-    uint8_t *message;
-    size_t length;
-    if (datagram_plain_open_inline(datagram->payload, datagram->length, &message, &length) != 0) {
+    if (!datagram_plain_is_well_formed(header, datagram->payload)) {
         native_count(service, COUNTER_native_drop_plain_header);
         return false;
     }
     work->session = NULL;
-    return take_message(service, work, message, length);
+    return take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
+                        (size_t)datagram->length - DATAGRAM_HEADER_BYTES, PROTOCOL_VERSION_MAX);
 }
 
 /* True: *work is filled in and goes on to the next phase; else the datagram has its answer or none. */
@@ -75,7 +74,7 @@ static inline bool recognise(struct native_udp *service, struct udp_datagram *da
         native_count(service, COUNTER_native_drop_bench_off);
         goto drop;
     case DATAGRAM_PLAIN:
-        if (recognise_plain(service, datagram, work))
+        if (recognise_plain(service, datagram, &header, work))
             return true;
         goto drop;
     case DATAGRAM_DATA:
@@ -106,7 +105,7 @@ static inline bool take_opened(struct native_udp *service, struct native_work *w
     work->session->used_ns = service->now.mono_ns;
     return work->kind == DATAGRAM_CLOSE ||
            take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
-                        (size_t)datagram->length - DATAGRAM_OVERHEAD_BYTES);
+                        (size_t)datagram->length - DATAGRAM_OVERHEAD_BYTES, work->session->version);
 }
 
 static __rte_noinline bool open_sealed(struct native_udp *service, struct native_work *work,
@@ -225,83 +224,110 @@ static __rte_noinline size_t answer_message(struct native_udp *service, struct n
     return length;
 }
 
-/* Executes the message and writes the reply where it stands; returns its bytes, 0: no answer. */
-static inline size_t answer(struct native_udp *service, struct native_work *work, size_t room)
+/* No more of this session's datagrams: the reply is silence. */
+static __rte_noinline void close_session(struct native_udp *service, const struct native_work *work)
 {
-    uint8_t *message = work->datagram->payload + DATAGRAM_HEADER_BYTES;
-    if (likely(work->lone_get != 0))
-        return native_answer_lone_get(service, work, message, room);
-    return answer_message(service, work, message, room);
+    work->datagram->length = 0;
+    if (work->session->id != work->session_id) { /* an earlier datagram of this burst ended it */
+        native_count(service, COUNTER_native_drop_unknown_session);
+        return;
+    }
+    native_count(service, COUNTER_native_session_closed);
+    datagram_tags_make(&service->made); /* with keys that end here */
+    session_end(&service->sessions, work->session);
 }
 
-static inline void answer_plain(struct native_udp *service, struct native_work *work)
-{
-    struct udp_datagram *datagram = work->datagram;
-    /* Not authenticated: never larger than the request. Its header is the reply's too. */
-    size_t room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
-    size_t length = answer(service, work, room);
-    datagram->length = (uint16_t)(length > 0 ? DATAGRAM_HEADER_BYTES + length : 0);
-}
-
-static inline void answer_session(struct native_udp *service, struct native_work *work)
+/* Executes the message and writes the reply over it; returns how many operations are answered. */
+static inline unsigned answer(struct native_udp *service, struct native_work *work)
 {
     struct udp_datagram *datagram = work->datagram;
     struct session *session = work->session;
-    if (session->id != work->session_id) { /* an earlier datagram of this burst ended it */
-        native_count(service, COUNTER_native_drop_unknown_session);
-        datagram->length = 0;
-        return;
+    size_t room, length;
+    if (work->kind == DATAGRAM_PLAIN) {
+        /* Not authenticated: never larger than the request. */
+        room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
+    } else if (likely(work->kind != DATAGRAM_CLOSE && session->id == work->session_id)) {
+        room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
+    } else {
+        close_session(service, work);
+        return 0;
     }
-    if (work->kind == DATAGRAM_CLOSE) {
-        native_count(service, COUNTER_native_session_closed);
-        datagram_tags_make(&service->made); /* with keys that end here */
-        session_end(&service->sessions, session);
-        datagram->length = 0;
-        return;
+
+    uint8_t *payload = datagram->payload, *message = payload + DATAGRAM_HEADER_BYTES;
+    unsigned operations = 1;
+    if (likely(work->lone_get)) {
+        length = native_answer_lone_get(service, work, message, room);
+    } else {
+        operations = native_request_of(service, work)->count;
+        length = answer_message(service, work, message, room);
     }
-    size_t room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
-    size_t length = answer(service, work, room);
-    if (length == 0) {
+    if (unlikely(length == 0)) {
         datagram->length = 0;
-        return;
+        return 0;
     }
-    const struct direction_key *key = &session_keys_place(&service->sessions, session->id)->send;
-    datagram->length = (uint16_t)datagram_seal_with(&service->made, key, session->version, session->id,
-                                                    session->send_counter++, datagram->payload, length);
+
+    if (work->kind == DATAGRAM_PLAIN) { /* its header is the reply's too */
+        datagram->length = (uint16_t)(DATAGRAM_HEADER_BYTES + length);
+        return operations;
+    }
+    const struct direction_key *key = &session_keys_place(&service->sessions, work->session_id)->send;
+    datagram->length = (uint16_t)datagram_seal_with(&service->made, key, session->version, work->session_id,
+                                                    session->send_counter++, payload, length);
+    return operations;
+}
+
+/* ---- the burst ---- */
+
+/* The phases are functions of their own, so that each has the registers for itself. */
+static __rte_noinline unsigned recognise_all(struct native_udp *service, struct udp_datagram *datagrams,
+                                             unsigned count)
+{
+    unsigned works = 0;
+    for (unsigned i = 0; i < count; i++)
+        works += recognise(service, &datagrams[i], &service->work[works]);
+    return works;
+}
+
+static __rte_noinline void verify_all(struct native_udp *service, unsigned works)
+{
+    for (unsigned i = 0; i < works; i++)
+        verify_or_answer(service, &service->work[i]);
+    verify_opened(service);
+}
+
+static __rte_noinline void look_up_all(struct native_udp *service)
+{
+    unsigned probes = (unsigned)(service->next_probe - service->probe);
+    table_probe_hash(service->config.table, service->probe, probes);
+    table_probe_find(service->config.table, service->probe, probes);
+}
+
+static __rte_noinline void answer_all(struct native_udp *service, unsigned works)
+{
+    unsigned operations = 0, replies = 0;
+    for (unsigned i = 0; i < works; i++) {
+        if (service->work[i].kind == 0)
+            continue;
+        unsigned answered = answer(service, &service->work[i]);
+        operations += answered;
+        replies += answered > 0;
+    }
+    datagram_tags_make(&service->made);
+    counter_add(service->config.counters, COUNTER_native_operations, operations);
+    counter_add(service->config.counters, COUNTER_native_replies, replies);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
 {
     struct native_udp *service = state;
-    struct native_work *work = service->work;
-    unsigned works = 0, operations = 0, replies = 0;
     service->now = now;
-    service->probes = 0;
+    service->next_probe = service->probe;
     native_read_gate(service);
-
-    for (unsigned i = 0; i < count; i++)
-        works += recognise(service, &datagrams[i], &work[works]);
-    for (unsigned i = 0; i < works; i++)
-        verify_or_answer(service, &work[i]);
-    verify_opened(service);
-    table_probe_hash(service->config.table, service->probe, service->probes);
-    table_probe_find(service->config.table, service->probe, service->probes);
-    for (unsigned i = 0; i < works; i++) {
-        if (work[i].kind == 0)
-            continue;
-        if (work[i].kind == DATAGRAM_PLAIN)
-            answer_plain(service, &work[i]);
-        else
-            answer_session(service, &work[i]);
-        if (work[i].datagram->length > 0) {
-            operations += work[i].lone_get ? 1 : native_request_of(service, &work[i])->count;
-            replies++;
-        }
-    }
-    datagram_tags_make(&service->made);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
-    counter_add(service->config.counters, COUNTER_native_operations, operations);
-    counter_add(service->config.counters, COUNTER_native_replies, replies);
+    unsigned works = recognise_all(service, datagrams, count);
+    verify_all(service, works);
+    look_up_all(service);
+    answer_all(service, works);
 }
 
 static void turn(void *state, struct instant now)
