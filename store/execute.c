@@ -34,14 +34,13 @@ const struct execute_counters *execute_counters(const struct execute_context *co
     return &context->counters;
 }
 
-static __attribute__((noinline, cold)) enum status read_any(struct execute_context *context,
-                                                            const uint8_t *key, size_t key_length,
-                                                            uint64_t hash, uint64_t clock_ms,
-                                                            struct result *result)
+static __attribute__((noinline)) enum status read_any(struct execute_context *context,
+                                                      const struct table_probe *probe, uint64_t clock_ms,
+                                                      struct result *result)
 {
     /* The value may land on the key, and a reader that was disturbed compares that again. */
-    memcpy(context->key, key, key_length);
-    enum status status = table_read(context->table, context->key, key_length, hash, clock_ms, result);
+    copy_words(context->key, probe->key, probe->key_length);
+    enum status status = table_read(context->table, probe, context->key, clock_ms, result);
     if (status == STATUS_BUSY)
         counter_bump(&context->counters.busy_readers);
     return status;
@@ -74,7 +73,7 @@ enum status execute_get(struct execute_context *context, const struct table_prob
 
     if (__builtin_expect(read_probed(context->table, probe, clock_ms, result), 1))
         return STATUS_OK;
-    return read_any(context, probe->key, probe->key_length, probe->hash, clock_ms, result);
+    return read_any(context, probe, clock_ms, result);
 }
 
 /* The common GET needs no call from here; all others are tail calls, so that it pays for none. */
@@ -92,5 +91,5 @@ enum status execute(struct execute_context *context, const struct operation *ope
     probe_match(context->table, &probe);
     if (read_probed(context->table, &probe, clock_ms, result))
         return STATUS_OK;
-    return read_any(context, operation->key, operation->key_length, hash, clock_ms, result);
+    return read_any(context, &probe, clock_ms, result);
 }

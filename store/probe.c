@@ -7,13 +7,6 @@
 #include "read_inline.h"
 #include "siphash13_lanes.h"
 
-static inline void probe_take_hash(const struct table *table, struct table_probe *probe, uint64_t hash)
-{
-    probe->hash = hash;
-    probe->bucket = table_bucket(table, hash);
-    rte_prefetch0(probe->bucket);
-}
-
 /* One word of each of eight keys, all of them at the same offset. */
 SIPHASH_INLINE void gather(const struct table_probe *p, size_t at, struct siphash13_words *out)
 {
@@ -50,13 +43,20 @@ SIPHASH_INLINE void hash_eight(const struct table *table, struct table_probe *p,
     }
     siphash13_lanes_absorb(&s, &word);
     siphash13_lanes_finish(&s, hash);
-    for (unsigned i = 0; i < SIPHASH13_LANES; i++)
-        probe_take_hash(table, &p[i], hash[i]);
+    struct bucket *bucket = table->buckets.bucket;
+    uint64_t bucket_count = table->buckets.main_count;
+    for (unsigned i = 0; i < SIPHASH13_LANES; i++) {
+        p[i].hash = hash[i];
+        p[i].bucket = bucket_of(bucket, bucket_count, hash[i]);
+        rte_prefetch0(p[i].bucket);
+    }
 }
 
 static __attribute__((noinline)) void hash_one(const struct table *table, struct table_probe *probe)
 {
-    probe_take_hash(table, probe, table_hash(table, probe->key, probe->key_length));
+    probe->hash = table_hash(table, probe->key, probe->key_length);
+    probe->bucket = table_bucket(table, probe->hash);
+    rte_prefetch0(probe->bucket);
 }
 
 /* The lanes serve eight keys with equal numbers of whole words; others are hashed one by one. */
@@ -97,10 +97,14 @@ void table_probe_hash(const struct table *table, struct table_probe *probes, uns
 void table_probe_find(const struct table *table, struct table_probe *probes, unsigned count)
 {
     for (struct table_probe *p = probes, *end = probes + count; p < end; p++) {
-        probe_match(table, p);
-        if (p->line)
+        if (LIKELY(probe_match(table, p)))
             rte_prefetch0(p->line);
         else if (bucket_next(p->bucket))
             rte_prefetch0(&table->buckets.bucket[bucket_next(p->bucket)]);
+    }
+    for (struct table_probe *p = probes, *end = probes + count; p < end; p++) {
+        uint64_t shape = p->line ? word_load(&p->line->word[ITEM_SHAPE_WORD]) : 0;
+        if (shape_next(shape) != 0)
+            item_prefetch_rest(lines_view(&table->lines), p->line, shape);
     }
 }

@@ -1,6 +1,6 @@
 /*
  * siphash13_lanes.h - SipHash-1-3 of eight messages at once: four in the lanes of each of two vectors, whose
- * chains of operations overlap. The same results as siphash13(). The vectors are the compiler's own: registers
+ * steps overlap. The same results as siphash13(). The vectors are the compiler's own: registers
  * with AVX2 (which every build that meson makes has), pairs of them without.
  *
  *   start, then for every 8-byte word of the messages: absorb, then absorb the closing words, then finish

@@ -96,7 +96,7 @@ void table_prefetch_item(const struct table *table, uint64_t hash)
     const struct bucket *bucket = table_bucket(table, hash);
     unsigned match = bucket_match(bucket, hash_tag(hash));
     if (match)
-        rte_prefetch0(&table->lines.line[bucket_line(bucket, (unsigned)__builtin_ctz(match))]);
+        rte_prefetch0(&table->lines.line[bucket_line(bucket, match_slot(match))]);
     else if (bucket_next(bucket))
         rte_prefetch0(&table->buckets.bucket[bucket_next(bucket)]);
 }
