@@ -68,8 +68,11 @@ static int start_pool(void *subject, char *error, size_t error_bytes)
     server->pool = rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
                                            rte_eth_dev_socket_id(server->eal.port_id[0]));
     if (server->pool == NULL)
-        snprintf(error, error_bytes,
-                 "no memory for %u packet buffers: reserve hugepages or use fewer --workers", frames);
+        snprintf(
+            error, error_bytes,
+            "no memory for %u packet buffers: reserve hugepages, raise the -m after -- if there is one, or use"
+            " fewer --workers",
+            frames);
     return server->pool != NULL ? 0 : -1;
 }
 

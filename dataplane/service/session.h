@@ -133,6 +133,11 @@ static inline struct session *session_place(const struct session_table *table, u
     return &table->sessions[id & table->mask];
 }
 
+static inline struct session_keys *session_keys_place(const struct session_table *table, uint32_t id)
+{
+    return &table->keys[id & table->mask];
+}
+
 static inline struct session_keys *session_keys_of(const struct session_table *table,
                                                    const struct session *session)
 {

@@ -393,6 +393,7 @@ int main(int argc, char **argv)
                    "0"};
     if (rte_eal_init(sizeof eal / sizeof eal[0], eal) < 0)
         die("EAL does not start");
+    rmdir(rte_eal_get_runtime_dir()); /* nothing is shared in it, and the EAL would leave it */
 
     struct rte_hash_parameters parameters = {.name = "bench",
                                              .entries = (uint32_t)b->capacity,
