@@ -4,9 +4,10 @@
  * datagram_open() and datagram_seal() for bursts, whose SUITE_MAC tags are computed together, in about a third of
  * the cycles:
  *
- *   open    datagram_is_well_formed(), then datagram_tag_expect() for each; datagram_tags_make(); for each
- *           datagram_tag_is_right() and then replay_window_take(). Of several with one counter the first is accepted.
- *   seal    datagram_seal_with() for each; datagram_tags_make().
+ *   open    datagram_is_well_formed(), then datagram_tag_expect() for each until datagram_tags_are_full() or no more
+ *           come; datagram_tags_make(); for each datagram_tag_is_right() and then replay_window_take(). Of several
+ *           with one counter the first is accepted.
+ *   seal    datagram_seal_with() for each; datagram_tags_make() after the last.
  *
  * Sealed suites have datagram_open() and datagram_seal() alone.
  */
@@ -98,13 +99,24 @@ static inline bool datagram_tag_equal(const uint8_t *a, const uint8_t *b)
 }
 static_assert(DATAGRAM_TAG_BYTES == 16, "two words");
 
-/* Tags of SUITE_MAC to be computed together. */
-enum { DATAGRAM_TAGS_MAX = 64 };
+/* Tags of SUITE_MAC to be computed together: as many as the lanes take, so that what they read is still near. */
+enum { DATAGRAM_TAGS_MAX = SIPHASH_LANES };
 struct datagram_tags {
-    unsigned count;
+    unsigned count; /* below DATAGRAM_TAGS_MAX whenever one is queued */
     struct siphash_job job[DATAGRAM_TAGS_MAX];
     uint8_t expected[DATAGRAM_TAGS_MAX][DATAGRAM_TAG_BYTES];
 };
+
+static inline bool datagram_tags_are_full(const struct datagram_tags *tags)
+{
+    return tags->count == DATAGRAM_TAGS_MAX;
+}
+
+static inline void datagram_tags_make(struct datagram_tags *tags)
+{
+    siphash_lanes(tags->job, tags->count);
+    tags->count = 0;
+}
 
 static inline void datagram_tag_queue(struct datagram_tags *tags, const struct direction_key *key,
                                       const uint8_t *bytes, size_t length, uint8_t *tag)
@@ -127,7 +139,7 @@ static inline bool datagram_tag_is_right(const struct datagram_tags *tags, unsig
     return datagram_tag_equal(tags->expected[which], bytes + length - DATAGRAM_TAG_BYTES);
 }
 
-/* datagram_seal() with kind 0, but the tag of SUITE_MAC waits for datagram_tags_make(). */
+/* datagram_seal() with kind 0, but the tag of SUITE_MAC may wait for datagram_tags_make(). */
 static inline size_t datagram_seal_with(struct datagram_tags *tags, const struct direction_key *key,
                                         uint8_t version, uint32_t session, uint64_t counter, uint8_t *out,
                                         size_t message_length)
@@ -137,13 +149,9 @@ static inline size_t datagram_seal_with(struct datagram_tags *tags, const struct
     size_t length = DATAGRAM_HEADER_BYTES + message_length;
     datagram_put_header(out, DATAGRAM_DATA, version, session, counter);
     datagram_tag_queue(tags, key, out, length, out + length);
+    if (datagram_tags_are_full(tags))
+        datagram_tags_make(tags);
     return length + DATAGRAM_TAG_BYTES;
-}
-
-static inline void datagram_tags_make(struct datagram_tags *tags)
-{
-    siphash_lanes(tags->job, tags->count);
-    tags->count = 0;
 }
 
 #endif

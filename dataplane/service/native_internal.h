@@ -52,6 +52,7 @@ struct native_udp {
     struct native_gate gate;
     struct instant now;
     struct table_probe *next_probe; /* of this burst's, see `probe` */
+    struct table_probe *next_hash;  /* those before it are hashed */
     uint64_t known_lsn;             /* the table's, as of the last time it mattered: never ahead of it */
     bool draining;
     struct cookie_secrets *cookies; /* in the arena */
@@ -61,7 +62,7 @@ struct native_udp {
     /* The burst's look-ups, one for the first key of a message: filled in phase 1, see table.h. */
     struct table_probe probe[NATIVE_BURST_MAX];
     /* Datagrams whose tags are checked, and replies whose tags are made, together. opened[i]: whose tag is i. */
-    struct native_work *opened[NATIVE_BURST_MAX];
+    struct native_work *opened[DATAGRAM_TAGS_MAX];
     struct datagram_tags expected, made;
     /* One message of several operations, after its first. */
     struct native_step steps[MESSAGE_OPERATIONS_MAX];
@@ -69,8 +70,6 @@ struct native_udp {
     _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX]; /* of a message of several operations */
     _Alignas(64) uint8_t key[KEY_BYTES_MAX];        /* of a GET whose reply overruns its request */
 };
-
-static_assert((int)NATIVE_BURST_MAX <= (int)DATAGRAM_TAGS_MAX, "a burst's tags are made together");
 
 static inline void native_count(struct native_udp *service, enum counter which)
 {

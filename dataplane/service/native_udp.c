@@ -7,6 +7,8 @@
 #include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
+enum { PROBES_AT_ONCE = 8 }; /* that table_probe_hash() hashes in its lanes */
+
 /* ---- phase 1a: what is it? ---- */
 
 static inline void prefetch_session(const struct native_udp *service, const struct session *session,
@@ -122,6 +124,44 @@ static __rte_noinline bool open_sealed(struct native_udp *service, struct native
     return false;
 }
 
+static inline bool verify(struct native_udp *service, struct native_work *work, unsigned which)
+{
+    const struct udp_datagram *datagram = work->datagram;
+    if (!datagram_tag_is_right(&service->expected, which, datagram->payload, datagram->length)) {
+        native_count(service, COUNTER_native_drop_tag);
+        return false;
+    }
+    if (!replay_window_take(&work->session->replay, wire_u64(datagram->payload + DATAGRAM_AT_COUNTER))) {
+        native_count(service, COUNTER_native_drop_replayed);
+        return false;
+    }
+    return take_opened(service, work);
+}
+
+static inline void drop(struct native_work *work)
+{
+    work->datagram->length = 0;
+    work->kind = 0;
+}
+
+/* Hashes keys, as many at once as the lanes take, whose buckets then come while other tags are computed. */
+static inline void hash_ahead(struct native_udp *service)
+{
+    unsigned count = (unsigned)(service->next_probe - service->next_hash) / PROBES_AT_ONCE * PROBES_AT_ONCE;
+    table_probe_hash(service->config.table, service->next_hash, count);
+    service->next_hash += count;
+}
+
+static __rte_noinline void verify_opened(struct native_udp *service)
+{
+    unsigned count = service->expected.count;
+    datagram_tags_make(&service->expected);
+    for (unsigned i = 0; i < count; i++)
+        if (unlikely(!verify(service, service->opened[i], i)))
+            drop(service->opened[i]);
+    hash_ahead(service);
+}
+
 /* True: it is open, or (SUITE_MAC) its tag is checked with the others, in verify_opened(). */
 static inline bool open_datagram(struct native_udp *service, struct native_work *work)
 {
@@ -148,36 +188,9 @@ static inline bool open_datagram(struct native_udp *service, struct native_work 
     }
     service->opened[service->expected.count] = work;
     datagram_tag_expect(&service->expected, key, datagram->payload, datagram->length);
+    if (datagram_tags_are_full(&service->expected))
+        verify_opened(service);
     return true;
-}
-
-static inline bool verify(struct native_udp *service, struct native_work *work, unsigned which)
-{
-    const struct udp_datagram *datagram = work->datagram;
-    if (!datagram_tag_is_right(&service->expected, which, datagram->payload, datagram->length)) {
-        native_count(service, COUNTER_native_drop_tag);
-        return false;
-    }
-    if (!replay_window_take(&work->session->replay, wire_u64(datagram->payload + DATAGRAM_AT_COUNTER))) {
-        native_count(service, COUNTER_native_drop_replayed);
-        return false;
-    }
-    return take_opened(service, work);
-}
-
-static inline void drop(struct native_work *work)
-{
-    work->datagram->length = 0;
-    work->kind = 0;
-}
-
-static void verify_opened(struct native_udp *service)
-{
-    unsigned count = service->expected.count;
-    datagram_tags_make(&service->expected);
-    for (unsigned i = 0; i < count; i++)
-        if (unlikely(!verify(service, service->opened[i], i)))
-            drop(service->opened[i]);
 }
 
 /*
@@ -297,9 +310,9 @@ static __rte_noinline void verify_all(struct native_udp *service, unsigned works
 
 static __rte_noinline void look_up_all(struct native_udp *service)
 {
-    unsigned probes = (unsigned)(service->next_probe - service->probe);
-    table_probe_hash(service->config.table, service->probe, probes);
-    table_probe_find(service->config.table, service->probe, probes);
+    unsigned rest = (unsigned)(service->next_probe - service->next_hash);
+    table_probe_hash(service->config.table, service->next_hash, rest);
+    table_probe_find(service->config.table, service->probe, (unsigned)(service->next_probe - service->probe));
 }
 
 static __rte_noinline void answer_all(struct native_udp *service, unsigned works)
@@ -321,7 +334,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
 {
     struct native_udp *service = state;
     service->now = now;
-    service->next_probe = service->probe;
+    service->next_probe = service->next_hash = service->probe;
     native_read_gate(service);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
     unsigned works = recognise_all(service, datagrams, count);
