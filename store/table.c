@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_prefetch.h>
-
 static int map_memory(struct table *table, const struct table_config *config)
 {
     uint64_t mains = bucket_main_count(config->capacity), spares = bucket_overflow_count(config->capacity);
@@ -84,21 +82,6 @@ uint64_t table_capacity_for(uint64_t bytes)
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length)
 {
     return table->force_equal_hashes ? 1 : siphash13(&table->hash_start, key, length);
-}
-
-void table_prefetch_bucket(const struct table *table, uint64_t hash)
-{
-    rte_prefetch0(table_bucket(table, hash));
-}
-
-void table_prefetch_item(const struct table *table, uint64_t hash)
-{
-    const struct bucket *bucket = table_bucket(table, hash);
-    unsigned match = bucket_match(bucket, hash_tag(hash));
-    if (match)
-        rte_prefetch0(&table->lines.line[bucket_line(bucket, match_slot(match))]);
-    else if (bucket_next(bucket))
-        rte_prefetch0(&table->buckets.bucket[bucket_next(bucket)]);
 }
 
 void table_counts(const struct table *table, struct table_counts *out)

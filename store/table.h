@@ -72,18 +72,16 @@ void table_destroy(struct table *table); /* NULL is fine; wipes the hash key */
 /* Largest capacity whose hot bytes fit `bytes`. */
 uint64_t table_capacity_for(uint64_t bytes);
 
-/* Keyed hash of a key, computed once per operation and passed along; the prefetches warm the bucket, then the
- * likely item. */
+/* Keyed hash of a key, computed once per operation and passed along. */
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length);
-void table_prefetch_bucket(const struct table *table, uint64_t hash);
-void table_prefetch_item(const struct table *table, uint64_t hash);
 
 /*
  * The same for a burst, whose look-ups go through three steps together, each a loop over all of them:
  *
  *   1. the caller sets key and key_length of every probe; table_probe_hash() hashes them (eight at a time,
  *      where the keys' lengths are alike) and prefetches their buckets;
- *   2. table_probe_find() looks for each tag in its bucket, which has come by now, and prefetches the item;
+ *   2. table_probe_find() looks for each tag in its bucket, which has come by now, and prefetches the item, the
+ *      first of its further lines too;
  *   3. each operation in its turn: a GET by execute_get() (execute.h), which starts at the line that was
  *      found; any other by execute() with the probe's hash.
  *
