@@ -1,6 +1,7 @@
 #include "capacity.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "l3.h"
 #include "table.h"
@@ -41,4 +42,31 @@ void capacity_log(const struct table_info *info, const char *sysfs_root, const u
                 (unsigned long long)l3, (unsigned long long)((info->hot_bytes * 100 + l3 / 2) / l3));
     if (!info->huge_pages)
         logger_line(logger, LOG_LEVEL_WARNING, "the table lies in ordinary pages: slower than in hugepages");
+}
+
+int capacity_check(uint64_t capacity, const char *meminfo, char *error, size_t error_bytes)
+{
+    unsigned long long value, available_kib = UINT64_MAX, huge_pages = 0, huge_page_kib = 0;
+    FILE *file = fopen(meminfo, "re");
+    char line[128];
+
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "MemAvailable: %llu kB", &value) == 1)
+            available_kib = value;
+        else if (sscanf(line, "HugePages_Free: %llu", &value) == 1)
+            huge_pages = value;
+        else if (sscanf(line, "Hugepagesize: %llu kB", &value) == 1)
+            huge_page_kib = value;
+    fclose(file);
+    if (available_kib == UINT64_MAX)
+        return 0;
+    available_kib += huge_pages * huge_page_kib;
+    if (capacity <= table_capacity_for(available_kib * 1024))
+        return 0;
+    snprintf(error, error_bytes,
+             "no memory for a table of %llu items: %llu MiB are available; lower --capacity",
+             (unsigned long long)capacity, available_kib / 1024);
+    return -1;
 }

@@ -5,6 +5,7 @@
 #ifndef WILD_CAPACITY_H
 #define WILD_CAPACITY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "log.h"
@@ -22,5 +23,12 @@ uint64_t capacity_choose(uint64_t wanted, const char *sysfs_root, const unsigned
 /* The start-up line: bytes that look-ups touch, lines, L3 size, share. */
 void capacity_log(const struct table_info *info, const char *sysfs_root, const unsigned *cpus, unsigned count,
                   const struct logger *logger);
+
+/*
+ * Whether the machine has memory for so large a table: 0, or -1 with one line in `error`. The kernel promises more
+ * than it has, and kills a process that takes it at its word. `meminfo` is a file like /proc/meminfo; without it
+ * nothing is known, and 0.
+ */
+int capacity_check(uint64_t capacity, const char *meminfo, char *error, size_t error_bytes);
 
 #endif

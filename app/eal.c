@@ -1,9 +1,11 @@
 /*
- * eal.c - the EAL's arguments, its start and its messages.
+ * eal.c - the EAL's arguments, its start and its end.
  */
 #include "eal.h"
 
 #include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -16,7 +18,8 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
-#include <rte_log.h>
+
+#include "eal_log.h"
 
 enum {
     ARGUMENTS_MAX = 64,
@@ -27,51 +30,6 @@ enum {
 
 static_assert(ARGUMENT_BYTES >= sizeof "--lcores=0@1023" + NODE_WORKERS_MAX * (sizeof ",64@1023" - 1),
               "a machine with many cores starts without options");
-
-/* ---- messages of DPDK ---- */
-
-struct eal_log {
-    struct logger logger;
-    FILE *stream;
-    char last[200]; /* last line of level error, for the failure's line */
-};
-
-/* One write is one message of rte_log(), "LIBRARY: text\n". */
-static ssize_t take_message(void *cookie, const char *bytes, size_t size)
-{
-    struct eal_log *log = cookie;
-    int length = (int)(size > 0 && bytes[size - 1] == '\n' ? size - 1 : size);
-
-    if (length > 0) {
-        logger_line(&log->logger, LOG_LEVEL_DEBUG, "%.*s", length, bytes);
-        if (rte_log_cur_msg_loglevel() <= (int)RTE_LOG_ERR)
-            snprintf(log->last, sizeof log->last, "%.*s", length, bytes);
-    }
-    return (ssize_t)size;
-}
-
-static int open_log(struct eal *eal, const struct logger *logger)
-{
-    eal->log = calloc(1, sizeof *eal->log);
-    if (eal->log == NULL)
-        return -1;
-    eal->log->logger = *logger;
-    eal->log->stream = fopencookie(eal->log, "w", (cookie_io_functions_t){.write = take_message});
-    if (eal->log->stream == NULL) {
-        free(eal->log);
-        return -1;
-    }
-    setvbuf(eal->log->stream, NULL, _IOLBF, 4096);
-    rte_openlog_stream(eal->log->stream);
-    return 0;
-}
-
-static void close_log(struct eal *eal)
-{
-    rte_openlog_stream(NULL);
-    fclose(eal->log->stream);
-    free(eal->log);
-}
 
 /* ---- arguments ---- */
 
@@ -222,6 +180,8 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
     static const char *const core_arguments[] = {"-l", "-c", "--lcores", "--main-lcore"};
     static const char *const memory_arguments[] = {"-m", "--no-huge", "--in-memory", "--socket-mem",
                                                    "--huge"};
+    /* Without files in hugetlbfs, or with files that the EAL cannot unlink at once. */
+    static const char *const fileless_arguments[] = {"--no-huge", "--in-memory", "--single-file-segments"};
     unsigned workers;
 
     add(arguments, "wild");
@@ -233,8 +193,12 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
     /* The table asks the kernel by itself: fewer pages than the buffers need may hold it, or transparent ones. */
     eal->huge_pages_refused = user_gave(options, (const char *const[]){"--no-huge"}, 1);
     workers = eal->workers != 0 ? eal->workers : options->workers != 0 ? options->workers : 1;
-    if (!user_gave(options, memory_arguments, 5))
+    eal->own_prefix = !user_gave(options, (const char *const[]){"--file-prefix"}, 1);
+    eal->memory_given = user_gave(options, memory_arguments, 5);
+    if (!eal->memory_given)
         add_memory(arguments, workers, options, logger);
+    else if (!user_gave(options, fileless_arguments, 3))
+        add(arguments, "--huge-unlink=always"); /* else the pages would stay taken after the end */
     add_nics(arguments, options, workers);
     for (unsigned i = 0; i < options->eals; i++)
         add(arguments, "%s", options->eal[i]);
@@ -302,6 +266,62 @@ static int check_interface(uint16_t port_id, char *error, size_t error_bytes)
     return nic_check_route(name, error, error_bytes);
 }
 
+/* The EAL leaves its folder, and what it shared in there, to whoever starts next under its prefix; ours names a
+ * process. */
+static void remove_folder(const struct eal *eal)
+{
+    const char *path = rte_eal_get_runtime_dir();
+    DIR *folder = eal->own_prefix && path[0] != '\0' ? opendir(path) : NULL;
+
+    if (folder == NULL)
+        return;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
+        if (entry->d_name[0] != '.')
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    closedir(folder);
+    rmdir(path);
+}
+
+static void failed_init(const struct eal *eal, const struct options *options, char *error, size_t error_bytes)
+{
+    int why = rte_errno;
+    bool pages_lack = !user_gave(options, (const char *const[]){"--no-huge"}, 1) && eal->memory_given &&
+                      free_huge_pages() == 0;
+
+    snprintf(error, error_bytes, "DPDK does not start (%s): %s; %s", rte_strerror(why),
+             eal_log_complaint(eal->log),
+             pages_lack
+                 ? "no hugepages are free (sysctl vm.nr_hugepages=N makes some, --no-huge does without)"
+                 : "--log-level debug shows more");
+}
+
+static int init(struct eal *eal, const struct options *options, struct arguments *arguments, char *error,
+                size_t error_bytes)
+{
+    static const char *const help_arguments[] = {"-h", "--help", "--log-level=help"};
+    bool help = user_gave(options, help_arguments, 3); /* the EAL prints it and ends the process */
+    int taken;
+
+    if (!help)
+        eal_log_capture(eal->log);
+    taken = rte_eal_init(arguments->argc, arguments->argv);
+    if (!help)
+        eal_log_release(eal->log);
+    if (taken < 0) {
+        failed_init(eal, options, error, error_bytes);
+        remove_folder(eal);
+        eal_log_close(eal->log);
+        return -1;
+    }
+    if (taken < arguments->argc - 1) {
+        snprintf(error, error_bytes, "the raw EAL argument '%.100s' is not an option",
+                 arguments->argv[taken + 1]);
+        eal_stop(eal);
+        return -1;
+    }
+    return 0;
+}
+
 int eal_start(struct eal *eal, const struct options *options, const struct logger *logger, char *error,
               size_t error_bytes)
 {
@@ -311,25 +331,24 @@ int eal_start(struct eal *eal, const struct options *options, const struct logge
     for (unsigned i = 0; i < options->nics; i++)
         if (nic_check(&options->nic[i], error, error_bytes) != 0)
             return -1;
-    if (compose(&arguments, eal, options, logger, error, error_bytes) != 0 || open_log(eal, logger) != 0)
+    if (compose(&arguments, eal, options, logger, error, error_bytes) != 0)
         return -1;
-    if (rte_eal_init(arguments.argc, arguments.argv) < 0) {
-        snprintf(error, error_bytes, "DPDK does not start (%s): %s; --log-level debug shows more",
-                 rte_strerror(rte_errno), eal->log->last);
-        close_log(eal);
+    eal->log = eal_log_open(logger);
+    if (eal->log == NULL || init(eal, options, &arguments, error, error_bytes) != 0)
         return -1;
-    }
     if (take_lcores(eal, options, error, error_bytes) != 0) {
         eal_stop(eal);
         return -1;
     }
     for (unsigned i = 0; i < options->nics; i++)
         if (find_port(eal, options, i) != 0) {
+            const char *complaint = eal_log_complaint(eal->log);
+
             snprintf(error, error_bytes, "DPDK made no port for --nic %s: %s; --log-level debug shows more",
                      options->nic[i].name,
-                     options->nic[i].kind == NIC_PORT ? "the raw EAL arguments make fewer"
-                     : eal->log->last[0] != '\0'      ? eal->log->last
-                                                      : "is its driver installed?");
+                     complaint[0] != '\0'               ? complaint
+                     : options->nic[i].kind == NIC_PORT ? "the raw EAL arguments make fewer"
+                                                        : "is its driver installed?");
             eal_stop(eal);
             return -1;
         } else if (check_interface(eal->port_id[i], error, error_bytes) != 0) {
@@ -342,5 +361,6 @@ int eal_start(struct eal *eal, const struct options *options, const struct logge
 void eal_stop(struct eal *eal)
 {
     rte_eal_cleanup();
-    close_log(eal);
+    remove_folder(eal);
+    eal_log_close(eal->log);
 }

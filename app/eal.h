@@ -19,13 +19,15 @@ struct eal {
     unsigned worker_cpu[NODE_WORKERS_MAX]; /* the CPU each is pinned to */
     bool shared_core;                      /* the control lcore shares its core with a worker */
     bool huge_pages_refused;               /* the operator gave --no-huge among the raw arguments */
+    bool memory_given;                     /* ... or said themselves what memory the EAL takes */
+    bool own_prefix;                       /* the EAL's folder is named after this process */
     uint16_t port_id[NODE_PORTS_MAX];      /* of each --nic */
     struct eal_log *log;
 };
 
 /*
  * 0, or -1 with one line in `error` that says what to do. DPDK's own messages go to `logger` at debug level;
- * the last error among them explains a failure.
+ * the first error among them explains a failure. Nothing is printed to stdout.
  */
 int eal_start(struct eal *eal, const struct options *options, const struct logger *logger, char *error,
               size_t error_bytes);

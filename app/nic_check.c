@@ -41,20 +41,42 @@ static int address_is_free(const struct nic_option *nic, char *error, size_t err
     return failed;
 }
 
-/* Whether `interface` carries a default route: taking it could cut the machine off. */
+static bool is_ip4_default(const char *line, const char *interface)
+{
+    unsigned destination, mask;
+    char name[64];
+
+    return sscanf(line, "%63s %x %*x %*x %*d %*d %*d %x", name, &destination, &mask) == 3 &&
+           destination == 0 && mask == 0 && strcmp(name, interface) == 0;
+}
+
+static bool is_ip6_default(const char *line, const char *interface)
+{
+    char destination[33], name[64];
+    unsigned prefix_length;
+
+    return sscanf(line, "%32s %x %*s %*x %*s %*x %*x %*x %*x %63s", destination, &prefix_length, name) == 3 &&
+           strspn(destination, "0") == 32 && prefix_length == 0 && strcmp(name, interface) == 0;
+}
+
+/* Whether `interface` carries a default route, IPv4's or IPv6's: taking it could cut the machine off. */
 static bool has_default_route(const char *interface)
 {
-    FILE *routes = fopen("/proc/net/route", "re");
-    char line[256], name[64];
-    unsigned destination, mask;
+    static const struct {
+        const char *path;
+        bool (*is_default)(const char *line, const char *interface);
+    } tables[] = {{"/proc/net/route", is_ip4_default}, {"/proc/net/ipv6_route", is_ip6_default}};
+    char line[256];
     bool found = false;
 
-    if (routes == NULL)
-        return false;
-    while (!found && fgets(line, sizeof line, routes) != NULL)
-        found = sscanf(line, "%63s %x %*x %*x %*d %*d %*d %x", name, &destination, &mask) == 3 &&
-                destination == 0 && mask == 0 && strcmp(name, interface) == 0;
-    fclose(routes);
+    for (unsigned i = 0; i < 2 && !found; i++) {
+        FILE *routes = fopen(tables[i].path, "re");
+
+        while (!found && routes != NULL && fgets(line, sizeof line, routes) != NULL)
+            found = tables[i].is_default(line, interface);
+        if (routes != NULL)
+            fclose(routes);
+    }
     return found;
 }
 
@@ -69,7 +91,7 @@ int nic_check_route(const char *interface, char *error, size_t error_bytes)
 
 static int check_af_packet(const struct nic_option *nic, char *error, size_t error_bytes)
 {
-    struct ifreq request = {0};
+    struct ifreq request = {0}, mtu = {0};
     int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), failed;
 
     if (packet < 0) {
@@ -78,15 +100,22 @@ static int check_af_packet(const struct nic_option *nic, char *error, size_t err
         return -1;
     }
     memcpy(request.ifr_name, nic->name, strlen(nic->name) + 1);
-    failed = ioctl(packet, SIOCGIFFLAGS, &request);
+    mtu = request;
+    failed = ioctl(packet, SIOCGIFFLAGS, &request) != 0 || ioctl(packet, SIOCGIFMTU, &mtu) != 0;
     close(packet);
-    if (failed != 0) {
+    if (failed) {
         snprintf(error, error_bytes, "--nic af_packet:%s: no such interface here (ip link lists them)",
                  nic->name);
         return -1;
     }
     if ((request.ifr_flags & IFF_UP) == 0) {
         snprintf(error, error_bytes, "%s is down: ip link set %s up", nic->name, nic->name);
+        return -1;
+    }
+    /* The driver assumes 1,500; what the interface does not take would vanish in it. */
+    if (mtu.ifr_mtu < PORT_MTU_MIN) {
+        snprintf(error, error_bytes, "%s has an MTU of %d, a reply needs %d: ip link set %s mtu %d",
+                 nic->name, mtu.ifr_mtu, PORT_MTU_MIN, nic->name, PORT_MTU_MIN);
         return -1;
     }
     return nic_check_route(nic->name, error, error_bytes);

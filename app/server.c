@@ -68,8 +68,11 @@ static int start_pool(void *subject, char *error, size_t error_bytes)
     server->pool = rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
                                            rte_eth_dev_socket_id(server->eal.port_id[0]));
     if (server->pool == NULL)
-        snprintf(error, error_bytes,
-                 "no memory for %u packet buffers: reserve hugepages or use fewer --workers", frames);
+        snprintf(
+            error, error_bytes,
+            "no memory for %u packet buffers: reserve hugepages, raise the -m after -- if there is one, or use"
+            " fewer --workers",
+            frames);
     return server->pool != NULL ? 0 : -1;
 }
 
@@ -145,6 +148,8 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->huge_pages = !server->eal.huge_pages_refused;
     config->capacity = capacity_choose(options->capacity, "/sys", server->eal.worker_cpu, server->eal.workers,
                                        &server->logger);
+    if (capacity_check(config->capacity, "/proc/meminfo", error, error_bytes) != 0)
+        return -1;
     if (options->secrets == 0)
         logger_line(&server->logger, LOG_LEVEL_WARNING,
                     "no secret (--insecure-no-auth): whoever reaches the port may do everything");

@@ -7,10 +7,6 @@
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 
-#include "protocol_limits.h"
-
-enum { MTU_MIN = DATAGRAM_BYTES_MAX + 28 }; /* one datagram with its IPv4 and UDP headers */
-
 static const uint64_t rss_wanted = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
 static const uint64_t rx_checksums =
     RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
@@ -73,10 +69,10 @@ static int choose_mtu(struct opening *opening)
     uint16_t mtu = opening->config->mtu, max = info->max_mtu;
     if (mtu == 0 && rte_eth_dev_get_mtu(port->port_id, &mtu) == 0)
         mtu = mtu < max ? mtu : max;
-    if (mtu < MTU_MIN || mtu > max) {
+    if (mtu < PORT_MTU_MIN || mtu > max) {
         snprintf(opening->error, opening->error_bytes,
                  "port %u (%s): MTU %u: this device and the protocol allow %u to %u; choose one of these",
-                 port->port_id, port->driver, mtu, MTU_MIN, max);
+                 port->port_id, port->driver, mtu, PORT_MTU_MIN, max);
         return -1;
     }
     unsigned room = rte_pktmbuf_data_room_size(opening->config->pool) - RTE_PKTMBUF_HEADROOM;

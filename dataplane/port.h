@@ -17,6 +17,8 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "protocol_limits.h"
+
 enum {
     PORT_WORKERS_MAX = 64,
     PORT_BURST_MAX = 32,
@@ -25,6 +27,7 @@ enum {
     PORT_TX_DESCRIPTORS = 1024,
     PORT_RSS_KEY_BYTES_MAX = 52,
     PORT_DESCRIPTION_BYTES = 256,
+    PORT_MTU_MIN = DATAGRAM_BYTES_MAX + 28, /* one datagram with its IPv4 and UDP headers */
 };
 
 /* A receive and a transmit queue. transmit takes ownership of the mbufs it returns as sent, no others. */

@@ -1,12 +1,12 @@
 /* datagram.c - one datagram of a session: checked and opened, or sealed, in place. The format: datagram.h. */
 #include "datagram.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sodium.h>
 
 #include "aead.h"
 #include "datagram_inline.h"
-#include "siphash_lanes.h"
 
 static_assert(DATAGRAM_TAG_BYTES == crypto_shorthash_siphashx24_BYTES, "SipHash-2-4-128");
 static_assert((int)DATAGRAM_TAG_BYTES == (int)AEAD_TAG_BYTES, "one tag size for all suites");
@@ -58,69 +58,17 @@ static bool verify_and_decrypt(const struct direction_key *key, uint8_t *bytes, 
                      message_length, tag);
 }
 
-static bool well_formed(const struct direction_key *key, uint8_t version, const uint8_t *bytes, size_t length)
-{
-    if (length < DATAGRAM_OVERHEAD_BYTES || length > DATAGRAM_BYTES_MAX)
-        return false;
-    if (bytes[DATAGRAM_AT_MAGIC] != DATAGRAM_MAGIC || bytes[DATAGRAM_AT_VERSION] != version ||
-        bytes[DATAGRAM_AT_RESERVED] != 0)
-        return false;
-    unsigned own_kind = key->suite == SUITE_MAC ? DATAGRAM_DATA : DATAGRAM_SEALED;
-    return bytes[DATAGRAM_AT_KIND] == own_kind ||
-           (bytes[DATAGRAM_AT_KIND] == DATAGRAM_CLOSE && length == DATAGRAM_OVERHEAD_BYTES);
-}
-
-/* The tag has verified: is the counter new? */
-static int accept_counter(struct replay_window *window, const uint8_t *bytes)
-{
-    uint64_t counter = wire_u64(bytes + DATAGRAM_AT_COUNTER);
-    if (!replay_window_is_new(window, counter))
-        return -EALREADY;
-    replay_window_accept(window, counter);
-    return 0;
-}
-
 int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
                   uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
 {
-    if (!well_formed(key, version, bytes, length) ||
+    if (!datagram_is_well_formed(key, version, bytes, length) ||
         !verify_and_decrypt(key, bytes, length - DATAGRAM_OVERHEAD_BYTES))
         return -EBADMSG;
-    int outcome = accept_counter(window, bytes);
-    if (outcome != 0)
-        return outcome;
+    if (!replay_window_take(window, wire_u64(bytes + DATAGRAM_AT_COUNTER)))
+        return -EALREADY;
     *message = bytes + DATAGRAM_AT_MESSAGE;
     *message_length = length - DATAGRAM_OVERHEAD_BYTES;
     return 0;
-}
-
-void datagram_open_batch(struct datagram_opening *openings, unsigned count)
-{
-    struct siphash_job jobs[DATAGRAM_BATCH_MAX];
-    unsigned tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct datagram_opening *o = &openings[i];
-        o->outcome = well_formed(o->key, o->version, o->bytes, o->length) ? 0 : -EBADMSG;
-        if (o->outcome == 0 && o->key->suite == SUITE_MAC)
-            jobs[tags++] = (struct siphash_job){
-                .key = o->key->state, .bytes = o->bytes, .length = o->length - DATAGRAM_TAG_BYTES};
-    }
-    siphash_lanes(jobs, tags);
-    tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct datagram_opening *o = &openings[i];
-        if (o->outcome != 0)
-            continue;
-        if (o->key->suite != SUITE_MAC) {
-            o->outcome = datagram_open(o->key, o->window, o->version, o->bytes, o->length, &o->message,
-                                       &o->message_length);
-            continue;
-        }
-        bool good = crypto_verify_16(jobs[tags++].tag, o->bytes + o->length - DATAGRAM_TAG_BYTES) == 0;
-        o->outcome = good ? accept_counter(o->window, o->bytes) : -EBADMSG;
-        o->message = o->bytes + DATAGRAM_AT_MESSAGE;
-        o->message_length = o->length - DATAGRAM_OVERHEAD_BYTES;
-    }
 }
 
 size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
@@ -144,29 +92,6 @@ bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t len
     return datagram_peek_inline(out, bytes, length);
 }
 
-void datagram_seal_batch(const struct datagram_sealing *sealings, unsigned count)
-{
-    struct siphash_job jobs[DATAGRAM_BATCH_MAX];
-    unsigned tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct datagram_sealing *s = &sealings[i];
-        if (s->key->suite != SUITE_MAC) {
-            datagram_seal(s->key, 0, s->version, s->session, s->counter, s->out, s->message_length);
-            continue;
-        }
-        datagram_put_header(s->out, DATAGRAM_DATA, s->version, s->session, s->counter);
-        jobs[tags++] = (struct siphash_job){
-            .key = s->key->state, .bytes = s->out, .length = DATAGRAM_HEADER_BYTES + s->message_length};
-    }
-    siphash_lanes(jobs, tags);
-    tags = 0;
-    for (unsigned i = 0; i < count; i++) {
-        const struct datagram_sealing *s = &sealings[i];
-        if (s->key->suite == SUITE_MAC)
-            memcpy(s->out + DATAGRAM_HEADER_BYTES + s->message_length, jobs[tags++].tag, DATAGRAM_TAG_BYTES);
-    }
-}
-
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length)
 {
     return datagram_plain_inline(out, session, counter, message_length);
@@ -174,5 +99,11 @@ size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t m
 
 int datagram_plain_open(uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length)
 {
-    return datagram_plain_open_inline(bytes, length, message, message_length);
+    struct datagram_header header;
+    if (length > DATAGRAM_BYTES_MAX || !datagram_peek_inline(&header, bytes, length) ||
+        header.kind != DATAGRAM_PLAIN || !datagram_plain_is_well_formed(&header, bytes))
+        return -EBADMSG;
+    *message = bytes + DATAGRAM_AT_MESSAGE;
+    *message_length = length - DATAGRAM_HEADER_BYTES;
+    return 0;
 }

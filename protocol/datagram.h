@@ -77,8 +77,8 @@ unsigned datagram_suites(void);
  */
 enum { DIRECTION_KEY_BYTES = 32 };
 struct direction_key {
-    _Alignas(64) uint8_t state[512];  /* AES: crypto_aead_aes256gcm_state; others: the raw key in front */
-    uint32_t suite;                   /* enum suite */
+    _Alignas(64) uint32_t suite;      /* enum suite; on one line with all that SUITE_MAC needs */
+    _Alignas(16) uint8_t state[512];  /* AES: crypto_aead_aes256gcm_state; others: the raw key in front */
     uint8_t raw[DIRECTION_KEY_BYTES]; /* what the next key is derived from (record.h) */
 };
 static_assert(sizeof(struct direction_key) == 576, "the raw key stands where padding would");
@@ -111,7 +111,8 @@ bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t len
  * advances the window. 0 and the message's place and length; -EBADMSG wrong form or tag; -EALREADY right tag,
  * but its counter was seen, is too old or is 2^64 - 1. On error the window has not moved, and the message's
  * bytes are not to be used (those of a SEALED datagram have been overwritten). Which kind it was stands in
- * the header: a CLOSE is the caller's to recognise (datagram_peek()).
+ * the header: a CLOSE is the caller's to recognise (datagram_peek()). datagram_inline.h has the same in parts,
+ * for bursts of datagrams.
  */
 int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
                   uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length);
@@ -123,34 +124,6 @@ int datagram_open(const struct direction_key *key, struct replay_window *window,
  */
 size_t datagram_seal(const struct direction_key *key, unsigned kind, uint8_t version, uint32_t session,
                      uint64_t counter, uint8_t *out, size_t message_length);
-
-/*
- * The same for a burst, in order, with the tags of SUITE_MAC computed together (siphash_lanes.h): about a third
- * of the cycles. Of several with one counter the first is accepted. count <= DATAGRAM_BATCH_MAX.
- */
-enum { DATAGRAM_BATCH_MAX = 64 };
-
-struct datagram_opening {
-    const struct direction_key *key; /* in: what datagram_open() takes */
-    struct replay_window *window;
-    uint8_t *bytes;
-    size_t length;
-    uint8_t version;
-    int outcome; /* out: what it returns and writes */
-    uint8_t *message;
-    size_t message_length;
-};
-void datagram_open_batch(struct datagram_opening *openings, unsigned count);
-
-struct datagram_sealing {
-    const struct direction_key *key; /* what datagram_seal() takes, with kind 0 */
-    uint8_t *out;
-    size_t message_length;
-    uint64_t counter;
-    uint32_t session;
-    uint8_t version;
-};
-void datagram_seal_batch(const struct datagram_sealing *sealings, unsigned count);
 
 /* PLAIN header; the message stands at out + DATAGRAM_HEADER_BYTES. Returns the datagram's bytes. */
 size_t datagram_plain(uint8_t *out, uint32_t session, uint64_t counter, size_t message_length);

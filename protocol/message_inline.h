@@ -161,6 +161,54 @@ static inline enum status operation_check_inline(const struct operation *operati
     return STATUS_OK;
 }
 
+/* ---- one GET and nothing else: most messages ---- */
+
+enum {
+    LONE_GET_KEY = MESSAGE_HEADER_BYTES + OPERATION_HEADER_BYTES, /* offsets in the message */
+    LONE_REPLY_VALUE = MESSAGE_HEADER_BYTES + REPLY_HEADER_BYTES,
+};
+static_assert((int)OPERATION_REQUEST_ID == (int)REPLY_REQUEST_ID, "a reply in place keeps the request's id");
+
+/*
+ * Whether the message is valid and is one GET without flags and of no particular durability, so that
+ * message_open(), message_next_operation() and operation_check() would find no fault. Returns the length of the
+ * key, which stands at message + LONE_GET_KEY; 0: it may be anything else.
+ */
+static inline unsigned message_lone_get(const uint8_t *message, size_t length, uint8_t version,
+                                        bool allow_padding)
+{
+    if (length < LONE_GET_KEY + KEY_BYTES_MIN)
+        return 0;
+    const uint8_t *operation = message + MESSAGE_HEADER_BYTES;
+    unsigned key_length = operation[OPERATION_KEY_LENGTH];
+    /* version, reserved and count; then all of the operation's fields before the request id */
+    if (wire_u32(message) != ((uint32_t)version << 8 * MESSAGE_VERSION | 1u << 8 * MESSAGE_COUNT) ||
+        wire_u64(operation) !=
+            (OPCODE_GET << 8 * OPERATION_OPCODE | (uint64_t)key_length << 8 * OPERATION_KEY_LENGTH) ||
+        key_length - KEY_BYTES_MIN > KEY_BYTES_MAX - KEY_BYTES_MIN)
+        return 0;
+    size_t end = LONE_GET_KEY + (size_t)key_length;
+    if (length == end)
+        return key_length;
+    return allow_padding && length > end && wire_is_zero(message + end, length - end) ? key_length : 0;
+}
+
+/*
+ * The reply over the lone GET that it answers: version, count and request id stay as they stand. The value stands
+ * at message + LONE_REPLY_VALUE. Returns the reply's bytes.
+ */
+static inline size_t message_lone_reply(uint8_t *message, const struct message_header *header,
+                                        const struct reply *reply)
+{
+    uint8_t *h = message + MESSAGE_HEADER_BYTES;
+    wire_put_u64(message, wire_u32(message) | (uint64_t)header->epoch << 8 * MESSAGE_EPOCH);
+    wire_put_u64(message + MESSAGE_HISTORY, header->history);
+    wire_put_u64(h, (uint64_t)OPCODE_GET << 8 * REPLY_OPCODE | (uint64_t)reply->status << 8 * REPLY_STATUS |
+                        (uint64_t)reply->value_length << 8 * REPLY_VALUE_LENGTH);
+    wire_put_u64(h + REPLY_VERSION, reply->version);
+    return LONE_REPLY_VALUE + (size_t)reply->value_length;
+}
+
 /* ---- writing ---- */
 
 static inline int message_begin_inline(struct message_writer *writer, uint8_t *out, size_t room)

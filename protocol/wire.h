@@ -77,10 +77,13 @@ static inline void wire_put_u64(uint8_t *to, uint64_t v)
 /* Reserved bytes and padding: whether all are zero. */
 static inline bool wire_is_zero(const uint8_t *from, size_t bytes)
 {
-    uint8_t any = 0;
-    for (size_t i = 0; i < bytes; i++)
-        any |= from[i];
-    return any == 0;
+    for (; bytes >= 8; bytes -= 8, from += 8)
+        if (wire_u64(from) != 0)
+            return false;
+    for (; bytes > 0; bytes--)
+        if (*from++ != 0)
+            return false;
+    return true;
 }
 
 #endif

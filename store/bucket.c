@@ -95,10 +95,8 @@ static void set_slot(struct bucket *bucket, unsigned slot, unsigned tag, uint32_
     unsigned shift = (slot & 3) * 16;
     uint64_t tags = word_load(&bucket->tags[slot / 4]);
     word_store(&bucket->tags[slot / 4], (tags & ~((uint64_t)0xFFFF << shift)) | (uint64_t)tag << shift);
-    shift = (slot & 1) * 32;
-    uint64_t lines = word_load(&bucket->lines[slot / 2]);
-    word_store(&bucket->lines[slot / 2],
-               (lines & ~((uint64_t)0xFFFFFFFF << shift)) | (uint64_t)line << shift);
+    /* release: pairs with acquire in bucket_line() */
+    atomic_store_explicit(&bucket->lines[slot], line, memory_order_release);
 }
 
 void chain_append(struct bucket_array *array, struct bucket *main, unsigned tag, uint32_t line)
@@ -155,8 +153,8 @@ void chain_leave_tail(struct bucket_array *array, struct bucket *main)
         struct bucket *from = &array->bucket[next], *to = &array->bucket[number];
         for (unsigned i = 0; i < 2; i++)
             word_store(&to->tags[i], word_load(&from->tags[i]));
-        for (unsigned i = 0; i < 4; i++)
-            word_store(&to->lines[i], word_load(&from->lines[i]));
+        for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+            atomic_store_explicit(&to->lines[i], bucket_line(from, i), memory_order_release);
         set_next(to, bucket_next(from));
         set_next(bucket, number);
         next = number;

@@ -12,7 +12,8 @@
  * With capacity / 5 buckets the load at FULL is 5 items a bucket (of 8 slots): 2.4 % of the items then lie in
  * overflow buckets, 6.8 % of the main buckets have one (Poisson). tests/unit/test_bucket.c checks the figures.
  *
- * Words that lock-free readers may see are written by word_store() and read by word_load() (item.h).
+ * Words that lock-free readers may see are written by word_store() and read by word_load() (item.h), and half
+ * words likewise.
  */
 #ifndef WILD_BUCKET_H
 #define WILD_BUCKET_H
@@ -24,7 +25,7 @@
 
 #include <rte_pause.h>
 
-#include "item.h"
+#include "line_bytes.h"
 #include "yield.h"
 
 enum {
@@ -40,7 +41,7 @@ struct bucket {
     _Atomic uint32_t overflow;
     _Atomic uint64_t last_lsn;
     _Atomic uint64_t tags[2];
-    _Atomic uint64_t lines[4];
+    _Atomic uint32_t lines[BUCKET_SLOTS];
 };
 static_assert(sizeof(struct bucket) == LINE_BYTES, "a bucket is a cache line");
 static_assert(offsetof(struct bucket, tags) == 16 && offsetof(struct bucket, lines) == 32, "layout as above");
@@ -72,41 +73,63 @@ static inline bool bucket_in_tail(const struct bucket_array *array, uint32_t num
     return number >= array->tail_start;
 }
 
-/* Which main bucket, from the hash's upper half; the tag comes from its lower half. */
-static inline uint32_t bucket_number(const struct bucket_array *array, uint64_t hash)
+/* Which main bucket, from the hash's upper bits; the tag is its lowest. */
+static inline struct bucket *bucket_of(struct bucket *bucket, uint64_t main_count, uint64_t hash)
 {
-    return (uint32_t)((hash >> 32) * array->main_count >> 32);
+    return &bucket[(uint64_t)((unsigned __int128)hash * main_count >> 64)];
 }
 
 static inline unsigned hash_tag(uint64_t hash)
 {
-    unsigned tag = hash & TAG_MASK;
-    return tag ? tag : 1;
+    return (hash & TAG_MASK) | 1;
 }
 
-/* Bit i set: slot i carries this tag. Compared one bit further left: TAG_REFERENCED is shifted out. */
+/*
+ * The slots that carry this tag, as bits 2i and 2i + 1 of slot i: match_slot() is the first of them (if there
+ * is one), match_line() its item, match_rest() the other slots. TAG_REFERENCED is set on both sides of the
+ * comparison.
+ */
 static inline unsigned bucket_match(const struct bucket *bucket, unsigned tag)
 {
-    uint64_t low = word_load(&bucket->tags[0]), high = word_load(&bucket->tags[1]);
-    __m128i tags = _mm_slli_epi16(_mm_set_epi64x((long long)high, (long long)low), 1);
-    __m128i equal = _mm_cmpeq_epi16(tags, _mm_set1_epi16((short)(tag << 1)));
-    return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128()));
+    __m128i referenced = _mm_set1_epi16((short)TAG_REFERENCED);
+    __m128i tags = _mm_or_si128((__m128i)line_load_16(bucket->tags, 0), referenced);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)(tag | TAG_REFERENCED))));
+}
+
+static inline unsigned match_slot(unsigned match)
+{
+    return (unsigned)__builtin_ctz(match) / 2;
+}
+
+static inline unsigned match_rest(unsigned match)
+{
+    match &= match - 1;
+    return match & (match - 1);
 }
 
 /* Slots in use; under the lock, or for what it is worth. */
 static inline unsigned bucket_count(const struct bucket *bucket)
 {
-    return (unsigned)__builtin_ctz(bucket_match(bucket, 0) | 1u << BUCKET_SLOTS);
+    return match_slot(bucket_match(bucket, 0) | 1u << 2 * BUCKET_SLOTS);
 }
 
 static inline uint32_t bucket_line(const struct bucket *bucket, unsigned slot)
 {
-    return (uint32_t)(word_load(&bucket->lines[slot / 2]) >> (slot & 1) * 32);
+    /* acquire: pairs with release in set_slot() */
+    return atomic_load_explicit(&bucket->lines[slot], memory_order_acquire);
 }
 
 static inline unsigned bucket_tag(const struct bucket *bucket, unsigned slot)
 {
     return (uint16_t)(word_load(&bucket->tags[slot / 4]) >> (slot & 3) * 16);
+}
+
+/* bucket_line() of match_slot(), without a step between the bits and the address: look-ups wait for it. */
+static inline uint32_t match_line(const struct bucket *bucket, unsigned match)
+{
+    const uint8_t *lines = (const uint8_t *)bucket->lines;
+    size_t at = (size_t)__builtin_ctz(match) * (sizeof bucket->lines[0] / 2);
+    return atomic_load_explicit((const _Atomic uint32_t *)(lines + at), memory_order_acquire);
 }
 
 static inline uint32_t bucket_next(const struct bucket *bucket)
@@ -124,8 +147,10 @@ static inline uint32_t bucket_read_begin(const struct bucket *main)
 
 static inline bool bucket_read_valid(const struct bucket *main, uint32_t sequence)
 {
-    /* Relaxed is enough: every load of the copy was an acquire, so this one comes after them all; and if one of
-     * them saw a word that a writer stored (release) after locking, this one sees the lock at least. */
+    /* Relaxed is enough: every load of the copy was an acquire (or line_bytes.h's, which the fence stops
+     * here), so this one comes after them all; and if one of them saw a word that a writer stored (release)
+     * after locking, this one sees the lock at least. */
+    atomic_signal_fence(memory_order_acquire);
     return atomic_load_explicit(&main->sequence, memory_order_relaxed) == sequence;
 }
 

@@ -1,12 +1,14 @@
 /*
  * check.h - CHECK(): an invariant of our own that stays checked in release. Never for what a peer or a file
- * says.
+ * says. LIKELY(): what the compiler may lay the code out for.
  */
 #ifndef WILD_CHECK_H
 #define WILD_CHECK_H
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define LIKELY(condition) __builtin_expect(!!(condition), 1)
 
 #define CHECK(condition)                                                                                     \
     do {                                                                                                     \

@@ -35,10 +35,12 @@ const struct execute_counters *execute_counters(const struct execute_context *co
 }
 
 static __attribute__((noinline)) enum status read_any(struct execute_context *context,
-                                                      const struct operation *operation, uint64_t hash,
-                                                      uint64_t clock_ms, struct result *result)
+                                                      const struct table_probe *probe, uint64_t clock_ms,
+                                                      struct result *result)
 {
-    enum status status = table_read(context->table, operation, hash, clock_ms, result);
+    /* The value may land on the key, and a reader that was disturbed compares that again. */
+    copy_words(context->key, probe->key, probe->key_length);
+    enum status status = table_read(context->table, probe, context->key, clock_ms, result);
     if (status == STATUS_BUSY)
         counter_bump(&context->counters.busy_readers);
     return status;
@@ -64,6 +66,16 @@ static __attribute__((noinline)) enum status change(struct execute_context *cont
     }
 }
 
+enum status execute_get(struct execute_context *context, const struct table_probe *probe, uint64_t now_ms,
+                        struct result *result)
+{
+    uint64_t clock_ms = table_clock(context->table, now_ms);
+
+    if (__builtin_expect(read_probed(context->table, probe, clock_ms, result), 1))
+        return STATUS_OK;
+    return read_any(context, probe, clock_ms, result);
+}
+
 /* The common GET needs no call from here; all others are tail calls, so that it pays for none. */
 enum status execute(struct execute_context *context, const struct operation *operation, uint64_t hash,
                     uint64_t now_ms, struct result *result)
@@ -72,7 +84,12 @@ enum status execute(struct execute_context *context, const struct operation *ope
 
     if (operation->opcode != OPCODE_GET)
         return change(context, operation, hash, clock_ms, result);
-    if (read_one_line(context->table, operation, hash, clock_ms, result))
+    struct table_probe probe = {.key = operation->key,
+                                .key_length = operation->key_length,
+                                .hash = hash,
+                                .bucket = table_bucket(context->table, hash)};
+    probe_match(context->table, &probe);
+    if (read_probed(context->table, &probe, clock_ms, result))
         return STATUS_OK;
-    return read_any(context, operation, hash, clock_ms, result);
+    return read_any(context, &probe, clock_ms, result);
 }

@@ -65,6 +65,14 @@ enum status execute(struct execute_context *context, const struct operation *ope
                     uint64_t now_ms, struct result *result);
 
 /*
+ * A GET whose probe went through table_probe_hash() and table_probe_find(): the same answer as execute() of a
+ * GET with that key at this moment, whatever happened to the table since. For GET, here and in execute(), the
+ * value's room may overlap the key's bytes: a reply may be written over its request.
+ */
+enum status execute_get(struct execute_context *context, const struct table_probe *probe, uint64_t now_ms,
+                        struct result *result);
+
+/*
  * Bounded housekeeping, on a worker of a primary: visits the next `buckets` buckets, removes expired items
  * (logged) and items older than the last FLUSH (not logged). Returns items removed. Skips locked buckets and
  * stops when the ring is full.

@@ -1,61 +1,65 @@
-/*
- * item.c - the uncommon items: keys and values that are not aligned in their words, or take several lines.
- */
 #include "item.h"
 
-bool item_copy_packed(struct line_view view, const struct line *line, size_t from, size_t length,
-                      uint8_t *out)
-{
-    const _Atomic uint64_t *word = &line->word[ITEM_DATA_WORD];
-    const _Atomic uint64_t *end = &line->word[LINE_WORDS];
-    uint32_t next = shape_next(word_load(&line->word[ITEM_SHAPE_WORD]));
-    size_t room = ITEM_FIRST_BYTES;
+#include <rte_prefetch.h>
 
-    if (length == 0)
-        return true;
-    for (; from >= room; room = ITEM_CONTINUATION_BYTES) {
+enum { LINES_AHEAD = 4 };
+
+/*
+ * A line's number is in the line before it, so each would be waited for in turn. But the lines of an item
+ * mostly have ascending numbers (lines.c hands them out so): where two follow each other, so may the next ones.
+ */
+static inline void prefetch_ahead(struct line_view view, uint32_t number, uint32_t next, size_t left)
+{
+    if (next == number + 1 && left > LINES_AHEAD * ITEM_CONTINUATION_BYTES && next + LINES_AHEAD < view.end)
+        rte_prefetch0(&view.line[next + LINES_AHEAD]);
+}
+
+bool item_copy(struct line_view view, const struct line *line, size_t from, size_t length, uint8_t *out)
+{
+    size_t start = ITEM_DATA_WORD * 8;
+    uint32_t number = (uint32_t)(line - view.line);
+    uint32_t next = shape_next(word_load(&line->word[ITEM_SHAPE_WORD]));
+    for (;;) {
+        size_t room = LINE_BYTES - start;
+        prefetch_ahead(view, number, next, from + length);
+        if (from < room) {
+            size_t part = length < room - from ? length : room - from;
+            line_copy(out, line->word, start + from, part);
+            out += part;
+            length -= part;
+            from = room;
+        }
+        if (length == 0)
+            return true;
         from -= room;
         if (next == 0 || next >= view.end)
             return false;
-        line = &view.line[next];
+        number = next;
+        line = &view.line[number];
         next = (uint32_t)word_load(&line->word[0]);
-        word = &line->word[CONTINUATION_DATA_WORD];
-        end = &line->word[LINE_WORDS];
+        start = CONTINUATION_DATA_WORD * 8;
     }
-    word += from / 8;
+}
 
-    /* `carry` holds the `held` next bytes; each turn completes eight with the low bytes of the next word. */
-    unsigned shift = (unsigned)(from & 7) * 8;
-    size_t held = 8 - (from & 7);
-    uint64_t carry = word_load(word++) >> shift;
-    while (length > held) {
-        if (word == end) {
-            if (next == 0 || next >= view.end)
-                return false;
-            line = &view.line[next];
-            next = (uint32_t)word_load(&line->word[0]);
-            word = &line->word[CONTINUATION_DATA_WORD];
-            end = &line->word[LINE_WORDS];
-        }
-        uint64_t low = word_load(word++);
-        uint64_t whole = carry | low << 1 << (63 - shift);
-        if (length < 8) {
-            store_up_to_8(out, whole, length);
-            return true;
-        }
-        store_8(out, whole);
-        out += 8;
-        length -= 8;
-        carry = low >> shift;
-        if (length == 0)
-            return true;
-    }
-    store_up_to_8(out, carry, length);
-    return true;
+void item_prefetch_rest(struct line_view view, const struct line *line, uint64_t shape)
+{
+    uint32_t number = (uint32_t)(line - view.line), next = shape_next(shape);
+    unsigned lines = item_lines(shape_key_length(shape) + shape_value_length(shape));
+    if (next == 0 || next >= view.end)
+        return;
+    unsigned ahead = next != number + 1 ? 1 : lines - 1 < LINES_AHEAD ? lines - 1 : LINES_AHEAD;
+    for (unsigned i = 0; i < ahead; i++)
+        rte_prefetch0(&view.line[next + i]);
+}
+
+bool item_short_key_equals(const struct line *line, const uint8_t *key, size_t length)
+{
+    uint64_t differences = word_load(&line->word[ITEM_DATA_WORD]) ^ load_below_8(key, length);
+    return (differences & (((uint64_t)1 << 8 * length) - 1)) == 0;
 }
 
 bool item_long_key_equals(struct line_view view, const struct line *line, const uint8_t *key, size_t length)
 {
     uint8_t stored[KEY_BYTES_MAX];
-    return item_copy_packed(view, line, 0, length, stored) && memcmp(stored, key, length) == 0;
+    return item_copy(view, line, 0, length, stored) && memcmp(stored, key, length) == 0;
 }

@@ -10,10 +10,8 @@
  * Key and value are packed: the value follows the key's last byte. `next` is the number of the next line,
  * 0 at the end; line numbers start at 1. Bytes after the value's last, up to the next multiple of 8, are zero.
  *
- * Every word is an 8-byte atomic. Readers take no lock, so they may see lines that are being rewritten or that
- * already belong to another item: whatever they copy counts only if the bucket's sequence did not move. To
- * make that check sound, readers load with acquire and writers store with release (both are plain moves on
- * x86): a reader that saw one word of a change then also sees that the sequence moved.
+ * Readers take no lock, so they may see lines that are being rewritten or that already belong to another item:
+ * whatever they copy counts only if the bucket's sequence did not move. line_bytes.h makes that check sound.
  */
 #ifndef WILD_ITEM_H
 #define WILD_ITEM_H
@@ -24,12 +22,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "load_bytes.h"
+#include "check.h"
+#include "line_bytes.h"
 #include "protocol_limits.h"
 #include "table.h"
 
 enum {
-    LINE_WORDS = LINE_BYTES / 8,
     ITEM_VERSION_WORD = 0,
     ITEM_EXPIRY_WORD = 1,
     ITEM_SHAPE_WORD = 2,
@@ -49,18 +47,6 @@ struct line {
 static_assert(sizeof(struct line) == LINE_BYTES, "a line is a cache line");
 static_assert(ITEM_FIRST_BYTES == 40 && ITEM_CONTINUATION_BYTES == 56, "layout as in the comment above");
 static_assert((int)ITEM_LINES_MAX <= (int)TABLE_CAPACITY_MIN, "the largest item fits the smallest table");
-
-/* acquire: pairs with word_store() */
-static inline uint64_t word_load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_acquire);
-}
-
-/* release: pairs with word_load() */
-static inline void word_store(_Atomic uint64_t *word, uint64_t value)
-{
-    atomic_store_explicit(word, value, memory_order_release);
-}
 
 static inline unsigned item_lines(size_t key_and_value_bytes)
 {
@@ -96,44 +82,38 @@ struct line_view {
     uint32_t end;
 };
 
-/* item.c: any offset, any length, any number of lines; and keys longer than the first line. */
-bool item_copy_packed(struct line_view view, const struct line *line, size_t from, size_t length,
-                      uint8_t *out);
-bool item_long_key_equals(struct line_view view, const struct line *line, const uint8_t *key, size_t length);
-
 /*
  * Copies `length` packed bytes from offset `from` of the item whose first line is given. False if a link leads
- * nowhere, which only a reader that raced with a writer can see. Reads at most the words that hold the bytes.
+ * nowhere, which only a reader that raced with a writer can see.
  */
-static inline bool item_copy(struct line_view view, const struct line *line, size_t from, size_t length,
-                             uint8_t *out)
+bool item_copy(struct line_view view, const struct line *line, size_t from, size_t length, uint8_t *out);
+/* Brings an item's further lines closer, if it has any. */
+void item_prefetch_rest(struct line_view view, const struct line *line, uint64_t shape);
+
+bool item_short_key_equals(const struct line *line, const uint8_t *key, size_t length); /* below 8 bytes */
+bool item_long_key_equals(struct line_view view, const struct line *line, const uint8_t *key, size_t length);
+
+/* Whether the item's key is this one, of up to ITEM_FIRST_BYTES; its length is compared elsewhere. */
+static inline bool item_first_line_key_equals(const struct line *line, const uint8_t *key, size_t length)
 {
-    if ((from & 7) != 0 || from + length > ITEM_FIRST_BYTES)
-        return item_copy_packed(view, line, from, length, out);
-    const _Atomic uint64_t *word = &line->word[ITEM_DATA_WORD + from / 8];
-    for (; length >= 8; length -= 8, out += 8)
-        store_8(out, word_load(word++));
-    if (length)
-        store_up_to_8(out, word_load(word), length);
-    return true;
+    const _Atomic uint64_t *data = &line->word[ITEM_DATA_WORD];
+    if (!LIKELY(length >= 8))
+        return item_short_key_equals(line, key, length);
+    size_t at = 0;
+    do {
+        if (line_load_8(data, at) != load_8(key + at))
+            return false;
+        at += 8;
+    } while (at + 8 <= length);
+    return at == length || line_load_8(data, length - 8) == load_8(key + length - 8);
 }
 
-/* Whether the item's key is this one; its length has been compared already. False also for torn links. */
+/* The same for keys of any length. False also for torn links. */
 static inline bool item_key_equals(struct line_view view, const struct line *line, const uint8_t *key,
                                    size_t length)
 {
-    if (length <= ITEM_FIRST_BYTES) {
-        const _Atomic uint64_t *word = &line->word[ITEM_DATA_WORD];
-        const uint8_t *at = key;
-        for (size_t left = length; left >= 8; left -= 8, at += 8)
-            if (word_load(word++) != load_8(at))
-                return false;
-        if ((length & 7) == 0)
-            return true;
-        uint64_t mask = ((uint64_t)1 << 8 * (length & 7)) - 1;
-        return ((word_load(word) ^ load_tail(key, length)) & mask) == 0;
-    }
-    return item_long_key_equals(view, line, key, length);
+    return length <= ITEM_FIRST_BYTES ? item_first_line_key_equals(line, key, length)
+                                      : item_long_key_equals(view, line, key, length);
 }
 
 #endif

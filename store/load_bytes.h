@@ -48,6 +48,19 @@ static inline uint64_t load_tail(const uint8_t *bytes, size_t length)
     return load_below_8(bytes, count);
 }
 
+/* memcpy() of short runs, without the call. */
+static inline void copy_words(uint8_t *restrict out, const uint8_t *restrict bytes, size_t length)
+{
+    size_t at = 0;
+    for (; at + 8 <= length; at += 8)
+        store_8(out + at, load_8(bytes + at));
+    if (at < length && length >= 8)
+        store_8(out + length - 8, load_8(bytes + length - 8));
+    else
+        for (; at < length; at++)
+            out[at] = bytes[at];
+}
+
 /* Writes the low `count` bytes (0..8) of `word`. */
 static inline void store_up_to_8(uint8_t *bytes, uint64_t word, size_t count)
 {

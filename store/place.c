@@ -20,8 +20,8 @@ void place_find(const struct table *table, struct bucket *main, unsigned tag, co
 {
     struct line_view view = lines_view(&table->lines);
     for (struct bucket *bucket = main;;) {
-        for (unsigned match = bucket_match(bucket, tag); match; match &= match - 1) {
-            place_load(table, (struct slot){bucket, (unsigned)__builtin_ctz(match)}, out);
+        for (unsigned match = bucket_match(bucket, tag); match; match = match_rest(match)) {
+            place_load(table, (struct slot){bucket, match_slot(match)}, out);
             if (shape_key_length(out->shape) == key_length &&
                 item_key_equals(view, &view.line[out->line], key, key_length))
                 return;

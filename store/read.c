@@ -1,6 +1,6 @@
 /*
- * read.c - GET: the look-up that takes no lock and changes nothing a reader could see. Any item; the common
- * ones were answered by read_inline.h already.
+ * read.c - GET: the look-up that takes no lock and changes nothing a reader could see. Any item; those of one
+ * line were mostly answered by read_inline.h already.
  */
 #include "read_inline.h"
 
@@ -12,18 +12,16 @@ struct place {
 };
 
 /* The item in one slot: copied out if it is the one. READ_ABSENT: another key, or not alive any more. */
-static inline enum outcome read_item(const struct table *table, uint32_t number,
-                                     const struct operation *operation, uint64_t clock_ms,
-                                     struct result *result, bool *another)
+static inline enum outcome read_item(const struct table *table, const struct line *line, const uint8_t *key,
+                                     size_t key_length, uint64_t clock_ms, struct result *result,
+                                     bool *another)
 {
     struct line_view view = lines_view(&table->lines);
-    const struct line *line = &view.line[number];
     uint64_t shape = word_load(&line->word[ITEM_SHAPE_WORD]);
     size_t length = shape_value_length(shape);
 
     *another = true;
-    if (shape_key_length(shape) != operation->key_length ||
-        !item_key_equals(view, line, operation->key, operation->key_length))
+    if (shape_key_length(shape) != key_length || !item_key_equals(view, line, key, key_length))
         return READ_ABSENT;
     *another = false;
     STORE_YIELD_POINT(YIELD_READ_MATCHED);
@@ -34,7 +32,7 @@ static inline enum outcome read_item(const struct table *table, uint32_t number,
         return READ_ABSENT;
     if (length > result->room)
         return READ_NO_ROOM;
-    if (!item_copy(view, line, operation->key_length, length, result->value))
+    if (!item_copy(view, line, key_length, length, result->value))
         return READ_TORN;
     result->value_length = (uint16_t)length;
     result->version = version;
@@ -42,15 +40,15 @@ static inline enum outcome read_item(const struct table *table, uint32_t number,
 }
 
 static inline enum outcome read_chain(const struct table *table, struct bucket *main, uint32_t sequence,
-                                      unsigned tag, const struct operation *operation, uint64_t clock_ms,
+                                      unsigned tag, const uint8_t *key, size_t key_length, uint64_t clock_ms,
                                       struct result *result, struct place *where)
 {
     for (struct bucket *bucket = main;;) {
-        for (unsigned match = bucket_match(bucket, tag); match; match &= match - 1) {
-            unsigned slot = (unsigned)__builtin_ctz(match);
+        for (unsigned match = bucket_match(bucket, tag); match; match = match_rest(match)) {
+            unsigned slot = match_slot(match);
             bool another;
-            enum outcome outcome =
-                read_item(table, bucket_line(bucket, slot), operation, clock_ms, result, &another);
+            enum outcome outcome = read_item(table, &table->lines.line[bucket_line(bucket, slot)], key,
+                                             key_length, clock_ms, result, &another);
             if (!another) {
                 *where = (struct place){bucket, slot};
                 return outcome;
@@ -67,8 +65,10 @@ static inline enum outcome read_chain(const struct table *table, struct bucket *
     }
 }
 
-enum status table_read(struct table *table, const struct operation *operation, uint64_t hash,
-                       uint64_t clock_ms, struct result *result)
+/* table_read() without a probe, from the bucket on. */
+static __attribute__((noinline)) enum status read_anew(struct table *table, const uint8_t *key,
+                                                       size_t key_length, uint64_t hash, uint64_t clock_ms,
+                                                       struct result *result)
 {
     struct bucket *main = table_bucket(table, hash);
     unsigned tag = hash_tag(hash);
@@ -83,7 +83,8 @@ enum status table_read(struct table *table, const struct operation *operation, u
         result->value_length = 0;
         result->version = 0;
         struct place where;
-        enum outcome outcome = read_chain(table, main, sequence, tag, operation, clock_ms, result, &where);
+        enum outcome outcome =
+            read_chain(table, main, sequence, tag, key, key_length, clock_ms, result, &where);
         result->bucket_lsn = table_bucket_lsn(table, main);
         STORE_YIELD_POINT(YIELD_READ);
         if (outcome == READ_TORN || !bucket_read_valid(main, sequence))
@@ -99,4 +100,21 @@ enum status table_read(struct table *table, const struct operation *operation, u
     result->value_length = 0;
     result->version = 0;
     return STATUS_BUSY;
+}
+
+enum status table_read(struct table *table, const struct table_probe *probe, const uint8_t *key,
+                       uint64_t clock_ms, struct result *result)
+{
+    if (LIKELY(probe->line != NULL && bucket_read_valid(probe->bucket, probe->sequence))) {
+        bool another;
+        enum outcome outcome =
+            read_item(table, probe->line, key, probe->key_length, clock_ms, result, &another);
+        result->bucket_lsn = table_bucket_lsn(table, probe->bucket);
+        STORE_YIELD_POINT(YIELD_READ);
+        if (LIKELY(outcome == READ_FOUND && bucket_read_valid(probe->bucket, probe->sequence))) {
+            read_mark_referenced(table, probe->bucket, probe->slot);
+            return STATUS_OK;
+        }
+    }
+    return read_anew(table, key, probe->key_length, probe->hash, clock_ms, result);
 }

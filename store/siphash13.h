@@ -43,17 +43,30 @@ static inline void siphash_rounds(struct siphash_state *s, unsigned rounds)
     }
 }
 
-__attribute__((always_inline)) static inline uint64_t siphash(const struct siphash_key *key,
-                                                              const uint8_t *bytes, size_t length,
-                                                              unsigned compression, unsigned finalisation)
+/* The state before the first word: made once for a key that hashes many messages. */
+static inline struct siphash_state siphash_start(const struct siphash_key *key)
 {
-    struct siphash_state s = {
+    return (struct siphash_state){
         .v0 = key->k0 ^ 0x736f6d6570736575ULL,
         .v1 = key->k1 ^ 0x646f72616e646f6dULL,
         .v2 = key->k0 ^ 0x6c7967656e657261ULL,
         .v3 = key->k1 ^ 0x7465646279746573ULL,
     };
-    uint64_t last = (uint64_t)length << 56 | load_tail(bytes, length);
+}
+
+/* The word that closes a message: its length in the top byte above what is left of it. */
+static inline uint64_t siphash_last_word(const uint8_t *bytes, size_t length)
+{
+    return (uint64_t)length << 56 | load_tail(bytes, length);
+}
+
+__attribute__((always_inline)) static inline uint64_t siphash_from(const struct siphash_state *start,
+                                                                   const uint8_t *bytes, size_t length,
+                                                                   unsigned compression,
+                                                                   unsigned finalisation)
+{
+    struct siphash_state s = *start;
+    uint64_t last = siphash_last_word(bytes, length);
     for (size_t left = length; left >= 8; left -= 8, bytes += 8) {
         uint64_t word = load_8(bytes);
         s.v3 ^= word;
@@ -68,14 +81,22 @@ __attribute__((always_inline)) static inline uint64_t siphash(const struct sipha
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
+__attribute__((always_inline)) static inline uint64_t siphash(const struct siphash_key *key,
+                                                              const uint8_t *bytes, size_t length,
+                                                              unsigned compression, unsigned finalisation)
+{
+    struct siphash_state start = siphash_start(key);
+    return siphash_from(&start, bytes, length, compression, finalisation);
+}
+
 /* Lengths that are usual for keys, and known where this is compiled, leave no loop and no tail. */
-static inline uint64_t siphash13(const struct siphash_key *key, const uint8_t *bytes, size_t length)
+static inline uint64_t siphash13(const struct siphash_state *start, const uint8_t *bytes, size_t length)
 {
     if (length == 8)
-        return siphash(key, bytes, 8, 1, 3);
+        return siphash_from(start, bytes, 8, 1, 3);
     if (length == 16)
-        return siphash(key, bytes, 16, 1, 3);
-    return siphash(key, bytes, length, 1, 3);
+        return siphash_from(start, bytes, 16, 1, 3);
+    return siphash_from(start, bytes, length, 1, 3);
 }
 
 #endif

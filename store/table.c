@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_prefetch.h>
-
 static int map_memory(struct table *table, const struct table_config *config)
 {
     uint64_t mains = bucket_main_count(config->capacity), spares = bucket_overflow_count(config->capacity);
@@ -42,8 +40,9 @@ int table_create(struct table **out, const struct table_config *config, struct t
         table_destroy(table);
         return -ENOMEM;
     }
-    table->hash_key.k0 = load_8(config->hash_key);
-    table->hash_key.k1 = load_8(config->hash_key + 8);
+    struct siphash_key key = {load_8(config->hash_key), load_8(config->hash_key + 8)};
+    table->hash_start = siphash_start(&key);
+    explicit_bzero(&key, sizeof key);
     table->capacity = config->capacity;
     table->workers = config->workers;
     table->evict = config->evict;
@@ -67,7 +66,7 @@ void table_destroy(struct table *table)
         return;
     region_destroy(&table->bucket_region);
     region_destroy(&table->line_region);
-    explicit_bzero(&table->hash_key, sizeof table->hash_key);
+    explicit_bzero(&table->hash_start, sizeof table->hash_start);
     free(table);
 }
 
@@ -82,22 +81,7 @@ uint64_t table_capacity_for(uint64_t bytes)
 
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length)
 {
-    return table->force_equal_hashes ? 1 : siphash13(&table->hash_key, key, length);
-}
-
-void table_prefetch_bucket(const struct table *table, uint64_t hash)
-{
-    rte_prefetch0(table_bucket(table, hash));
-}
-
-void table_prefetch_item(const struct table *table, uint64_t hash)
-{
-    const struct bucket *bucket = table_bucket(table, hash);
-    unsigned match = bucket_match(bucket, hash_tag(hash));
-    if (match)
-        rte_prefetch0(&table->lines.line[bucket_line(bucket, (unsigned)__builtin_ctz(match))]);
-    else if (bucket_next(bucket))
-        rte_prefetch0(&table->buckets.bucket[bucket_next(bucket)]);
+    return table->force_equal_hashes ? 1 : siphash13(&table->hash_start, key, length);
 }
 
 void table_counts(const struct table *table, struct table_counts *out)

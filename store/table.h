@@ -17,7 +17,8 @@
  *
  * Concurrency. Any worker reads and writes any bucket.
  *   readers   take no lock: read the bucket's sequence (acquire), copy what they need by relaxed 8-byte
- *             loads, and check that the sequence did not move; TABLE_READ_RETRIES_MAX times, then BUSY.
+ *             loads, and check that the sequence did not move; once, then TABLE_READ_RETRIES_MAX times more,
+ *             then BUSY.
  *   writers   lock the bucket (sequence odd). All words that readers may see are written as relaxed 8-byte
  *             atomics.
  * A chain of overflow buckets is guarded by its main bucket's lock and sequence.
@@ -71,11 +72,34 @@ void table_destroy(struct table *table); /* NULL is fine; wipes the hash key */
 /* Largest capacity whose hot bytes fit `bytes`. */
 uint64_t table_capacity_for(uint64_t bytes);
 
-/* Keyed hash of a key, computed once per operation and passed along; the prefetches warm the bucket, then the
- * likely item. */
+/* Keyed hash of a key, computed once per operation and passed along. */
 uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length);
-void table_prefetch_bucket(const struct table *table, uint64_t hash);
-void table_prefetch_item(const struct table *table, uint64_t hash);
+
+/*
+ * The same for a burst, whose look-ups go through three steps together, each a loop over all of them:
+ *
+ *   1. the caller sets key and key_length of every probe; table_probe_hash() hashes them (eight at a time,
+ *      where the keys' lengths are alike) and prefetches their buckets;
+ *   2. table_probe_find() looks for each tag in its bucket, which has come by now, and prefetches the item, the
+ *      first of its further lines too;
+ *   3. each operation in its turn: a GET by execute_get() (execute.h), which starts at the line that was
+ *      found; any other by execute() with the probe's hash.
+ *
+ * Nothing is locked or promised between the steps: other operations of the same burst, and other workers, may
+ * change what a probe found; step 3 notices and starts anew. A probe whose burst is over means nothing.
+ */
+struct table_probe {
+    const uint8_t *key; /* in; its bytes must stay until step 3 has its result */
+    uint64_t hash;      /* out of step 1: table_hash() of the key */
+    /* store/ only */
+    struct bucket *bucket;
+    const struct line *line; /* the candidate's first line, NULL if there is none */
+    uint32_t sequence;       /* of the bucket, read before the candidate */
+    uint8_t slot;
+    uint8_t key_length; /* in: 1..KEY_BYTES_MAX */
+};
+void table_probe_hash(const struct table *table, struct table_probe *probes, unsigned count);
+void table_probe_find(const struct table *table, struct table_probe *probes, unsigned count);
 
 /* Counts, approximate while workers write. lsn: last assigned. */
 struct table_counts {

@@ -22,7 +22,7 @@ struct table {
     /* constant after creation (but see lines.h and bucket.h on recovery) */
     struct bucket_array buckets;
     struct lines lines;
-    struct siphash_key hash_key;
+    struct siphash_state hash_start; /* under the table's key */
     struct region bucket_region, line_region;
     uint64_t capacity;
     unsigned workers;
@@ -49,14 +49,14 @@ struct table {
 
 static inline struct bucket *table_bucket(const struct table *table, uint64_t hash)
 {
-    return &table->buckets.bucket[bucket_number(&table->buckets, hash)];
+    return bucket_of(table->buckets.bucket, table->buckets.main_count, hash);
 }
 
 /* The expiry clock, shown this time. */
 static inline uint64_t table_clock(struct table *table, uint64_t now_ms)
 {
     uint64_t clock = atomic_load_explicit(&table->clock_ms, memory_order_relaxed);
-    while (now_ms > clock)
+    while (__builtin_expect(now_ms > clock, 0))
         if (atomic_compare_exchange_weak_explicit(&table->clock_ms, &clock, now_ms, memory_order_relaxed,
                                                   memory_order_relaxed))
             return now_ms;
@@ -81,8 +81,9 @@ static inline bool item_expired(uint64_t expiry_ms, uint64_t clock_ms)
     return expiry_ms != 0 && expiry_ms <= clock_ms;
 }
 
-/* read.c: GET. clock_ms: the expiry clock. OK, NOT_FOUND, MORE or BUSY. */
-enum status table_read(struct table *table, const struct operation *operation, uint64_t hash,
+/* read.c: GET, from what probe_match() found. key: the probe's, where the value does not land on it. clock_ms:
+ * the expiry clock. OK, NOT_FOUND, MORE or BUSY. */
+enum status table_read(struct table *table, const struct table_probe *probe, const uint8_t *key,
                        uint64_t clock_ms, struct result *result);
 
 #endif

@@ -1,49 +1,52 @@
 /* native_udp.c - bursts of datagrams: recognised, verified, executed, sealed; and the service's life. */
-#include "service/native_internal.h"
+#include "service/native_get.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
 
-#include "datagram_inline.h"
+enum { PROBES_AT_ONCE = 8 }; /* that table_probe_hash() hashes in its lanes */
 
 /* ---- phase 1a: what is it? ---- */
 
 static inline void prefetch_session(const struct native_udp *service, const struct session *session,
-                                    uint64_t counter)
+                                    uint32_t id, uint64_t counter)
 {
-    const struct session_keys *keys = session_keys_of(&service->sessions, session);
+    const struct session_keys *keys = session_keys_place(&service->sessions, id);
     rte_prefetch0(session);
     rte_prefetch0(&session->replay);
     rte_prefetch0(&session->replay.seen[counter / 64 % RTE_DIM(session->replay.seen)]);
     rte_prefetch0(&keys->receive);
-    rte_prefetch0(&keys->receive.suite);
     rte_prefetch0(&keys->send);
-    rte_prefetch0(&keys->send.suite);
 }
 
-static inline bool recognise_plain(struct native_udp *service, struct udp_datagram *datagram,
+/* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it is malformed. */
+static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
+                                size_t length, uint8_t version)
+{
+    if (likely(native_take_lone_get(service, work, message, length, version)) ||
+        native_message(service, work, message, length))
+        return true;
+    native_count(service, COUNTER_native_drop_message);
+    return false;
+}
+
+static inline bool recognise_plain(struct native_udp *service, const struct udp_datagram *datagram,
                                    const struct datagram_header *header, struct native_work *work)
 {
     if (!service->config.bench_mode) {
         native_count(service, COUNTER_native_drop_bench_off);
         return false;
     }
-    uint8_t *message;
-    size_t length;
-    if (datagram_plain_open_inline(datagram->payload, datagram->length, &message, &length) != 0) {
+    if (!datagram_plain_is_well_formed(header, datagram->payload)) {
         native_count(service, COUNTER_native_drop_plain_header);
         return false;
     }
     work->session = NULL;
-    work->session_id = header->session;
-    work->counter = header->counter;
-    if (!native_message(service, work, message, length)) {
-        native_count(service, COUNTER_native_drop_message);
-        return false;
-    }
-    return true;
+    return take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
+                        (size_t)datagram->length - DATAGRAM_HEADER_BYTES, PROTOCOL_VERSION_MAX);
 }
 
 /* True: *work is filled in and goes on to the next phase; else the datagram has its answer or none. */
@@ -81,7 +84,7 @@ static inline bool recognise(struct native_udp *service, struct udp_datagram *da
     case DATAGRAM_CLOSE:
         work->session = session_place(&service->sessions, header.session);
         work->session_id = header.session;
-        prefetch_session(service, work->session, header.counter);
+        prefetch_session(service, work->session, header.session, header.counter);
         return true;
     case DATAGRAM_INIT:
     case DATAGRAM_CONFIRM:
@@ -97,8 +100,70 @@ drop:
 
 /* ---- phase 1b: is it the session's? ---- */
 
-/* True: its tag is checked with the others, in verify_opened(). */
-static bool queue_opening(struct native_udp *service, struct native_work *work)
+/* Its tag and counter are right: nothing is left of it but its message, if that is well-formed. */
+static inline bool take_opened(struct native_udp *service, struct native_work *work)
+{
+    const struct udp_datagram *datagram = work->datagram;
+    work->session->used_ns = service->now.mono_ns;
+    return work->kind == DATAGRAM_CLOSE ||
+           take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
+                        (size_t)datagram->length - DATAGRAM_OVERHEAD_BYTES, work->session->version);
+}
+
+static __rte_noinline bool open_sealed(struct native_udp *service, struct native_work *work,
+                                       const struct direction_key *key)
+{
+    uint8_t *message;
+    size_t message_length;
+    struct session *session = work->session;
+    int outcome = datagram_open(key, &session->replay, session->version, work->datagram->payload,
+                                work->datagram->length, &message, &message_length);
+    if (outcome == 0)
+        return take_opened(service, work);
+    native_count(service, outcome == -EALREADY ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
+    return false;
+}
+
+static inline bool verify(struct native_udp *service, struct native_work *work, unsigned which)
+{
+    const struct udp_datagram *datagram = work->datagram;
+    if (!datagram_tag_is_right(&service->expected, which, datagram->payload, datagram->length)) {
+        native_count(service, COUNTER_native_drop_tag);
+        return false;
+    }
+    if (!replay_window_take(&work->session->replay, wire_u64(datagram->payload + DATAGRAM_AT_COUNTER))) {
+        native_count(service, COUNTER_native_drop_replayed);
+        return false;
+    }
+    return take_opened(service, work);
+}
+
+static inline void drop(struct native_work *work)
+{
+    work->datagram->length = 0;
+    work->kind = 0;
+}
+
+/* Hashes keys, as many at once as the lanes take, whose buckets then come while other tags are computed. */
+static inline void hash_ahead(struct native_udp *service)
+{
+    unsigned count = (unsigned)(service->next_probe - service->next_hash) / PROBES_AT_ONCE * PROBES_AT_ONCE;
+    table_probe_hash(service->config.table, service->next_hash, count);
+    service->next_hash += count;
+}
+
+static __rte_noinline void verify_opened(struct native_udp *service)
+{
+    unsigned count = service->expected.count;
+    datagram_tags_make(&service->expected);
+    for (unsigned i = 0; i < count; i++)
+        if (unlikely(!verify(service, service->opened[i], i)))
+            drop(service->opened[i]);
+    hash_ahead(service);
+}
+
+/* True: it is open, or (SUITE_MAC) its tag is checked with the others, in verify_opened(). */
+static inline bool open_datagram(struct native_udp *service, struct native_work *work)
 {
     struct session *session = work->session;
     struct udp_datagram *datagram = work->datagram;
@@ -114,53 +179,25 @@ static bool queue_opening(struct native_udp *service, struct native_work *work)
         native_count(service, COUNTER_native_drop_unconfirmed);
         return false;
     }
-    service->opened[service->openings] = work;
-    service->opening[service->openings++] = (struct datagram_opening){
-        .key = &session_keys_of(&service->sessions, session)->receive,
-        .window = &session->replay,
-        .version = session->version,
-        .bytes = datagram->payload,
-        .length = datagram->length,
-    };
-    return true;
-}
-
-static bool take_opened(struct native_udp *service, struct native_work *work,
-                        const struct datagram_opening *opening)
-{
-    if (opening->outcome != 0) {
-        bool replayed = opening->outcome == -EALREADY;
-        native_count(service, replayed ? COUNTER_native_drop_replayed : COUNTER_native_drop_tag);
+    const struct direction_key *key = &session_keys_place(&service->sessions, work->session_id)->receive;
+    if (key->suite != SUITE_MAC)
+        return open_sealed(service, work, key);
+    if (!datagram_is_well_formed(key, session->version, datagram->payload, datagram->length)) {
+        native_count(service, COUNTER_native_drop_tag);
         return false;
     }
-    work->session->used_ns = service->now.mono_ns;
-    if (work->kind == DATAGRAM_CLOSE)
-        return true;
-    if (!native_message(service, work, opening->message, opening->message_length)) {
-        native_count(service, COUNTER_native_drop_message);
-        return false;
-    }
+    service->opened[service->expected.count] = work;
+    datagram_tag_expect(&service->expected, key, datagram->payload, datagram->length);
+    if (datagram_tags_are_full(&service->expected))
+        verify_opened(service);
     return true;
-}
-
-static void verify_opened(struct native_udp *service)
-{
-    datagram_open_batch(service->opening, service->openings);
-    for (unsigned i = 0; i < service->openings; i++) {
-        struct native_work *work = service->opened[i];
-        if (!take_opened(service, work, &service->opening[i])) {
-            work->datagram->length = 0;
-            work->kind = 0;
-        }
-    }
-    service->openings = 0;
 }
 
 /*
  * Handshake datagrams get their answer here; the others are executed in phase 3 if they verify. A handshake
  * may open or end sessions, so what came before it is verified before it.
  */
-static void verify_or_answer(struct native_udp *service, struct native_work *work)
+static inline void verify_or_answer(struct native_udp *service, struct native_work *work)
 {
     switch (work->kind) {
     case DATAGRAM_PLAIN:
@@ -176,10 +213,8 @@ static void verify_or_answer(struct native_udp *service, struct native_work *wor
         work->kind = 0;
         return;
     default:
-        if (!queue_opening(service, work)) {
-            work->datagram->length = 0;
-            work->kind = 0;
-        }
+        if (!open_datagram(service, work))
+            drop(work);
     }
 }
 
@@ -190,107 +225,122 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/*
- * Where the reply grows: over the request if that is a single operation, which is decoded by then; replies to
- * several would overrun those that are still to be read.
- */
-static inline uint8_t *reply_place(struct native_udp *service, const struct native_work *work)
+static __rte_noinline size_t answer_message(struct native_udp *service, struct native_work *work,
+                                            uint8_t *message, size_t room)
 {
-    return work->count == 1 ? work->datagram->payload : service->reply;
+    /* The reply grows over the request if that is a single operation, which is decoded by then; replies to
+     * several would overrun those that are still to be read. */
+    if (native_request_of(service, work)->count == 1)
+        return native_execute(service, work, message, room);
+    size_t length = native_execute(service, work, service->reply, room);
+    memcpy(message, service->reply, length);
+    return length;
 }
 
-static inline void finish(const struct native_work *work, const uint8_t *reply, size_t length)
+/* No more of this session's datagrams: the reply is silence. */
+static __rte_noinline void close_session(struct native_udp *service, const struct native_work *work)
 {
-    if (reply != work->datagram->payload)
-        memcpy(work->datagram->payload, reply, length);
-    work->datagram->length = (uint16_t)length;
+    work->datagram->length = 0;
+    if (work->session->id != work->session_id) { /* an earlier datagram of this burst ended it */
+        native_count(service, COUNTER_native_drop_unknown_session);
+        return;
+    }
+    native_count(service, COUNTER_native_session_closed);
+    datagram_tags_make(&service->made); /* with keys that end here */
+    session_end(&service->sessions, work->session);
 }
 
-static inline void answer_plain(struct native_udp *service, struct native_work *work)
-{
-    const struct udp_datagram *datagram = work->datagram;
-    uint8_t *reply = reply_place(service, work);
-    /* Not authenticated: never larger than the request. */
-    size_t room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
-    size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
-    if (length > 0)
-        length = datagram_plain_inline(reply, work->session_id, work->counter, length);
-    finish(work, reply, length);
-}
-
-/* Headers and tags around the messages that stand in place. */
-static void seal_replies(struct native_udp *service)
-{
-    datagram_seal_batch(service->sealing, service->sealings);
-    service->sealings = 0;
-}
-
-static inline void answer_session(struct native_udp *service, struct native_work *work)
+/* Executes the message and writes the reply over it; returns how many operations are answered. */
+static inline unsigned answer(struct native_udp *service, struct native_work *work)
 {
     struct udp_datagram *datagram = work->datagram;
     struct session *session = work->session;
-    if (session->id != work->session_id) { /* an earlier datagram of this burst ended it */
-        native_count(service, COUNTER_native_drop_unknown_session);
-        datagram->length = 0;
-        return;
+    size_t room, length;
+    if (work->kind == DATAGRAM_PLAIN) {
+        /* Not authenticated: never larger than the request. */
+        room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
+    } else if (likely(work->kind != DATAGRAM_CLOSE && session->id == work->session_id)) {
+        room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
+    } else {
+        close_session(service, work);
+        return 0;
     }
-    if (work->kind == DATAGRAM_CLOSE) {
-        native_count(service, COUNTER_native_session_closed);
-        seal_replies(service); /* with keys that end here */
-        session_end(&service->sessions, session);
-        datagram->length = 0;
-        return;
+
+    uint8_t *payload = datagram->payload, *message = payload + DATAGRAM_HEADER_BYTES;
+    unsigned operations = 1;
+    if (likely(work->lone_get)) {
+        length = native_answer_lone_get(service, work, message, room);
+    } else {
+        operations = native_request_of(service, work)->count;
+        length = answer_message(service, work, message, room);
     }
-    uint8_t *reply = reply_place(service, work);
-    size_t room = smaller(DATAGRAM_BYTES_MAX, datagram->room) - DATAGRAM_OVERHEAD_BYTES;
-    size_t length = native_execute(service, work, reply + DATAGRAM_HEADER_BYTES, room);
-    if (length == 0) {
+    if (unlikely(length == 0)) {
         datagram->length = 0;
-        return;
+        return 0;
     }
-    service->sealing[service->sealings++] = (struct datagram_sealing){
-        .key = &session_keys_of(&service->sessions, session)->send,
-        .out = datagram->payload,
-        .message_length = length,
-        .counter = session->send_counter++,
-        .session = session->id,
-        .version = session->version,
-    };
-    finish(work, reply, length + DATAGRAM_OVERHEAD_BYTES);
+
+    if (work->kind == DATAGRAM_PLAIN) { /* its header is the reply's too */
+        datagram->length = (uint16_t)(DATAGRAM_HEADER_BYTES + length);
+        return operations;
+    }
+    const struct direction_key *key = &session_keys_place(&service->sessions, work->session_id)->send;
+    datagram->length = (uint16_t)datagram_seal_with(&service->made, key, session->version, work->session_id,
+                                                    session->send_counter++, payload, length);
+    return operations;
+}
+
+/* ---- the burst ---- */
+
+/* The phases are functions of their own, so that each has the registers for itself. */
+static __rte_noinline unsigned recognise_all(struct native_udp *service, struct udp_datagram *datagrams,
+                                             unsigned count)
+{
+    unsigned works = 0;
+    for (unsigned i = 0; i < count; i++)
+        works += recognise(service, &datagrams[i], &service->work[works]);
+    return works;
+}
+
+static __rte_noinline void verify_all(struct native_udp *service, unsigned works)
+{
+    for (unsigned i = 0; i < works; i++)
+        verify_or_answer(service, &service->work[i]);
+    verify_opened(service);
+}
+
+static __rte_noinline void look_up_all(struct native_udp *service)
+{
+    unsigned rest = (unsigned)(service->next_probe - service->next_hash);
+    table_probe_hash(service->config.table, service->next_hash, rest);
+    table_probe_find(service->config.table, service->probe, (unsigned)(service->next_probe - service->probe));
+}
+
+static __rte_noinline void answer_all(struct native_udp *service, unsigned works)
+{
+    unsigned operations = 0, replies = 0;
+    for (unsigned i = 0; i < works; i++) {
+        if (service->work[i].kind == 0)
+            continue;
+        unsigned answered = answer(service, &service->work[i]);
+        operations += answered;
+        replies += answered > 0;
+    }
+    datagram_tags_make(&service->made);
+    counter_add(service->config.counters, COUNTER_native_operations, operations);
+    counter_add(service->config.counters, COUNTER_native_replies, replies);
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
 {
     struct native_udp *service = state;
-    struct native_work *work = service->work;
-    unsigned works = 0, operations = 0, replies = 0;
     service->now = now;
+    service->next_probe = service->next_hash = service->probe;
     native_read_gate(service);
-
-    for (unsigned i = 0; i < count; i++)
-        works += recognise(service, &datagrams[i], &work[works]);
-    for (unsigned i = 0; i < works; i++)
-        verify_or_answer(service, &work[i]);
-    verify_opened(service);
-    for (unsigned i = 0; i < works; i++)
-        if (work[i].kind != 0 && work[i].kind != DATAGRAM_CLOSE && work[i].first.keyed)
-            table_prefetch_item(service->config.table, work[i].first.hash);
-    for (unsigned i = 0; i < works; i++) {
-        if (work[i].kind == 0)
-            continue;
-        if (work[i].kind == DATAGRAM_PLAIN)
-            answer_plain(service, &work[i]);
-        else
-            answer_session(service, &work[i]);
-        if (work[i].datagram->length > 0) {
-            operations += work[i].count;
-            replies++;
-        }
-    }
-    seal_replies(service);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
-    counter_add(service->config.counters, COUNTER_native_operations, operations);
-    counter_add(service->config.counters, COUNTER_native_replies, replies);
+    unsigned works = recognise_all(service, datagrams, count);
+    verify_all(service, works);
+    look_up_all(service);
+    answer_all(service, works);
 }
 
 static void turn(void *state, struct instant now)

@@ -115,22 +115,31 @@ int session_table_init(struct session_table *table, unsigned sessions_max, struc
 /* Ends every session (COMPUTING ones too: the helper must have stopped) and frees the memory. */
 void session_table_fini(struct session_table *table);
 
+static inline uint64_t flow_word(const struct flow *flow, unsigned which)
+{
+    uint64_t word;
+    memcpy(&word, (const uint8_t *)flow + 8 * which, 8);
+    return word;
+}
+
 static inline bool flow_equal(const struct flow *a, const struct flow *b)
 {
-    uint64_t x[4], y[4];
-    uint32_t p, q;
-    static_assert(sizeof(*a) == sizeof(x) + sizeof(p), "a flow has no padding");
-    memcpy(x, a, sizeof(x));
-    memcpy(y, b, sizeof(y));
-    memcpy(&p, &a->peer_port, sizeof(p));
-    memcpy(&q, &b->peer_port, sizeof(q));
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (p ^ q)) == 0;
+    static_assert(sizeof(*a) == 4 * 8 + sizeof(a->peer_port) + sizeof(a->local_port),
+                  "a flow has no padding");
+    return ((flow_word(a, 0) ^ flow_word(b, 0)) | (flow_word(a, 1) ^ flow_word(b, 1)) |
+            (flow_word(a, 2) ^ flow_word(b, 2)) | (flow_word(a, 3) ^ flow_word(b, 3)) |
+            (uint64_t)(a->peer_port ^ b->peer_port) | (uint64_t)(a->local_port ^ b->local_port)) == 0;
 }
 
 /* The place that an id names, whoever has it now. */
 static inline struct session *session_place(const struct session_table *table, uint32_t id)
 {
     return &table->sessions[id & table->mask];
+}
+
+static inline struct session_keys *session_keys_place(const struct session_table *table, uint32_t id)
+{
+    return &table->keys[id & table->mask];
 }
 
 static inline struct session_keys *session_keys_of(const struct session_table *table,

@@ -3,7 +3,7 @@
  *
  *   table_single_LOAD    GET hits, each key taken from the value before (a dependent chain)
  *                        ÷ a chase through as many lines of the same two kinds: bucket line, item line, ...
- *   table_batched_LOAD   GET hits, 32 at a time, hashed and prefetched together
+ *   table_batched_LOAD   GET hits, 32 at a time, through table_probe_hash() and table_probe_find() together
  *                        ÷ rte_hash_lookup_bulk_data() of 32 keys and a copy of their values
  *
  * at 0.5 and 0.9 of the capacity, 8-byte keys, 32-byte values; all three over memory of the same kind of pages.
@@ -238,25 +238,18 @@ static const uint64_t *next_keys(struct bench *b)
 static void batched_get(struct bench *b)
 {
     uint8_t value[BATCH][VALUE_BYTES];
-    struct operation get[BATCH];
-    uint64_t hash[BATCH];
-    memset(get, 0, sizeof get);
-    for (unsigned i = 0; i < BATCH; i++) {
-        get[i].opcode = OPCODE_GET;
-        get[i].key_length = 8;
-    }
+    struct table_probe probe[BATCH];
     for (unsigned n = 0; n < WINDOW_OPERATIONS; n += BATCH) {
         const uint64_t *keys = next_keys(b);
         for (unsigned i = 0; i < BATCH; i++) {
-            get[i].key = (const uint8_t *)&keys[i];
-            hash[i] = table_hash(b->table, get[i].key, 8);
-            table_prefetch_bucket(b->table, hash[i]);
+            probe[i].key = (const uint8_t *)&keys[i];
+            probe[i].key_length = 8;
         }
-        for (unsigned i = 0; i < BATCH; i++)
-            table_prefetch_item(b->table, hash[i]);
+        table_probe_hash(b->table, probe, BATCH);
+        table_probe_find(b->table, probe, BATCH);
         for (unsigned i = 0; i < BATCH; i++) {
             struct result result = {.value = value[i], .room = VALUE_BYTES};
-            if (execute(b->context, &get[i], hash[i], 1, &result) != STATUS_OK)
+            if (execute_get(b->context, &probe[i], 1, &result) != STATUS_OK)
                 die("a GET missed");
         }
         b->sum += value[n / BATCH % BATCH][0];
@@ -328,18 +321,18 @@ static double sized_get(struct bench *b, uint64_t items, uint16_t length)
         uint64_t start = thread_ns();
         enum { ROUNDS = 200 };
         for (unsigned round = 0; round < ROUNDS; round++) {
-            uint64_t key[BATCH], hash[BATCH];
+            uint64_t key[BATCH];
+            struct table_probe probe[BATCH];
             for (unsigned i = 0; i < BATCH; i++) {
                 key[i] = key_of(next_random(&b->random) % items);
-                hash[i] = table_hash(b->table, (uint8_t *)&key[i], 8);
-                table_prefetch_bucket(b->table, hash[i]);
+                probe[i].key = (uint8_t *)&key[i];
+                probe[i].key_length = 8;
             }
-            for (unsigned i = 0; i < BATCH; i++)
-                table_prefetch_item(b->table, hash[i]);
+            table_probe_hash(b->table, probe, BATCH);
+            table_probe_find(b->table, probe, BATCH);
             for (unsigned i = 0; i < BATCH; i++) {
-                struct operation get = {.opcode = OPCODE_GET, .key = (uint8_t *)&key[i], .key_length = 8};
                 struct result result = {.value = value[i], .room = VALUE_BYTES_MAX};
-                if (execute(b->context, &get, hash[i], 1, &result) != STATUS_OK ||
+                if (execute_get(b->context, &probe[i], 1, &result) != STATUS_OK ||
                     result.value_length != length)
                     die("a GET missed");
             }
@@ -400,6 +393,7 @@ int main(int argc, char **argv)
                    "0"};
     if (rte_eal_init(sizeof eal / sizeof eal[0], eal) < 0)
         die("EAL does not start");
+    rmdir(rte_eal_get_runtime_dir()); /* nothing is shared in it, and the EAL would leave it */
 
     struct rte_hash_parameters parameters = {.name = "bench",
                                              .entries = (uint32_t)b->capacity,

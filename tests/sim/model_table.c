@@ -400,13 +400,15 @@ static void do_write(struct run *run, const struct operation *operation, uint64_
     }
 }
 
+/* probe: one that was made before other operations of its batch, or NULL. */
 static void do_get(struct run *run, const struct operation *operation, uint64_t hash,
-                   const struct model_item *item, uint16_t room)
+                   const struct table_probe *probe, const struct model_item *item, uint16_t room)
 {
     uint8_t value[VALUE_BYTES_MAX + 1];
     struct result result = {.value = value, .room = room};
     memset(value, 0xA5, sizeof value);
-    enum status status = execute(run->round.context, operation, hash, run->round.now_ms, &result);
+    enum status status = probe ? execute_get(run->round.context, probe, run->round.now_ms, &result)
+                               : execute(run->round.context, operation, hash, run->round.now_ms, &result);
     run->statuses[status]++;
     EXPECT(result.bucket_lsn < run->model.next_lsn);
     if (!alive(&run->model, item)) {
@@ -517,14 +519,18 @@ static void do_batch(struct run *run)
     unsigned count = below(run, 2) ? 1 : 1 + below(run, BATCH_MAX);
     for (unsigned i = 0; i < count; i++)
         choose(run, &choice[i]);
+    struct table_probe probe[BATCH_MAX];
     for (unsigned i = 0; i < count; i++)
-        table_prefetch_bucket(run->round.table, choice[i].hash);
+        probe[i] = (struct table_probe){.key = choice[i].operation.key,
+                                        .key_length = choice[i].operation.key_length};
+    table_probe_hash(run->round.table, probe, count);
     for (unsigned i = 0; i < count; i++)
-        table_prefetch_item(run->round.table, choice[i].hash);
+        EXPECT(probe[i].hash == choice[i].hash);
+    table_probe_find(run->round.table, probe, count);
     for (unsigned i = 0; i < count; i++, run->done++) {
         const struct choice *c = &choice[i];
         if (c->operation.opcode == OPCODE_GET)
-            do_get(run, &c->operation, c->hash, c->item, c->room);
+            do_get(run, &c->operation, c->hash, below(run, 2) ? &probe[i] : NULL, c->item, c->room);
         else
             do_write(run, &c->operation, c->hash, c->item, c->room);
     }

@@ -143,13 +143,39 @@ static void one_operation(struct worker *worker)
     check_answer(worker, number, &operation, status, &result);
 }
 
+/* A burst of GETs; between its steps others, and this worker itself, change what the probes found. */
+static void burst_of_gets(struct worker *worker)
+{
+    enum { BURST = 12 };
+    struct table_probe probe[BURST];
+    uint8_t key[BURST][KEY_BYTES_MAX], out[VALUE_BYTES_MAX];
+    unsigned number[BURST];
+    for (unsigned i = 0; i < BURST; i++) {
+        number[i] = (unsigned)(next_random(&worker->random) >> 8) % (i % 2 ? KEYS : 8);
+        probe[i] = (struct table_probe){.key = key[i], .key_length = (uint8_t)make_key(number[i], key[i])};
+    }
+    table_probe_hash(worker->shared->table, probe, BURST);
+    table_probe_find(worker->shared->table, probe, BURST);
+    for (unsigned i = 0; i < BURST; i++) {
+        struct operation get = {.opcode = OPCODE_GET};
+        struct result result = {.value = out, .room = sizeof out};
+        enum status status = execute_get(worker->context, &probe[i], 1, &result);
+        check_answer(worker, number[i], &get, status, &result);
+        if (i == BURST / 2)
+            one_operation(worker);
+    }
+}
+
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     while (!atomic_load(&worker->shared->started))
         ;
     for (uint64_t i = 0; i < worker->shared->operations; i++)
-        one_operation(worker);
+        if (i % 16 == 0)
+            burst_of_gets(worker);
+        else
+            one_operation(worker);
     return NULL;
 }
 

@@ -31,6 +31,7 @@ static inline void test_eal_start(void)
         fprintf(stderr, "EAL: %s\n", rte_strerror(rte_errno));
         exit(1);
     }
+    rmdir(rte_eal_get_runtime_dir()); /* nothing is shared in it, and the EAL would leave it */
 }
 
 /* Ends the process if memory is short. No per-lcore cache: what is available is exactly what is not in use. */

@@ -5,6 +5,10 @@
 /* Key 00 01 .. 0f, input 00 01 .. (length - 1), as in the paper's appendix and its authors' vectors. */
 static const struct siphash_key key = {0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
 
+static const struct siphash_state start = {
+    0x736f6d6570736575ULL ^ 0x0706050403020100ULL, 0x646f72616e646f6dULL ^ 0x0f0e0d0c0b0a0908ULL,
+    0x6c7967656e657261ULL ^ 0x0706050403020100ULL, 0x7465646279746573ULL ^ 0x0f0e0d0c0b0a0908ULL};
+
 static void the_rounds_give_the_published_2_4_vectors(void)
 {
     static const uint64_t vectors[16] = {
@@ -23,7 +27,7 @@ static void the_rounds_give_the_published_2_4_vectors(void)
 
 static void the_1_3_variant_gives_its_known_vector(void)
 {
-    CU_ASSERT_EQUAL(siphash13(&key, NULL, 0), 0xabac0158050fc4dcULL);
+    CU_ASSERT_EQUAL(siphash13(&start, NULL, 0), 0xabac0158050fc4dcULL);
 }
 
 static void lengths_with_code_of_their_own_hash_like_all_others(void)
@@ -32,7 +36,7 @@ static void lengths_with_code_of_their_own_hash_like_all_others(void)
     memset(input, 0xA7, sizeof input);
     for (volatile size_t length = 0; length < sizeof input; length++) {
         size_t any = length; /* nothing that the compiler could know */
-        CU_ASSERT_EQUAL(siphash13(&key, input, any), siphash(&key, input, any, 1, 3));
+        CU_ASSERT_EQUAL(siphash13(&start, input, any), siphash(&key, input, any, 1, 3));
     }
 }
 
@@ -44,7 +48,7 @@ static void no_byte_outside_the_key_is_read(void)
         memset(exact, 0x5A, length);
         memset(copy, 0xFF, sizeof copy);
         memcpy(copy, exact, length);
-        CU_ASSERT_EQUAL(siphash13(&key, exact, length), siphash13(&key, copy, length));
+        CU_ASSERT_EQUAL(siphash13(&start, exact, length), siphash13(&start, copy, length));
         free(exact);
     }
 }

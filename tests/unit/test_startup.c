@@ -149,6 +149,22 @@ static void a_machine_that_does_not_tell_its_l3_is_warned_about(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(lines, "cannot be read"));
 }
 
+static void a_capacity_beyond_the_memory_is_refused(void)
+{
+    char path[96], error[256] = "";
+
+    snprintf(path, sizeof path, "%s/meminfo", sysfs);
+    CU_ASSERT_EQUAL(capacity_check(UINT64_MAX >> 8, path, error, sizeof error), 0); /* nothing is known */
+    make_file("meminfo", "MemTotal:       4096 kB\nMemAvailable:       2048 kB\n"
+                         "HugePages_Free:        2\nHugepagesize:       2048 kB\n");
+    CU_ASSERT_EQUAL(capacity_check(table_capacity_for(6 << 20), path, error, sizeof error), 0);
+    CU_ASSERT_STRING_EQUAL(error, "");
+    CU_ASSERT_EQUAL(capacity_check(table_capacity_for(6 << 20) + 1, path, error, sizeof error), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "6 MiB are available; lower --capacity"));
+    make_file("meminfo", "MemTotal:       4096 kB\n");
+    CU_ASSERT_EQUAL(capacity_check(UINT64_MAX >> 8, path, error, sizeof error), 0);
+}
+
 static void the_start_up_line_names_bytes_lines_l3_and_share(void)
 {
     struct table_info info = {.hot_bytes = UINT64_C(6) << 20, .capacity = 81920, .huge_pages = true};
@@ -174,6 +190,7 @@ int main(void)
          a_wanted_capacity_is_taken_with_a_warning_beyond_the_l3},
         {"a_machine_that_does_not_tell_its_l3_is_warned_about",
          a_machine_that_does_not_tell_its_l3_is_warned_about},
+        {"a_capacity_beyond_the_memory_is_refused", a_capacity_beyond_the_memory_is_refused},
         {"the_start_up_line_names_bytes_lines_l3_and_share",
          the_start_up_line_names_bytes_lines_l3_and_share},
         CU_TEST_INFO_NULL,
