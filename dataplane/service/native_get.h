@@ -15,7 +15,7 @@ static inline bool native_take_lone_get(struct native_udp *service, struct nativ
 {
     bool may_be_padded = work->kind == DATAGRAM_PLAIN;
     unsigned key_length = message_lone_get(message, length, version, may_be_padded);
-    bool lone_get = key_length != 0 && service->gate.read == STATUS_OK;
+    bool lone_get = key_length != 0 && service->engine.gate.read == STATUS_OK;
     work->lone_get = lone_get;
     if (lone_get)
         work->probe = native_probe(service, message + LONE_GET_KEY, (uint8_t)key_length);
@@ -31,10 +31,12 @@ static inline size_t native_answer_lone_get(struct native_udp *service, const st
     room -= LONE_REPLY_VALUE;
     struct result result = {.value = message + LONE_REPLY_VALUE,
                             .room = (uint16_t)(room < VALUE_BYTES_MAX ? room : VALUE_BYTES_MAX)};
-    enum status status = execute_get(service->config.execute, work->probe, service->now.wall_ms, &result);
+    enum status status =
+        execute_get(service->config.execute, work->probe, service->engine.now.wall_ms, &result);
     if (status > STATUS_VERSION_MISMATCH)
-        native_count_refusal(service, status);
-    const struct message_header header = {.history = service->gate.history, .epoch = service->gate.epoch};
+        native_count_refusal(&service->engine, status);
+    const struct message_header header = {.history = service->engine.gate.history,
+                                          .epoch = service->engine.gate.epoch};
     const struct reply reply = {
         .status = (uint8_t)status, .version = result.version, .value_length = result.value_length};
     return message_lone_reply(message, &header, &reply);

@@ -93,7 +93,7 @@ static void submit(struct native_udp *service, const struct role_keys *keys,
         native_count(service, COUNTER_native_init_lane_full);
         return;
     }
-    struct session *session = session_begin(&service->sessions, flow, init, service->now.mono_ns);
+    struct session *session = session_begin(&service->sessions, flow, init, service->engine.now.mono_ns);
     if (session == NULL) {
         native_count(service, COUNTER_native_init_no_place);
         return;
@@ -144,7 +144,7 @@ void native_send_responses(struct native_udp *service)
             native_count(service, COUNTER_native_init_ephemeral);
             session_end(&service->sessions, session);
         } else {
-            session_responded(&service->sessions, session, job->response, service->now.mono_ns);
+            session_responded(&service->sessions, session, job->response, service->engine.now.mono_ns);
             bool sent = service->config.transmit.send(service->config.transmit.state, &job->path,
                                                       job->response, HANDSHAKE_RESPONSE_BYTES);
             native_count(service, sent ? COUNTER_native_responses : COUNTER_native_response_unsent);
@@ -160,11 +160,11 @@ static bool open_session(struct native_udp *service, struct session *session)
         native_count(service, COUNTER_native_init_draining);
         return false;
     }
-    if (service->now.mono_ns - session->used_ns > SESSION_PENDING_NS) {
+    if (service->engine.now.mono_ns - session->used_ns > SESSION_PENDING_NS) {
         native_count(service, COUNTER_native_confirm_expired);
         return false; /* the sweep ends it */
     }
-    return session_confirm(&service->sessions, session, service->now.mono_ns);
+    return session_confirm(&service->sessions, session, service->engine.now.mono_ns);
 }
 
 void native_confirm(struct native_udp *service, struct udp_datagram *datagram)

@@ -2,7 +2,7 @@
  * native_operations.c - messages to replies: what may be executed, when, and how often. The lone GET, which most
  * messages are, has its own way in native_get.h.
  */
-#include "service/native_internal.h"
+#include "service/native_engine.h"
 
 #include <rte_common.h>
 
@@ -15,10 +15,10 @@
  *   FENCED, or a replica      writes NOT_PRIMARY
  *   DRAINING                  as before it: what was received is answered
  */
-void native_read_gate(struct native_udp *service)
+void native_read_gate(struct native_engine *engine)
 {
-    struct state_view view = published_state_get(service->config.published);
-    struct native_gate *gate = &service->gate;
+    struct state_view view = published_state_get(engine->published);
+    struct native_gate *gate = &engine->gate;
     *gate = (struct native_gate){.history = view.history,
                                  .epoch = view.epoch,
                                  .mode = view.mode,
@@ -44,14 +44,17 @@ void native_read_gate(struct native_udp *service)
         gate->write = STATUS_NOT_PRIMARY;
 }
 
+static void count_one(struct native_engine *engine, enum counter which)
+{
+    counter_add(engine->counters, which, 1);
+}
+
 /* ---- decoding ---- */
 
-/* Judges the operation; true if its key is to be looked up. */
-static inline bool step_prepare(struct native_step *step)
+static inline void step_judge(struct native_step *step)
 {
     step->status = (uint8_t)operation_check_inline(&step->operation);
     step->probe = NULL;
-    return step->status == STATUS_OK && step->operation.key_length > 0;
 }
 
 /* Whether `left` operations and nothing else stand there. */
@@ -66,16 +69,14 @@ static __rte_noinline bool rest_is_whole(const uint8_t *at, const uint8_t *end, 
     return more == 0;
 }
 
-bool native_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
-                    size_t length)
+bool native_decode(struct native_request *request, const uint8_t *message, size_t length, uint8_t version,
+                   bool may_be_padded)
 {
-    struct native_request *request = native_request_of(service, work);
     struct message_header header;
     struct message_reader reader;
-    if (message_open_inline(&reader, &header, message, length, work->session == NULL) != 0)
+    if (message_open_inline(&reader, &header, message, length, may_be_padded) != 0)
         return false;
-    if (header.version != native_version(work) ||
-        message_next_operation_inline(&reader, &request->first.operation) != 1)
+    if (header.version != version || message_next_operation_inline(&reader, &request->first.operation) != 1)
         return false;
     /* The whole message is read before any of it is executed. */
     if ((reader.left != 0 || reader.at != reader.end) &&
@@ -83,41 +84,40 @@ bool native_message(struct native_udp *service, struct native_work *work, const 
         return false;
     request->count = header.count;
     request->history = header.history;
+    request->version = version;
     request->rest = reader.at;
     request->end = reader.end;
-    struct native_step *first = &request->first;
-    if (step_prepare(first))
-        first->probe = native_probe(service, first->operation.key, first->operation.key_length);
+    step_judge(&request->first);
     return true;
 }
 
 /* ---- executing ---- */
 
 /* Whether this node has what a GET with FLAG_MIN_LSN wants to be on top of. */
-static __rte_noinline enum status min_lsn_reached(struct native_udp *service, uint64_t history,
+static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, uint64_t history,
                                                   uint64_t min_lsn)
 {
-    if (min_lsn <= service->known_lsn)
+    if (min_lsn <= engine->known_lsn)
         return STATUS_OK;
     struct table_counts counts;
-    table_counts(service->config.table, &counts);
-    service->known_lsn = counts.lsn;
+    table_counts(engine->table, &counts);
+    engine->known_lsn = counts.lsn;
     if (min_lsn <= counts.lsn)
         return STATUS_OK;
     /* The node knows one history, its own. An LSN above all it has that comes from another one can only be
      * from a tail that this node's history does not continue. */
-    return history != 0 && history != service->gate.history ? STATUS_LOST : STATUS_STALE;
+    return history != 0 && history != engine->gate.history ? STATUS_LOST : STATUS_STALE;
 }
 
-static inline enum status run(struct native_udp *service, const struct native_step *step, uint8_t *value,
+static inline enum status run(struct native_engine *engine, const struct native_step *step, uint8_t *value,
                               size_t room, struct reply *reply)
 {
-    struct execute_context *context = service->config.execute;
+    struct execute_context *context = engine->execute;
     struct result result = {.value = value, .room = (uint16_t)room};
     uint64_t hash = step->probe != NULL ? step->probe->hash : 0; /* FLUSH has no key */
     enum status status = step->operation.opcode == OPCODE_GET
-                             ? execute_get(context, step->probe, service->now.wall_ms, &result)
-                             : execute(context, &step->operation, hash, service->now.wall_ms, &result);
+                             ? execute_get(context, step->probe, engine->now.wall_ms, &result)
+                             : execute(context, &step->operation, hash, engine->now.wall_ms, &result);
     reply->version = result.version;
     reply->value_length = result.value_length;
     return status;
@@ -125,18 +125,18 @@ static inline enum status run(struct native_udp *service, const struct native_st
 
 static_assert(REPLY_HEADER_BYTES + INCR_RESULT_BYTES <= OPERATION_HEADER_BYTES,
               "in place, INCR's result lands on the request's header, not on its operands");
-static inline enum status run_get(struct native_udp *service, uint64_t history,
+static inline enum status run_get(struct native_engine *engine, uint64_t history,
                                   const struct native_step *step, uint8_t *value, size_t room,
                                   struct reply *reply)
 {
-    if (service->gate.read != STATUS_OK)
-        return (enum status)service->gate.read;
+    if (engine->gate.read != STATUS_OK)
+        return (enum status)engine->gate.read;
     if (step->operation.flags & FLAG_MIN_LSN) {
-        enum status status = min_lsn_reached(service, history, step->operation.version);
+        enum status status = min_lsn_reached(engine, history, step->operation.version);
         if (status != STATUS_OK)
             return status;
     }
-    return run(service, step, value, room, reply);
+    return run(engine, step, value, room, reply);
 }
 
 /* A write that has had its outcome: the same answer again. */
@@ -153,56 +153,56 @@ static __rte_noinline enum status repeat(const struct native_step *step, const s
     return outcome->status;
 }
 
-static __rte_noinline enum status run_write(struct native_udp *service, struct session *session,
+static __rte_noinline enum status run_write(struct native_engine *engine, struct retry_window *retry,
                                             const struct native_step *step, uint8_t *value, size_t room,
                                             struct reply *reply)
 {
     const struct operation *operation = &step->operation;
     struct retry_outcome outcome;
-    if (session != NULL) {
-        switch (retry_window_check(&session->retry, operation->request_id, &outcome)) {
+    if (retry != NULL) {
+        switch (retry_window_check(retry, operation->request_id, &outcome)) {
         case RETRY_REPEATED:
-            native_count(service, COUNTER_native_retry_repeated);
+            count_one(engine, COUNTER_native_retry_repeated);
             return repeat(step, &outcome, value, room, reply);
         case RETRY_TOO_OLD:
-            native_count(service, COUNTER_native_retry_too_old);
+            count_one(engine, COUNTER_native_retry_too_old);
             return STATUS_TIMEOUT;
         case RETRY_NEW:
             break;
         }
     }
-    if (service->gate.write != STATUS_OK)
-        return (enum status)service->gate.write;
+    if (engine->gate.write != STATUS_OK)
+        return (enum status)engine->gate.write;
     /* Nothing here survives the node yet: a write that asks for more is not told it was done. */
     if (operation->durability > DURABILITY_MEMORY) {
-        native_count(service, COUNTER_native_refused_durability);
+        count_one(engine, COUNTER_native_refused_durability);
         return STATUS_BAD_REQUEST;
     }
-    enum status status = run(service, step, value, room, reply);
-    if (session != NULL) {
+    enum status status = run(engine, step, value, room, reply);
+    if (retry != NULL) {
         outcome = (struct retry_outcome){.status = status, .version = reply->version};
         incr_result_decode(value, reply->value_length, &outcome.integer); /* only INCR's has that length */
-        retry_window_record(&session->retry, operation->request_id, &outcome);
+        retry_window_record(retry, operation->request_id, &outcome);
     }
     return status;
 }
 
-static __rte_noinline enum status run_health(struct native_udp *service, uint8_t *value, size_t room,
+static __rte_noinline enum status run_health(struct native_engine *engine, uint8_t *value, size_t room,
                                              struct reply *reply)
 {
     if (room < HEALTH_REPLY_BYTES)
         return STATUS_MORE;
     struct table_counts counts;
-    table_counts(service->config.table, &counts);
+    table_counts(engine->table, &counts);
     struct health health = {
         .lsn = counts.lsn,
         .items = counts.items,
         .capacity = counts.capacity,
         .lines_used = counts.lines_used,
-        .uptime_ms = (service->now.mono_ns - service->config.started_mono_ns) / 1000000,
-        .epoch = service->gate.epoch,
-        .mode = service->gate.mode,
-        .state = service->gate.state,
+        .uptime_ms = (engine->now.mono_ns - engine->started_mono_ns) / 1000000,
+        .epoch = engine->gate.epoch,
+        .mode = engine->gate.mode,
+        .state = engine->gate.state,
     };
     health_encode(value, &health);
     reply->value_length = HEALTH_REPLY_BYTES;
@@ -219,43 +219,44 @@ static __rte_noinline enum status run_echo(const struct native_step *step, uint8
     return STATUS_OK;
 }
 
-void native_count_refusal(struct native_udp *service, enum status status)
+void native_count_refusal(struct native_engine *engine, enum status status)
 {
     switch (status) {
     case STATUS_BAD_REQUEST:
-        native_count(service, COUNTER_native_refused_request);
+        count_one(engine, COUNTER_native_refused_request);
         break;
     case STATUS_TOO_LARGE:
-        native_count(service, COUNTER_native_refused_large);
+        count_one(engine, COUNTER_native_refused_large);
         break;
     case STATUS_MORE:
-        native_count(service, COUNTER_native_refused_more);
+        count_one(engine, COUNTER_native_refused_more);
         break;
     case STATUS_BUSY:
-        native_count(service, COUNTER_native_refused_busy);
+        count_one(engine, COUNTER_native_refused_busy);
         break;
     case STATUS_FULL:
-        native_count(service, COUNTER_native_refused_full);
+        count_one(engine, COUNTER_native_refused_full);
         break;
     case STATUS_NOT_PRIMARY:
-        native_count(service, COUNTER_native_refused_not_primary);
+        count_one(engine, COUNTER_native_refused_not_primary);
         break;
     case STATUS_READ_ONLY:
-        native_count(service, COUNTER_native_refused_read_only);
+        count_one(engine, COUNTER_native_refused_read_only);
         break;
     case STATUS_STALE:
-        native_count(service, COUNTER_native_refused_stale);
+        count_one(engine, COUNTER_native_refused_stale);
         break;
     case STATUS_LOST:
-        native_count(service, COUNTER_native_refused_lost);
+        count_one(engine, COUNTER_native_refused_lost);
         break;
     default:
         break; /* answers, and TIMEOUT, which is counted where it is decided */
     }
 }
 
-static inline void step_execute(struct native_udp *service, const struct native_work *work,
-                                const struct native_step *step, struct message_writer *writer)
+static inline void step_execute(struct native_engine *engine, const struct native_request *request,
+                                struct retry_window *retry, const struct native_step *step,
+                                struct message_writer *writer)
 {
     const struct operation *operation = &step->operation;
     size_t room = 0; /* native_execute() has made sure of a bare reply: value is never NULL */
@@ -265,53 +266,57 @@ static inline void step_execute(struct native_udp *service, const struct native_
     if (status == STATUS_OK) {
         switch (operation->opcode) {
         case OPCODE_GET:
-            status = run_get(service, native_request_of(service, work)->history, step, value, room, &reply);
+            status = run_get(engine, request->history, step, value, room, &reply);
             break;
         case OPCODE_ECHO:
             status = run_echo(step, value, room, &reply);
             break;
         case OPCODE_HEALTH:
-            status = run_health(service, value, room, &reply);
+            status = run_health(engine, value, room, &reply);
             break;
         default: /* operation_check() lets no others pass than these and the writes */
-            status = run_write(service, work->session, step, value, room, &reply);
+            status = run_write(engine, retry, step, value, room, &reply);
             break;
         }
     }
     if (status > STATUS_VERSION_MISMATCH)
-        native_count_refusal(service, status);
+        native_count_refusal(engine, status);
     reply.status = (uint8_t)status;
     message_add_reply_inline(writer, &reply);
 }
 
 /* A message of several: their buckets and items are fetched together, like a burst's. */
-static __rte_noinline void rest_execute(struct native_udp *service, const struct native_work *work,
-                                        struct message_writer *writer, uint8_t *end)
+static __rte_noinline void rest_execute(struct native_engine *engine, const struct native_request *request,
+                                        struct retry_window *retry, struct message_writer *writer,
+                                        uint8_t *end)
 {
-    const struct native_request *request = native_request_of(service, work);
-    unsigned count = request->count - 1u;
-    struct message_reader reader = {.at = request->rest, .end = request->end, .left = (uint16_t)count};
-    unsigned probes = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct native_step *step = &service->steps[i];
-        message_next_operation_inline(&reader, &step->operation);
-        if (step_prepare(step)) {
-            step->probe = &service->step_probe[probes++];
-            step->probe->key = step->operation.key;
-            step->probe->key_length = step->operation.key_length;
+    unsigned left = request->count - 1u;
+    struct message_reader reader = {.at = request->rest, .end = request->end, .left = (uint16_t)left};
+    while (left > 0) {
+        unsigned count = RTE_MIN(left, (unsigned)NATIVE_STEPS_AT_ONCE), probes = 0;
+        for (unsigned i = 0; i < count; i++) {
+            struct native_step *step = &engine->steps[i];
+            message_next_operation_inline(&reader, &step->operation);
+            step_judge(step);
+            if (native_has_key(step)) {
+                step->probe = &engine->step_probe[probes++];
+                step->probe->key = step->operation.key;
+                step->probe->key_length = step->operation.key_length;
+            }
         }
-    }
-    table_probe_hash(service->config.table, service->step_probe, probes);
-    table_probe_find(service->config.table, service->step_probe, probes);
-    for (unsigned i = 0; i < count; i++) {
-        writer->end = end - (size_t)(count - 1 - i) * REPLY_HEADER_BYTES;
-        step_execute(service, work, &service->steps[i], writer);
+        table_probe_hash(engine->table, engine->step_probe, probes);
+        table_probe_find(engine->table, engine->step_probe, probes);
+        for (unsigned i = 0; i < count; i++) {
+            left--;
+            writer->end = end - (size_t)left * REPLY_HEADER_BYTES;
+            step_execute(engine, request, retry, &engine->steps[i], writer);
+        }
     }
 }
 
-size_t native_execute(struct native_udp *service, struct native_work *work, uint8_t *out, size_t room)
+size_t native_execute(struct native_engine *engine, const struct native_request *request,
+                      struct retry_window *retry, uint8_t *out, size_t room)
 {
-    struct native_request *request = native_request_of(service, work);
     unsigned count = request->count;
     /* Every operation is sure of a bare reply: what one may fill ends where the later ones' begin. */
     size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)count * REPLY_HEADER_BYTES;
@@ -321,12 +326,12 @@ size_t native_execute(struct native_udp *service, struct native_work *work, uint
     message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;
     writer.end = end - (size_t)(count - 1) * REPLY_HEADER_BYTES;
-    step_execute(service, work, &request->first, &writer);
+    step_execute(engine, request, retry, &request->first, &writer);
     if (count > 1)
-        rest_execute(service, work, &writer, end);
-    const struct message_header header = {.history = service->gate.history,
-                                          .epoch = service->gate.epoch,
+        rest_execute(engine, request, retry, &writer, end);
+    const struct message_header header = {.history = engine->gate.history,
+                                          .epoch = engine->gate.epoch,
                                           .count = (uint16_t)count,
-                                          .version = native_version(work)};
+                                          .version = request->version};
     return message_finish_inline(&writer, &header);
 }

@@ -22,12 +22,25 @@ static inline void prefetch_session(const struct native_udp *service, const stru
     rte_prefetch0(&keys->send);
 }
 
+/* Any message but a lone GET. */
+static bool take_request(struct native_udp *service, const struct native_work *work, const uint8_t *message,
+                         size_t length, uint8_t version)
+{
+    struct native_request *request = native_request_of(service, work);
+    struct native_step *first = &request->first;
+    if (!native_decode(request, message, length, version, work->kind == DATAGRAM_PLAIN))
+        return false;
+    if (native_has_key(first))
+        first->probe = native_probe(service, first->operation.key, first->operation.key_length);
+    return true;
+}
+
 /* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it is malformed. */
 static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                                 size_t length, uint8_t version)
 {
     if (likely(native_take_lone_get(service, work, message, length, version)) ||
-        native_message(service, work, message, length))
+        take_request(service, work, message, length, version))
         return true;
     native_count(service, COUNTER_native_drop_message);
     return false;
@@ -104,7 +117,7 @@ drop:
 static inline bool take_opened(struct native_udp *service, struct native_work *work)
 {
     const struct udp_datagram *datagram = work->datagram;
-    work->session->used_ns = service->now.mono_ns;
+    work->session->used_ns = service->engine.now.mono_ns;
     return work->kind == DATAGRAM_CLOSE ||
            take_message(service, work, datagram->payload + DATAGRAM_HEADER_BYTES,
                         (size_t)datagram->length - DATAGRAM_OVERHEAD_BYTES, work->session->version);
@@ -230,9 +243,11 @@ static __rte_noinline size_t answer_message(struct native_udp *service, struct n
 {
     /* The reply grows over the request if that is a single operation, which is decoded by then; replies to
      * several would overrun those that are still to be read. */
-    if (native_request_of(service, work)->count == 1)
-        return native_execute(service, work, message, room);
-    size_t length = native_execute(service, work, service->reply, room);
+    const struct native_request *request = native_request_of(service, work);
+    struct retry_window *retry = work->session != NULL ? &work->session->retry : NULL;
+    if (request->count == 1)
+        return native_execute(&service->engine, request, retry, message, room);
+    size_t length = native_execute(&service->engine, request, retry, service->reply, room);
     memcpy(message, service->reply, length);
     return length;
 }
@@ -333,9 +348,9 @@ static __rte_noinline void answer_all(struct native_udp *service, unsigned works
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
 {
     struct native_udp *service = state;
-    service->now = now;
+    service->engine.now = now;
     service->next_probe = service->next_hash = service->probe;
-    native_read_gate(service);
+    native_read_gate(&service->engine);
     counter_add(service->config.counters, COUNTER_native_datagrams, count);
     unsigned works = recognise_all(service, datagrams, count);
     verify_all(service, works);
@@ -346,7 +361,7 @@ static void burst(void *state, struct udp_datagram *datagrams, unsigned count, s
 static void turn(void *state, struct instant now)
 {
     struct native_udp *service = state;
-    service->now = now;
+    service->engine.now = now;
     if (published_state_get(service->config.published).state == STATE_DRAINING)
         native_udp_drain(service);
     cookie_secrets_refresh(service->cookies, service->config.random, now.mono_ns);
@@ -379,6 +394,11 @@ struct native_udp *native_udp_create(const struct native_udp_config *config)
         return NULL;
     memset(service, 0, sizeof(*service));
     service->config = *config;
+    service->engine = (struct native_engine){.table = config->table,
+                                             .execute = config->execute,
+                                             .published = config->published,
+                                             .counters = config->counters,
+                                             .started_mono_ns = config->started_mono_ns};
     service->cookies = key_arena_take(config->arena, sizeof(*service->cookies));
     struct session_keys *keys = key_arena_take(config->arena, keys_bytes(config->sessions_max));
     if (service->cookies == NULL || keys == NULL ||

@@ -18,7 +18,7 @@ int tcp_demux_init(struct tcp_demux *demux, uint32_t numbers_max, const struct s
 {
     /* at most half full: short runs, and a free slot ends every search */
     uint32_t slots = rte_align32pow2(2 * numbers_max + 2);
-    *demux = (struct tcp_demux){.mask = slots - 1, .key = *key};
+    *demux = (struct tcp_demux){.mask = slots - 1, .hash_start = siphash_start(key)};
     demux->slot = rte_zmalloc_socket("tcp_demux", slots * sizeof *demux->slot, 64, numa_node);
     return demux->slot != NULL ? 0 : -ENOMEM;
 }
@@ -37,8 +37,8 @@ uint32_t tcp_flow_hash(const struct tcp_demux *demux, const struct flow *flow)
     memcpy(bytes, flow->peer.bytes, 16);
     memcpy(bytes + 16, &flow->peer_port, 4);
     if (likely(memcmp(bytes, mapped, sizeof mapped) == 0))
-        return (uint32_t)siphash13(&demux->key, bytes + 12, 8);
-    return (uint32_t)siphash13(&demux->key, bytes, sizeof bytes);
+        return (uint32_t)siphash13(&demux->hash_start, bytes + 12, 8);
+    return (uint32_t)siphash13(&demux->hash_start, bytes, sizeof bytes);
 }
 
 void tcp_demux_prefetch(const struct tcp_demux *demux, uint32_t hash)

@@ -24,7 +24,7 @@ struct tcp_demux_slot {
 struct tcp_demux {
     struct tcp_demux_slot *slot;
     uint32_t mask;
-    struct siphash_key key;
+    struct siphash_state hash_start; /* of the key */
 };
 
 /* Room for `numbers_max` flows. 0 or -ENOMEM. */

@@ -19,7 +19,7 @@ static uint32_t source_hash(const struct tcp_sources *sources, const struct addr
 {
     static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
     bool ip4 = memcmp(source->bytes, mapped, sizeof mapped) == 0;
-    return (uint32_t)siphash13(&sources->counts.key, source->bytes, ip4 ? 16 : 8);
+    return (uint32_t)siphash13(&sources->counts.hash_start, source->bytes, ip4 ? 16 : 8);
 }
 
 static uint32_t source_count(const struct tcp_sources *sources, uint32_t hash)

@@ -75,7 +75,7 @@ static void restore(struct world *world)
     *service->cookies = kept->cookies;
     memcpy(world->peers, kept->peers, sizeof(kept->peers));
     world->shared.entropy = kept->entropy;
-    world->shared.now = service->now;
+    world->shared.now = service->engine.now;
     world->node.sent = 0;
 }
 
