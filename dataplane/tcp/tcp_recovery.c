@@ -207,8 +207,10 @@ static void phase_step(struct tcp *tcp, struct tcp_connection *c, const struct t
         recovery_end(c);
         losses_found = r->lost_bytes > 0; /* of what was sent since: a loss of its own */
     }
+    /* RFC 6582 3.2, step 3: without SACK a partial acknowledgement sends the next segment again in any case */
+    bool partial = losses_found && !(c->marks & TCP_MARK_SACK);
     if (r->phase == TCP_RECOVERY)
-        tcp_congestion_proportional(c, news->delivered, false);
+        tcp_congestion_proportional(c, news->delivered, partial);
     else if (r->phase != TCP_LOSS && losses_found)
         recovery_begin(tcp, c, news->delivered);
     else if (r->phase != TCP_LOSS)
