@@ -33,8 +33,8 @@ static const struct tcp_script scripts[] = {
     {"LISTEN: data on the SYN arrives, at once or when it is sent again",
      "listen\n< S 0:10 win 65535 <mss 1460>\n> S. 0 ack *\n< . 1:11 ack 1\n~0..41ms > . 1 ack 11\n"
      "accepted\nreceived 10\n"},
-    {"LISTEN: SYN with FIN or URG is a scan, not an opening",
-     "listen\n< SF 0 <mss 1460>\nnothing\n< SU 0 urg 5 <mss 1460>\nnothing\ncounter tcp_syn_odd 2\n"
+    {"LISTEN: SYN with FIN is a scan, not an opening",
+     "listen\n< SF 0 <mss 1460>\nnothing\ncounter tcp_syn_odd 1\n"
      "counts connections 0\n"},
     {"LISTEN: two ports, both serve",
      "listen 80\n< S 0 <mss 1460>\n> S. 0 ack 1\nlisten 7878\npeer 2\n< S 0 <mss 1460>\n> S. 0 ack 1\n"},
@@ -45,8 +45,8 @@ static const struct tcp_script scripts[] = {
     {"LISTEN: a peer whom the service does not want is reset",
      "listen\nrefuse\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\n> R? 1\nstate CLOSED\n"
      "counts connections 0\n"},
-    {"LISTEN: SYN with PSH, ECE and CWR is a SYN",
-     "listen\n< SPEW 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
+    {"LISTEN: SYN with PSH, URG, ECE and CWR is a SYN",
+     "listen\n< SPUEW 0 urg 7 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
 
     /* 3.10.7.4, SYN-RECEIVED */
     {"SYN-RECEIVED: the ACK establishes", SCRIPT_ESTABLISHED "counts connections 1 half_open 0\n"},
