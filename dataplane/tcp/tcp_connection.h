@@ -116,6 +116,7 @@ struct tcp_connection {
         uint32_t bytes_acked;                /* RFC 3465, congestion avoidance */
         uint32_t limited_end;                /* snd_nxt when cwnd last was what held data back */
         uint32_t sacked_bytes, lost_bytes;   /* of what is in flight (RFC 6675 4, pipe) */
+        uint32_t assumed_bytes;              /* without SACK: has arrived, as duplicate ACKs say */
         uint16_t sacked_frames, sent_frames; /* of the frames in flight; and how many these are */
         uint32_t prr_delivered, prr_sent;    /* RFC 6937 */
         uint32_t recover_flight;             /* RFC 6937 RecoverFS */

@@ -154,14 +154,14 @@ static void without_sack(struct tcp_connection *c, struct tcp_news *news, bool d
     if (news->acked > 0) {
         /* what duplicates had announced is now acknowledged, but for the segment that was missing */
         uint32_t announced = news->acked > segment_bytes ? news->acked - segment_bytes : 0;
-        if (r->phase != TCP_RECOVERY || announced > r->sacked_bytes)
-            r->sacked_bytes = 0;
+        if (r->phase != TCP_RECOVERY || announced > r->assumed_bytes)
+            r->assumed_bytes = 0;
         else
-            r->sacked_bytes -= announced;
+            r->assumed_bytes -= announced;
     } else if (duplicate && r->phase != TCP_LOSS && r->sent_frames > 0) {
         r->dup_acks = (uint16_t)(r->dup_acks + (r->dup_acks < UINT16_MAX));
-        if (r->sacked_bytes + r->lost_bytes + segment_bytes <= tcp_flight(c)) {
-            r->sacked_bytes += segment_bytes;
+        if (r->assumed_bytes + r->lost_bytes + segment_bytes <= tcp_flight(c)) {
+            r->assumed_bytes += segment_bytes;
             news->delivered += segment_bytes;
         }
     }
@@ -188,8 +188,7 @@ static void recovery_begin(struct tcp *tcp, struct tcp_connection *c, uint32_t d
 static void recovery_end(struct tcp_connection *c)
 {
     struct tcp_recovery *r = &c->recovery;
-    if (!(c->marks & TCP_MARK_SACK))
-        r->sacked_bytes = 0;
+    r->assumed_bytes = 0;
     r->phase = r->sacked_bytes > 0 ? TCP_DISORDER : TCP_OPEN;
     tcp_rack_recovery_over(c);
 }
@@ -207,12 +206,14 @@ static void phase_step(struct tcp *tcp, struct tcp_connection *c, const struct t
         recovery_end(c);
         losses_found = r->lost_bytes > 0; /* of what was sent since: a loss of its own */
     }
+    /* RFC 6582 3.2, step 3: without SACK a partial acknowledgement sends the next segment again in any case */
+    bool partial = losses_found && !(c->marks & TCP_MARK_SACK);
     if (r->phase == TCP_RECOVERY)
-        tcp_congestion_proportional(c, news->delivered, false);
+        tcp_congestion_proportional(c, news->delivered, partial);
     else if (r->phase != TCP_LOSS && losses_found)
         recovery_begin(tcp, c, news->delivered);
     else if (r->phase != TCP_LOSS)
-        r->phase = r->sacked_bytes > 0 ? TCP_DISORDER : TCP_OPEN;
+        r->phase = r->sacked_bytes + r->assumed_bytes > 0 ? TCP_DISORDER : TCP_OPEN;
 }
 
 void tcp_recovery_ack(struct tcp *tcp, struct tcp_connection *c, const struct tcp_segment *segment,
@@ -313,16 +314,17 @@ static void retransmission_timeout(struct tcp *tcp, struct tcp_connection *c)
     if (r->sacked_frames > 0)
         tcp_count(tcp, COUNTER_tcp_sack_forgotten);
     tcp_scoreboard_forget_sack(c);
+    if (r->retries >= TCP_PMTU_BLACK_HOLE_RETRIES)
+        tcp_path_suspect(tcp, c);
     tcp_congestion_timeout(c, r->retries == 1);
     r->phase = TCP_LOSS;
     r->recover = c->snd_nxt;
+    r->assumed_bytes = 0;
     r->dup_acks = 0;
     r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
     tcp_rack_detect_at_timeout(tcp, c);
     if (tcp_fin_sent(c))
         r->marks |= TCP_RECOVERY_FIN_LOST;
-    if (r->retries >= TCP_PMTU_BLACK_HOLE_RETRIES)
-        tcp_path_suspect(tcp, c);
     tcp_recovery_timer(tcp, c, true, true, 0);
     /* RFC 6298 5.4: the oldest leaves, whatever else is thought to be on its way */
     if (c->send_head != c->send_next)

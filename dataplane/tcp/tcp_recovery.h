@@ -15,14 +15,14 @@
  *    v  |         losses found     |  v            snd_una >= recover
  *   DISORDER ----------------------+ LOSS ---------------------------> OPEN    (LOSS: from any phase, by RTO)
  *
- *   OPEN      nothing is known to have been overtaken: sacked_bytes = 0
+ *   OPEN      nothing is known to have been overtaken: sacked_bytes = assumed_bytes = 0
  *   DISORDER  something has arrived out of order, or a duplicate ACK has; nothing is deemed lost
  *   RECOVERY  the congestion window has been reduced once for the losses below `recover`
  *   LOSS      a time-out; slow start from one segment until all that was out then has arrived
  *
  * A frame in flight is at each moment one of: on its way, SACKED, or LOST (and not sent again since). So
- * what the network holds (RFC 6675 4: pipe) = flight - sacked_bytes - lost_bytes. Without SACK
- * sacked_bytes is an estimate, one segment for each duplicate ACK, and frames are never marked SACKED.
+ * what the network holds (RFC 6675 4: pipe) = flight - sacked_bytes - lost_bytes. Without SACK no frame is
+ * marked SACKED, and assumed_bytes, one segment for each duplicate ACK, stand in for sacked_bytes.
  */
 #ifndef WILD_TCP_RECOVERY_H
 #define WILD_TCP_RECOVERY_H
@@ -56,7 +56,8 @@ static inline uint32_t tcp_flight(const struct tcp_connection *c)
 
 static inline uint32_t tcp_pipe(const struct tcp_connection *c)
 {
-    uint32_t gone = c->recovery.sacked_bytes + c->recovery.lost_bytes, flight = tcp_flight(c);
+    const struct tcp_recovery *r = &c->recovery;
+    uint32_t gone = r->sacked_bytes + r->assumed_bytes + r->lost_bytes, flight = tcp_flight(c);
     return gone < flight ? flight - gone : 0;
 }
 

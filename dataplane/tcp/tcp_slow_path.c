@@ -17,7 +17,7 @@ static void acknowledge_soon(struct tcp *tcp, struct tcp_connection *c)
  */
 static void answer_unacceptable(struct tcp *tcp, struct tcp_connection *c, const struct tcp_segment *segment)
 {
-    if (tcp_segment_length(segment) == 0)
+    if (tcp_segment_length(segment) == 0 || c->state == TCP_SYN_RECEIVED) /* where nothing leaves by itself */
         tcp_send_challenge(tcp, c);
     else
         acknowledge_soon(tcp, c);

@@ -1,0 +1,115 @@
+/*
+ * test_tcp_flood.c - who may open how much: the backlog and SYN cookies (RFC 4987), limits per source and
+ * in all, memory that is short.
+ */
+#include "tcp_script.h"
+
+/* The backlog of two is full of peers 11 and 12; peer 1 is answered by a cookie. */
+#define FULL                                                                                                 \
+    "config half_open 2\nlisten\npeer 11\n< S 0 <mss 1460>\n> S. 0 ack 1\n"                                  \
+    "peer 12\n< S 0 <mss 1460>\n> S. 0 ack 1\n"                                                              \
+    "counts half_open 2\npeer 1\n"
+#define COOKIE FULL "< S 0 win 65535 <mss 1460>\n> S. 0 ack 1\ncounts half_open 2\nstate CLOSED\n"
+
+static const struct tcp_script scripts[] = {
+    {"a full backlog is answered by cookies, which keep nothing", COOKIE "counts connections 2\n"},
+    {"a cookie is completed by its ACK",
+     COOKIE "< . 1 ack 1 win 65535\naccepted\nstate ESTABLISHED\nsend 100\n> . 1:101 ack 1\n"},
+    {"a cookie is completed by an ACK with data",
+     COOKIE "< P. 1:101 ack 1 win 65535\naccepted\nreceived 100\n~0..40ms > . 1 ack 101\n"},
+    {"a cookie is completed by an ACK with data and FIN",
+     COOKIE "< FP. 1:101 ack 1 win 65535\naccepted\nreceived 100\nended\n> . 1 ack 102\nstate CLOSE_WAIT\n"},
+    {"a cookie whose ACK was lost is completed by the data behind it, sent again",
+     COOKIE "+500ms\n< P. 1:101 ack 1 win 65535\naccepted\nreceived 100\n~0..40ms > . 1 ack 101\n"},
+    {"RST+ACK does not complete a cookie (a known bug elsewhere)",
+     COOKIE "< R. 1 ack 1\nnothing\nnot accepted\ncounts connections 2\n"},
+    {"SYN+ACK does not complete a cookie",
+     COOKIE "< S. 1 ack 1\n> R 1\nnot accepted\ncounts connections 2\n"},
+    {"a segment without ACK does not complete a cookie",
+     COOKIE "< P 1:101\nnothing\n< - 1\nnothing\nnot accepted\n"},
+    {"a forged cookie is reset",
+     COOKIE "< . 1 ack 2\n> R 2\n< . 1 ack 1000000\n> R 1000000\nnot accepted\ncounts connections 2\n"},
+    {"a cookie holds for the peer's initial number alone",
+     COOKIE "< . 2 ack 1\n> R 1\n< . 77777 ack 1\n> R 1\nnot accepted\n"},
+    {"a cookie holds for its peer alone",
+     COOKIE "peer 2\n< . 1 ack =3000000\ndiscard 1\nnot accepted\ncounts connections 2\n"},
+    {"a cookie expires", COOKIE "+200s\ndiscard\n< . 1 ack 1 win 65535\n> R 1\nnot accepted\n"},
+    {"a cookie holds for half a minute at least", COOKIE "+31s\ndiscard\n< . 1 ack 1 win 65535\naccepted\n"},
+    {"without a flood an ACK from nowhere is no cookie",
+     "listen\n< . 1 ack 12345\n> R 12345\ncounts connections 0\n"},
+    {"a cookie's connection keeps to the peer's MSS",
+     FULL "< S 0 win 65535 <mss 600>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\nsend 1000\n> any\ndiscard\n"
+          "< . 1 ack 537\ndiscard\n< . 1 ack 1001\nunsent 0\n"},
+    {"a cookie for a peer without MSS: 536",
+     FULL "< S 0 win 65535\n> S. 0 ack 1\n< . 1 ack 1\naccepted\nsend 1000\n> . 1:537 ack 1\n"
+          "> . 537:1001 ack 1\n"},
+    {"a cookie's connection without time stamps has no options",
+     FULL "< S 0 win 65535 <mss 1460,sackOK,wscale 7>\n> S. 0 ack 1\n< . 1 ack 1 win 1000\naccepted\n"
+          "send 100\n> . 1:101 ack 1 < >\n"},
+    {"a SYN that is repeated is answered each time",
+     COOKIE "again\n< S 0 win 65535 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
+    {"one cookie opens one connection",
+     COOKIE "< . 1 ack 1\naccepted\ncounts connections 3\n< . 1 ack 1\nnothing\ncounts connections 3\n"},
+    {"when the backlog has room again, SYNs are kept again",
+     FULL "peer 11\n< R 1\ncounts half_open 1\npeer 1\n< S 0 <mss 1460>\n> S. 0 ack 1\ncounts half_open 2\n"
+          "state SYN_RECEIVED\n"},
+    {"half-open connections end by themselves", FULL "+16s\ndiscard 6\ncounts half_open 0 connections 0\n"},
+    {"five hundred SYNs from nowhere: a good peer is served",
+     "config half_open 8 connections 16\nlisten\nrepeat 500\npeer next\n< S 0 win 65535 <mss 1460>\n"
+     "> S. 0 ack 1\nend\ncounts half_open 8 connections 8\npeer 1\n< S 0 win 65535 <mss 1460>\n"
+     "> S. 0 ack 1\n< P. 1:101 ack 1\naccepted\nreceived 100\n~0..40ms > . 1 ack 101\n+20s\ndiscard\n"
+     "counts half_open 0 connections 1\n"},
+    {"a flood with time stamps and every option",
+     "config half_open 4\nlisten\nrepeat 100\npeer next\n"
+     "< S 0 win 65535 <mss 1460,sackOK,ts 5 0,wscale 9>\n> S. 0 ack 1\nend\ncounts half_open 4\n"},
+    {"a cookie with time stamps: whatever was agreed on, both sides say the same",
+     FULL "< S 0 win 65535 <mss 1460,sackOK,ts 100 0,wscale 7>\n> S. 0 ack 1\n"
+          "< . 1 ack 1 win 512 <ts 101 0>\naccepted\nsend 100\n> . 1:101 ack 1\n"
+          "< . 1 ack 101 win 512 <ts 102 0>\nunsent 0\n"},
+
+    /* tcp_config.per_source_max */
+    {"a source has its share and no more",
+     "config per_source 2\nlisten\npeer 1 host 5\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"
+     "peer 2 host 5\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\npeer 3 host 5\n"
+     "< S 0 <mss 1460>\ndiscard 1\n< . 1 ack 1\ndiscard 1\nnot accepted\ncounts connections 2\n"
+     "peer 4 host 6\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
+    {"a source's place is free again when its connection ends",
+     "config per_source 1\nlisten\npeer 1 host 5\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"
+     "< R 1\nclosed RESET\npeer 2 host 5\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
+    {"half-open connections do not count for their source, else spoofed SYNs would shut it out",
+     "config per_source 2\nlisten\npeer 1 host 5\n< S 0\n> S. 0 ack 1\npeer 2 host 5\n< S 0\n> S. 0 ack 1\n"
+     "peer 3 host 5\n< S 0\n> S. 0 ack 1\n< . 1 ack 1\naccepted\npeer 1 host 5\n< . 1 ack 1\naccepted\n"
+     "peer 2 host 5\n< . 1 ack 1\n> R? 1\nnot accepted\n"},
+
+    /* all connections in use */
+    {"no connection left: new ones are not accepted, old ones go on",
+     "config connections 1\nlisten\n< S 0 win 65535 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"
+     "peer 2\n< S 0 <mss 1460>\ndiscard 1\n< . 1 ack 1\ndiscard 1\nnot accepted\npeer 1\nsend 100\n"
+     "> . 1:101 ack 1\n< P. 1:11 ack 101\nreceived 10\n~40ms > . 101 ack 11\n"},
+    {"a connection that ended makes room",
+     "config connections 1\nlisten\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n< R 1\n"
+     "closed RESET\npeer 2\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
+    {"a connection that closed in order makes room at once",
+     "config connections 1\n" SCRIPT_TIME_WAIT "peer 2\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\n"
+     "accepted\n"},
+
+    /* frames are short */
+    {"no frame for a SYN+ACK: the SYN that comes again is answered",
+     "listen\nstarve 1\n< S 0 <mss 1460>\nnothing\nfeed\n+1s\ndiscard 2\n< S 0 <mss 1460>\ndiscard 1\n"
+     "< . 1 ack 1\ndiscard 1\n"},
+    {"no frame for an acknowledgement: it follows the next segment",
+     SCRIPT_ESTABLISHED "starve 1\n< . 2:3 ack 1\nnothing\nfeed\n+100ms\ndiscard\n< . 1:2 ack 1\n"
+                        "discard 1\nreceived 2\n"},
+    {"no frame for a reset: silence", "starve 1\n< S 0\nnothing\nfeed\n< S 0\n> R. 0 ack 1\n"},
+    {"no frame for a FIN: it leaves later",
+     SCRIPT_ESTABLISHED "starve 0\nclose\nnothing\nfeed\n~0..1003ms > F. 1 ack 1\n< . 1 ack 2\n"
+                        "state FIN_WAIT_2\n"},
+    {"no frame for a SYN: tcp_connect says so or tries again",
+     "starve 1\n< S 0\nnothing\nfeed\nconnect\n> S 0\n"},
+};
+
+int main(int argc, char **argv)
+{
+    return tcp_script_suite("TCP: floods and limits", scripts, sizeof scripts / sizeof scripts[0], argc,
+                            argv);
+}
