@@ -245,7 +245,8 @@ static void test_validates_ip4_headers(void)
         {6, 0x00, false, COUNTER_COUNT},
         {6, 0x80, false, COUNTER_COUNT}, /* the reserved bit is ignored */
         {8, 0, false, COUNTER_COUNT},    /* RFC 1122 3.2.1.7 */
-        {9, 6, false, COUNTER_ip4_unknown_protocol},
+        {9, 41, false, COUNTER_ip4_unknown_protocol},
+        {9, 6, false, COUNTER_tcp_bad_checksum},
         {9, 47, false, COUNTER_ip4_unknown_protocol},
         {10, 0x00, true, COUNTER_ip4_bad_checksum},
         {11, 0x00, true, COUNTER_ip4_bad_checksum},
