@@ -4,6 +4,7 @@
  */
 #include <rte_prefetch.h>
 
+#include "check.h"
 #include "net/checksum.h"
 #include "tcp/tcp_internal.h"
 
@@ -110,6 +111,7 @@ void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, st
     uint32_t hash[TCP_BURST_MAX];
     struct rte_mbuf *done[TCP_BURST_MAX];
     unsigned done_count = 0;
+    CHECK(count <= TCP_BURST_MAX);
     tcp->now = now;
     tcp->segments_sent = 0;
     for (unsigned i = 0; i < count; i++) {
