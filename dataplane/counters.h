@@ -147,7 +147,7 @@
     X(tcp_closed_port, "TCP answered with RST: nothing listens on the port")                                 \
     X(tcp_stray, "TCP dropped or answered with RST: of no connection on a port that listens")                \
     X(tcp_syn, "TCP SYNs that opened half a connection")                                                     \
-    X(tcp_syn_odd, "TCP SYNs dropped: with FIN or URG, or from port 0")                                             \
+    X(tcp_syn_odd, "TCP SYNs dropped: with FIN, or from port 0")                                             \
     X(tcp_syn_draining, "TCP SYNs dropped: no new connections from now on")                                  \
     X(tcp_syn_no_room, "TCP SYNs dropped: no connection or no frames to be had")                             \
     X(tcp_syn_repeated, "TCP SYNs repeated: SYN+ACK sent again")                                             \

@@ -164,7 +164,7 @@ void tcp_time_wait_segment(struct tcp *tcp, uint32_t number, struct tcp_segment 
         tcp_count(tcp, COUNTER_tcp_time_wait_reset);
         return;
     }
-    bool syn_alone = (segment->flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_URG)) == TCP_SYN;
+    bool syn_alone = (segment->flags & (TCP_SYN | TCP_ACK | TCP_FIN)) == TCP_SYN;
     if (syn_alone && may_begin_again(wait, segment) &&
         tcp_listener_at(tcp, arrival->path.flow.local_port) != NULL) {
         tcp_count(tcp, COUNTER_tcp_time_wait_reused);
