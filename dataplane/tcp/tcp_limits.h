@@ -59,7 +59,7 @@ enum {
     TCP_LISTENERS_MAX = 4,
     TCP_CONNECTIONS_LIMIT = 1 << 20,
     TCP_BURST_MAX = 64,
-    TCP_TIMERS_PER_TURN = 256, /* so that many at once do not hold up segments */
+    TCP_TIMERS_PER_TURN = 32, /* so that many at once do not hold up segments: some us */
 
     TCP_PORT_FIRST = 1024, /* RFC 6056 3.2 */
     TCP_PORT_TRIES = 4096, /* ports asked for one active open; one in (lcores) fits */
