@@ -56,7 +56,7 @@ enum {
     TCP_GAPS_MAX = 32,                  /* separate runs in one out-of-order queue */
     TCP_CHALLENGE_ACKS_PER_SECOND = 10, /* each connection (RFC 5961 7; a global limit is CVE-2016-5696) */
 
-    TCP_LISTENERS_MAX = 4,
+    TCP_LISTENERS_MAX = 8,
     TCP_CONNECTIONS_LIMIT = 1 << 20,
     TCP_BURST_MAX = 64,
     TCP_TIMERS_PER_TURN = 32, /* so that many at once do not hold up segments: some us */
