@@ -128,14 +128,16 @@ static void add_memory(struct arguments *arguments, unsigned workers, const stru
     unsigned mb = memory_mb(options->nics, workers);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
-    if (pages >= need) {
+    if (options->nics > 0 && pages >= need) {
         add(arguments, "--in-memory");
         return;
     }
-    logger_line(
-        logger, LOG_LEVEL_WARNING,
-        "%llu hugepages are free, %llu are wanted: ordinary memory is slower (sysctl vm.nr_hugepages=%llu)",
-        (unsigned long long)pages, (unsigned long long)need, (unsigned long long)need + 64);
+    /* Kernel sockets have no buffers that a device would reach; the table asks for its pages by itself. */
+    if (options->nics > 0)
+        logger_line(logger, LOG_LEVEL_WARNING,
+                    "%llu hugepages are free, %llu are wanted: ordinary memory is slower (sysctl"
+                    " vm.nr_hugepages=%llu)",
+                    (unsigned long long)pages, (unsigned long long)need, (unsigned long long)need + 64);
     add(arguments, "--no-huge");
     add(arguments, "--no-shconf");
     add(arguments, "-m");

@@ -13,10 +13,13 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
 /* X(identifier, name, argument or NULL for a switch, may be given several times, help) */
 #define OPTION_LIST(X)                                                                                       \
     X(nic, "nic", "KIND:NAME", true,                                                                         \
-      "port: tap:NAME af_packet:IF memif:SOCKET pci:ADDR port:N (default tap:wild0)")                        \
+      "port: pci:ADDR af_packet:IF tap:NAME memif:SOCKET port:N, or kernel (default: kernel sockets;"        \
+      " with --address the NIC that is bound to DPDK)")                                                      \
     X(address, "address", "CIDR", true, "IPv4 address and prefix of the port, one for each --nic")           \
+    X(bind_address, "bind-address", "ADDRESS", false,                                                        \
+      "of kernel sockets (default 127.0.0.1: this machine alone; 0.0.0.0: everyone)")                        \
     X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                          \
-    X(port, "port", "N", false, "UDP port of the service (default 7878)")                                    \
+    X(port, "port", "N", false, "port of the service (default 7878)")                                        \
     X(workers, "workers", "N", false, "poll-mode workers (default: every core but one)")                     \
     X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)") \
     X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")          \
@@ -52,6 +55,7 @@ struct parse {
     char *error;
     enum source given[OPTION_COUNT]; /* who set the option last */
     enum source source;              /* being read now */
+    bool kernel;                     /* --nic kernel */
     unsigned addresses;
     struct {
         uint32_t ip4;
