@@ -14,6 +14,7 @@
 
 enum {
     NODE_WORKERS_MAX = TABLE_WORKERS_MAX,
+    NODE_KERNEL_WORKERS_DEFAULT_MAX = 4, /* over kernel sockets: they leave the machine to others, too */
     NODE_PORTS_MAX = WORKER_PORTS_MAX,
     NODE_SECRETS_MAX = 2, /* the second one is for rotation */
 

@@ -81,6 +81,8 @@ static int add_cores(struct arguments *arguments, struct eal *eal, const struct 
         if (CPU_ISSET(cpu, &set))
             cpus[count++] = cpu;
     wanted = options->workers != 0 ? options->workers : count > 1 ? count - 1 : 1;
+    if (options->workers == 0 && options->nics == 0 && wanted > NODE_KERNEL_WORKERS_DEFAULT_MAX)
+        wanted = NODE_KERNEL_WORKERS_DEFAULT_MAX;
     if (wanted > NODE_WORKERS_MAX)
         wanted = NODE_WORKERS_MAX;
     if (wanted > count) {

@@ -28,19 +28,23 @@ static int start_identity(void *subject, char *error, size_t error_bytes)
     return 0;
 }
 
+size_t node_key_bytes(const struct node_config *config)
+{
+    /* One line a consumer: session keys, role keys (in whole lines). */
+    return config->workers * native_udp_arena_bytes(config->sessions) +
+           NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
+}
+
 static int start_keys(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
     struct node_config *config = &node->config;
-    /* One line a consumer: session keys, role keys (in whole lines). */
-    size_t bytes = config->workers * native_udp_arena_bytes(config->sessions) +
-                   NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
 
     if (keys_start() != 0) {
         snprintf(error, error_bytes, "libsodium does not start");
         return -1;
     }
-    node->arena = key_arena_create(bytes, error, error_bytes);
+    node->arena = key_arena_create(node_key_bytes(config), error, error_bytes);
     if (node->arena == NULL)
         return -1;
     for (unsigned i = 0; i < NODE_SECRETS_MAX && (i < config->secret_count || i == 0); i++) {

@@ -60,6 +60,9 @@ struct node_config {
 
 struct node;
 
+/* Memory that such a node locks for its keys. */
+size_t node_key_bytes(const struct node_config *config);
+
 /* 0 and *out, or -1 with one line in `error`. */
 int node_start(struct node **out, const struct node_config *config, struct instant now, char *error,
                size_t error_bytes);

@@ -250,7 +250,6 @@ enum options_outcome options_parse(struct options *out, int argc, char **argv, c
     int failed = 0;
 
     *out = (struct options){.port = PROTOCOL_DEFAULT_PORT,
-                            .sessions = NODE_SESSIONS_DEFAULT,
                             .bind_ip4 = INADDR_LOOPBACK,
                             .cluster_name = "wild",
                             .log_level = LOG_LEVEL_INFO};

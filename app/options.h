@@ -61,7 +61,7 @@ struct options {
     unsigned secrets;
     bool insecure_no_auth;
     char cluster_name[CLUSTER_NAME_BYTES];
-    unsigned sessions; /* a worker; a power of two */
+    unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
     unsigned eals;

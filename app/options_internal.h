@@ -20,7 +20,8 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "of kernel sockets (default 127.0.0.1: this machine alone; 0.0.0.0: everyone)")                        \
     X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                          \
     X(port, "port", "N", false, "port of the service (default 7878)")                                        \
-    X(workers, "workers", "N", false, "poll-mode workers (default: every core but one)")                     \
+    X(workers, "workers", "N", false,                                                                        \
+      "workers (default: every core but one; 4 at most over kernel sockets)")                                \
     X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)") \
     X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")          \
     X(evict, "evict", "none|clock", false, "when the table is full: refuse, or evict (default none)")        \
@@ -30,7 +31,9 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
     X(insecure_no_auth, "insecure-no-auth", NULL, false,                                                     \
       "for a bench: whoever reaches the port may do everything")                                             \
     X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                     \
-    X(sessions, "sessions", "N", false, "client sessions a worker holds (default 4096)")                     \
+    X(sessions, "sessions", "N", false,                                                                      \
+      "client sessions a worker holds (default 4096, or what may be"                                         \
+      " locked in memory)")                                                                                  \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
     X(help, "help", NULL, false, "this text")                                                                \

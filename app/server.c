@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -147,6 +149,29 @@ static int start_ports(void *subject, char *error, size_t error_bytes)
     return 0;
 }
 
+/*
+ * Sessions' keys lie in locked memory, of which ordinary users have little: as many as that holds where the
+ * operator has not said how many.
+ */
+static void choose_sessions(struct server *server)
+{
+    struct node_config *config = &server->config;
+    struct rlimit limit;
+
+    config->sessions = server->options->sessions != 0 ? server->options->sessions : NODE_SESSIONS_DEFAULT;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || geteuid() == 0)
+        return; /* root is not held to it */
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_MEMLOCK, &limit);
+    while (server->options->sessions == 0 && config->sessions > NODE_SESSIONS_MIN &&
+           node_key_bytes(config) > limit.rlim_cur)
+        config->sessions /= 2;
+    if (server->options->sessions == 0 && config->sessions < NODE_SESSIONS_DEFAULT)
+        logger_line(&server->logger, LOG_LEVEL_WARNING,
+                    "%u sessions a worker, as %llu KiB may be locked for keys (ulimit -l, LimitMEMLOCK=)",
+                    config->sessions, (unsigned long long)limit.rlim_cur / 1024);
+}
+
 static int start_node(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
@@ -158,7 +183,7 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->gateway_ip4 = options->gateway_ip4;
     config->udp_port = options->port;
     config->evict = options->evict;
-    config->sessions = options->sessions;
+    choose_sessions(server);
     config->secrets = options->secret;
     config->secret_count = options->secrets;
     config->cluster_name = options->cluster_name;
