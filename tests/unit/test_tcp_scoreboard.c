@@ -384,6 +384,53 @@ static void test_duplicates_at_the_peer_widen_the_reordering_window_once_a_round
     CU_ASSERT_EQUAL(c->recovery.reordering_windows, 1);
 }
 
+/* ---- tail loss probes (RFC 8985 7) ---- */
+
+static void test_a_probe_waits_for_two_round_trips_and_the_ack_delay(void)
+{
+    flight_of(1);
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 60 * TCP_MS);
+    send_frame(100);
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 20 * TCP_MS);
+    c->recovery.srtt_us = c->recovery.rtt_min_us = 50;
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 2 * TCP_MS);
+    acknowledge(100);
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 42 * TCP_MS);
+}
+
+/* A peer that holds every acknowledgement back shows a round trip of 40 ms: the delay counts once. */
+static void test_an_ack_delay_within_the_round_trip_is_not_waited_for_thrice(void)
+{
+    flight_of(1);
+    c->recovery.rtt_min_us = 100;
+    c->recovery.srtt_us = 40100;
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 42 * TCP_MS);
+    c->recovery.srtt_us = 90000; /* more than a delay can be */
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 140 * TCP_MS);
+    send_frame(100);
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 140 * TCP_MS);
+    c->recovery.srtt_us = 15000;
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 30 * TCP_MS);
+}
+
+static void test_no_probe_while_another_is_out_or_more_is_known(void)
+{
+    flight_of(2);
+    c->recovery.marks = TCP_RECOVERY_PROBED;
+    c->recovery.tlp_end = c->snd_nxt;
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 0);
+    acknowledge(200);
+    send_frame(100);
+    CU_ASSERT_NOT_EQUAL(tcp_tail_probe_delay(c), 0); /* the next flight may have one */
+    send_frame(100);
+    sack_one(300, 400);
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 0);
+    acknowledge(400);
+    send_frame(100);
+    c->marks &= (uint16_t)~TCP_MARK_SACK;
+    CU_ASSERT_EQUAL(tcp_tail_probe_delay(c), 0);
+}
+
 /* ---- the congestion window ---- */
 
 static void acknowledged_while_limited(uint32_t bytes)
@@ -532,6 +579,12 @@ int main(void)
          test_an_acknowledgement_and_blocks_behind_it_are_no_reordering},
         {"RACK: duplicates at the peer widen the reordering window, once a round",
          test_duplicates_at_the_peer_widen_the_reordering_window_once_a_round},
+        {"TLP: a probe waits for two round trips and the ACK delay",
+         test_a_probe_waits_for_two_round_trips_and_the_ack_delay},
+        {"TLP: an ACK delay within the round trip is not waited for thrice",
+         test_an_ack_delay_within_the_round_trip_is_not_waited_for_thrice},
+        {"TLP: no probe while another is out, or more is known",
+         test_no_probe_while_another_is_out_or_more_is_known},
         {"slow start grows by what is acknowledged, two segments at most",
          test_slow_start_grows_by_what_is_acknowledged_two_segments_at_most},
         {"avoidance grows by a segment a window, however it is acknowledged",
