@@ -9,6 +9,7 @@
 #include "kernel/kernel_worker.h"
 #include "log_ring.h"
 #include "port.h"
+#include "service/native_tcp.h"
 #include "table.h"
 #include "worker.h"
 
@@ -38,12 +39,24 @@ enum {
     WORKER_SWEEP_INTERVAL_NS = 200 * 1000,
     WORKER_SWEEP_ROUNDS_MAX = 32, /* one turn's, after a nap */
 
-    /* Over kernel sockets, each worker: streams, those from one address, and blocks of 4 KiB for what clients are slow
-     * to read; memory for them is taken as they come. */
-    NODE_STREAMS = 16384,
-    NODE_STREAMS_PER_SOURCE = 12288,
+    /* Streams, each worker. */
+    NODE_CONNECTIONS_DEFAULT = 16384,
+    NODE_CONNECTIONS_MIN = 64,
+    NODE_CONNECTIONS_MAX = NATIVE_TCP_CONNECTIONS_LIMIT,
+    NODE_HTTP_CONNECTIONS = 64,
+    NODE_HTTP_HOSTS_MAX = 8,
+    NODE_STREAM_SEND_BYTES = 256 * 1024, /* each, at most */
+    NODE_STREAM_RECEIVE_BYTES = 256 * 1024,
+    NODE_SMALL_BUFFERS = 1024, /* records that came in part, replies that wait (native_tcp.h) */
+    NODE_LARGE_BUFFERS = 128,
+    /* TCP over ports, each worker: frames that wait to be acknowledged, frames held back or out of order. Both are of
+     * the pool (server.c's pool_frames()). */
+    NODE_TCP_SEND_FRAMES = 4096,
+    NODE_TCP_RECEIVE_FRAMES = 2048,
+    NODE_HALF_OPEN = 1024,
+    NODE_ICMP_RING_ERRORS = 256,
+    /* Over kernel sockets: blocks of 4 KiB for what clients are slow to read; memory is taken as they come. */
     NODE_STREAM_BLOCKS = 8192,
-    NODE_STREAM_SEND_BYTES = 256 * 1024,
 
     /* On SIGTERM a worker answers what its queues hold: until they are empty, or for this long if clients keep
      * sending. */
@@ -52,6 +65,14 @@ enum {
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };
 
+/* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. */
+#define NODE_PER_SOURCE(connections) ((connections) / 4 * 3)
+
+/* The handshake helper's lanes: each worker has one for datagrams and one for streams. */
+#define NODE_HANDSHAKE_LANES(workers)       (2 * (workers))
+#define NODE_HANDSHAKE_LANE_TCP(workers, i) ((workers) + (i))
+
+static_assert((int)NODE_STREAM_SEND_BYTES >= (int)NATIVE_TCP_SEND_BYTES, "native_tcp.h");
 static_assert((int)NODE_WORKERS_MAX == (int)PORT_WORKERS_MAX, "a worker has a queue on each port");
 static_assert((int)NODE_WORKERS_MAX == (int)KERNEL_WORKERS_MAX, "a worker has sockets of its own");
 static_assert((int)NODE_LOG_RING_BYTES >= (int)LOG_RING_BYTES_MIN, "log_ring.h");

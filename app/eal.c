@@ -118,16 +118,20 @@ static uint64_t free_huge_pages(void)
 }
 
 /* Buffers: eal_memory_mb() of them, in hugepages where enough are free. */
-static unsigned memory_mb(unsigned ports, unsigned workers)
+static unsigned memory_mb(unsigned ports, unsigned workers, unsigned connections)
 {
+    /* Per worker TCP's frames, and a connection's state, its TIME-WAIT record and its places in the flow table. */
+    uint64_t places = connections != 0 ? connections : NODE_CONNECTIONS_DEFAULT;
+    unsigned tcp = 16 + (unsigned)(places * 640 >> 20);
+
     /* Per queue pair 2,048 descriptors' mbufs of 2,304 bytes, a share of the pool's caches, and the device's rings. */
-    return 64 + 10 * ports * (workers + 1);
+    return 64 + 10 * ports * (workers + 1) + (ports > 0 ? tcp * workers : 0);
 }
 
 static void add_memory(struct arguments *arguments, unsigned workers, const struct options *options,
                        const struct logger *logger)
 {
-    unsigned mb = memory_mb(options->nics, workers);
+    unsigned mb = memory_mb(options->nics, workers, options->connections);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
     if (options->nics > 0 && pages >= need) {

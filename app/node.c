@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node_stats.h"
+#include "node_worker.h"
 #include "startup.h"
-#include "worker.h"
 
 /* LSNs of a history start at a multiple of 2^32; a first start is history number one. */
 static const uint64_t first_lsn = UINT64_C(1) << 32;
@@ -25,13 +26,15 @@ static int start_identity(void *subject, char *error, size_t error_bytes)
     random_fill(&node->config.random, &node->identity, sizeof node->identity);
     random_fill(&node->config.random, &view.history, sizeof view.history);
     published_state_set(&node->published, &view);
+    node->stats = node_stats(node);
     return 0;
 }
 
 size_t node_key_bytes(const struct node_config *config)
 {
-    /* One line a consumer: session keys, role keys (in whole lines). */
+    /* One line a consumer: keys of sessions and of connections, role keys (in whole lines). */
     return config->workers * native_udp_arena_bytes(config->sessions) +
+           config->workers * native_tcp_arena_bytes(config->connections) +
            NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
 }
 
@@ -128,7 +131,8 @@ static int start_helper(void *subject, char *error, size_t error_bytes)
 
     (void)error;
     (void)error_bytes;
-    node->helper = handshake_helper_create(node->config.workers, &node->identity, &node->config.random);
+    node->helper = handshake_helper_create(NODE_HANDSHAKE_LANES(node->config.workers), &node->identity,
+                                           &node->config.random);
     return node->helper != NULL ? 0 : -1;
 }
 
@@ -154,125 +158,54 @@ static void stop_control(void *subject)
     control_stop(&((struct node *)subject)->control);
 }
 
-/* In the place of a queue on a device that has too few for every worker. */
-static uint16_t no_frames(void *state, struct rte_mbuf **frames, uint16_t count)
-{
-    (void)state;
-    (void)frames;
-    (void)count;
-    return 0;
-}
-
-/* The ports as worker `i` sees them. */
-static void worker_ports(const struct node *node, unsigned i, struct worker_config *out)
-{
-    for (unsigned p = 0; p < node->config.ports; p++) {
-        const struct node_port *from = &node->config.port[p];
-
-        out->port[out->ports++] = (struct worker_port){
-            .queue = i < from->port.workers ? from->port.queue[i]
-                                            : (struct port_queue){NULL, no_frames, no_frames},
-            .mac = from->port.mac,
-            .address = from->address,
-            .prefix_length = from->prefix_length,
-            .rx_checksum_offload = from->port.rx_checksum_offload,
-            .tx_checksum_offload = from->port.tx_checksum_offload,
-            .mtu = from->port.mtu,
-            .from_control = i == 0 ? node->control.link[p].by_worker : NULL,
-        };
-    }
-}
-
 static void stop_workers(void *subject)
 {
     struct node *node = subject;
 
-    for (unsigned i = 0; i < node->config.workers; i++) {
-        worker_destroy(node->worker[i].worker);
-        kernel_worker_destroy(node->worker[i].kernel);
-        native_udp_destroy(node->worker[i].service);
-    }
+    for (unsigned i = 0; i < node->config.workers; i++)
+        node_worker_stop(node, i);
+    for (unsigned i = 0; i < node->config.workers; i++)
+        rte_ring_free(node->worker[i].icmp_errors);
 }
 
-/* What carries worker `i`'s datagrams: ports or sockets. 0, or -1: memory is short. */
-static int start_transport(struct node *node, unsigned i)
+/* ICMP errors come by any queue: each worker gives them to all the others. */
+static int start_icmp_rings(struct node *node)
 {
-    struct node_worker *worker = &node->worker[i];
-    struct worker_config config = {
-        .id = i,
-        .udp_port = node->config.udp_port,
-        .pool = node->config.pool,
-        .to_control = node->control.from_workers,
-        .counters = &worker->counters,
-    };
-    struct kernel_worker_config kernel = {
-        .streams_max = NODE_STREAMS,
-        .per_source_max = NODE_STREAMS_PER_SOURCE,
-        .blocks_max = NODE_STREAM_BLOCKS,
-        .send_bytes_max = NODE_STREAM_SEND_BYTES,
-        .random = &node->config.random,
-        .counters = &worker->counters,
-        .numa_node = node->config.numa_node,
-    };
+    for (unsigned i = 0; node->config.workers > 1 && node->config.kernel == NULL && i < node->config.workers;
+         i++) {
+        char name[RTE_RING_NAMESIZE];
 
-    if (node->config.kernel != NULL) {
-        kernel.sockets = node->config.kernel->sockets[i];
-        worker->kernel = kernel_worker_create(&kernel, node->started);
-        return worker->kernel != NULL ? 0 : -1;
+        snprintf(name, sizeof name, "icmp%u-%p", i, (void *)node);
+        node->worker[i].icmp_errors =
+            rte_ring_create_elem(name, sizeof(struct tcp_icmp_error), NODE_ICMP_RING_ERRORS,
+                                 node->config.numa_node, RING_F_SC_DEQ);
+        if (node->worker[i].icmp_errors == NULL)
+            return -1;
     }
-    worker_ports(node, i, &config);
-    worker->worker = worker_create(&config, node->config.numa_node);
-    return worker->worker != NULL ? 0 : -1;
-}
-
-static int start_worker(struct node *node, unsigned i)
-{
-    struct node_worker *worker = &node->worker[i];
-    struct native_udp_config service = {
-        .table = node->table,
-        .execute = worker->execute,
-        .published = &node->published,
-        .keys = {node->keys[0], node->keys[1]},
-        .arena = node->arena,
-        .random = &node->config.random,
-        .handshakes = handshake_helper_lane(node->helper, i),
-        .counters = &worker->counters,
-        .started_mono_ns = node->started.mono_ns,
-        .sessions_max = node->config.sessions,
-        .bench_mode = node->config.secret_count == 0,
-    };
-
-    if (start_transport(node, i) != 0)
-        return -1;
-    service.transmit =
-        worker->kernel != NULL ? kernel_worker_transmit(worker->kernel) : worker_transmit(worker->worker, 0);
-    worker->service = native_udp_create(&service);
-    if (worker->service == NULL)
-        return -1;
-    if (worker->kernel != NULL)
-        kernel_worker_set_service(worker->kernel, native_udp_service(worker->service));
-    else
-        worker_set_service(worker->worker, native_udp_service(worker->service));
     return 0;
 }
 
 /* Its handshake is done, and it may be asleep. Helper thread. */
-static void wake_worker(void *state, unsigned i)
+static void wake_worker(void *state, unsigned lane)
 {
-    kernel_wake(((struct node *)state)->worker[i].kernel);
+    struct node *node = state;
+
+    kernel_wake(node->worker[lane % node->config.workers].kernel);
 }
 
 static int start_workers(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
+    int failed = start_icmp_rings(node);
 
     (void)error;
     (void)error_bytes;
-    for (unsigned i = 0; i < node->config.workers; i++)
-        if (start_worker(node, i) != 0) {
-            stop_workers(node);
-            return -1;
-        }
+    for (unsigned i = 0; i < node->config.workers && failed == 0; i++)
+        failed = node_worker_start(node, i);
+    if (failed != 0) {
+        stop_workers(node);
+        return -1;
+    }
     if (node->config.kernel != NULL)
         handshake_helper_notify(node->helper, (struct handshake_notice){node, wake_worker});
     return 0;
@@ -317,43 +250,6 @@ void node_stop(struct node *node)
 }
 
 /* ---- turns ---- */
-
-/* A worker that has slept makes up for the rounds that it slept through, as far as one turn may take. */
-static void sweep(struct node_worker *worker, struct instant now)
-{
-    uint64_t missed = (now.mono_ns - worker->sweep_due_ns) / WORKER_SWEEP_INTERVAL_NS;
-    unsigned rounds = missed < WORKER_SWEEP_ROUNDS_MAX ? 1 + (unsigned)missed : WORKER_SWEEP_ROUNDS_MAX;
-
-    worker->sweep_due_ns = now.mono_ns + WORKER_SWEEP_INTERVAL_NS;
-    execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
-}
-
-unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
-{
-    struct node_worker *worker = &node->worker[i];
-    /* acquire: pairs with release in node_drain() */
-    bool draining = atomic_load_explicit(&node->draining, memory_order_acquire);
-    unsigned frames =
-        worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
-
-    if (now.mono_ns >= worker->sweep_due_ns)
-        sweep(worker, now);
-    if (unlikely(draining)) {
-        if (worker->drain_until_ns == 0) {
-            worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
-            if (worker->kernel != NULL)
-                kernel_drain(worker->kernel);
-        }
-        if (frames == 0 || now.mono_ns >= worker->drain_until_ns)
-            atomic_store_explicit(&worker->drained, true, memory_order_release);
-    }
-    return frames;
-}
-
-void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
-{
-    kernel_wait(node->worker[i].kernel, timeout_ms);
-}
 
 unsigned node_control_turn(struct node *node, struct instant now)
 {

@@ -47,7 +47,12 @@ struct node_config {
     uint16_t udp_port;
     uint64_t capacity;
     enum evict evict;
-    unsigned sessions;                   /* a worker; a power of two */
+    unsigned sessions;             /* a worker; a power of two */
+    unsigned connections;          /* streams a worker serves */
+    bool http_off;                 /* no pages */
+    const char *const *http_hosts; /* names that pages may be asked for by, besides addresses */
+    unsigned http_host_count;
+    const char *version;                 /* of the program, for pages */
     const struct secret_option *secrets; /* none: insecure_no_auth */
     unsigned secret_count;
     const char *cluster_name;

@@ -14,7 +14,9 @@
 #include "kernel/kernel_worker.h"
 #include "node.h"
 #include "service/handshake_helper.h"
+#include "service/native_tcp.h"
 #include "service/native_udp.h"
+#include "worker.h"
 
 /* What one worker's lcore touches. Owner: that lcore, except where noted. */
 struct node_worker {
@@ -23,11 +25,18 @@ struct node_worker {
     struct kernel_worker *kernel;
     struct execute_context *execute;
     struct native_udp *service;
-    struct log_ring *log; /* producer; consumer: control */
+    struct native_tcp *streams;
+    struct http *http;            /* NULL: --http off */
+    struct tcp *tcp;              /* NULL over kernel sockets */
+    struct rte_ring *icmp_errors; /* consumer: this worker; producers: the others */
+    struct log_ring *log;         /* producer; consumer: control */
     uint64_t sweep_due_ns;
     uint64_t drain_until_ns; /* 0: not draining yet */
     _Atomic bool drained;    /* writer: the worker; reader: control */
     struct counters counters;
+    /* What pages say of this worker, now and then. Writer: the worker; readers: whichever worker shows a page. */
+    _Atomic uint32_t tcp_connections, tcp_half_open, tcp_time_wait;
+    _Atomic uint64_t seen_ns;
 };
 
 struct node {
@@ -43,6 +52,7 @@ struct node {
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */
     struct control control;
+    struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */
 };
 

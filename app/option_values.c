@@ -217,10 +217,26 @@ static int add_secret_file(struct parse *parse, const char *path)
     return accept_secret(parse, (size_t)length);
 }
 
+static int add_http_host(struct parse *parse, const char *value)
+{
+    struct options *out = parse->out;
+    size_t length = strlen(value);
+
+    if (out->http_hosts == NODE_HTTP_HOSTS_MAX)
+        return option_wrong(parse, "at most %d names (--http-host)", NODE_HTTP_HOSTS_MAX);
+    if (length == 0 || length >= HTTP_HOST_NAME_BYTES || strpbrk(value, "/:@ \t") != NULL)
+        return option_wrong(parse, "--http-host %.60s: a host name, without scheme and port", value);
+    memcpy(out->http_host_text[out->http_hosts], value, length + 1);
+    out->http_host[out->http_hosts] = out->http_host_text[out->http_hosts];
+    out->http_hosts++;
+    return 0;
+}
+
 int option_set(struct parse *parse, enum option_id id, const char *value)
 {
     static const char *const idles[] = {[IDLE_ADAPTIVE] = "adaptive", [IDLE_POLL] = "poll"};
     static const char *const evicts[] = {[EVICT_NONE] = "none", [EVICT_CLOCK] = "clock"};
+    static const char *const switches[] = {"on", "off"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct options *out = parse->out;
     unsigned chosen = 0;
@@ -269,6 +285,16 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         for (out->sessions = NODE_SESSIONS_MIN; out->sessions < n;)
             out->sessions *= 2;
         return failed;
+    case OPTION_connections:
+        failed = number(parse, id, value, NODE_CONNECTIONS_MIN, NODE_CONNECTIONS_MAX, &n);
+        out->connections = (unsigned)n;
+        return failed;
+    case OPTION_http:
+        failed = choice(parse, id, value, switches, 2, &chosen);
+        out->http_off = chosen == 1;
+        return failed;
+    case OPTION_http_host:
+        return add_http_host(parse, value);
     case OPTION_config:
         parse->config = value;
         return 0;

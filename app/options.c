@@ -27,6 +27,8 @@ static void forget(struct parse *parse, enum option_id id)
     }
     if (id == OPTION_address)
         parse->addresses = 0;
+    if (id == OPTION_http_host)
+        parse->out->http_hosts = 0;
     if (is_secret(id)) {
         options_wipe(parse->out);
         parse->given[OPTION_auth_secret] = SOURCE_NONE;

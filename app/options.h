@@ -21,7 +21,13 @@
 #include "log.h"
 #include "table.h"
 
-enum { OPTIONS_ERROR_BYTES = 256, NIC_NAME_BYTES = 108, CLUSTER_NAME_BYTES = 65, OPTIONS_EAL_MAX = 32 };
+enum {
+    OPTIONS_ERROR_BYTES = 256,
+    NIC_NAME_BYTES = 108,
+    CLUSTER_NAME_BYTES = 65,
+    HTTP_HOST_NAME_BYTES = 256,
+    OPTIONS_EAL_MAX = 32
+};
 
 enum nic_kind {
     NIC_TAP,       /* tap:NAME           a TAP interface that wild makes */
@@ -61,6 +67,11 @@ struct options {
     unsigned secrets;
     bool insecure_no_auth;
     char cluster_name[CLUSTER_NAME_BYTES];
+    unsigned connections; /* a worker; 0: NODE_CONNECTIONS_DEFAULT, or what may be locked */
+    bool http_off;
+    const char *http_host[NODE_HTTP_HOSTS_MAX]; /* into http_host_text */
+    char http_host_text[NODE_HTTP_HOSTS_MAX][HTTP_HOST_NAME_BYTES];
+    unsigned http_hosts;
     unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */

@@ -34,6 +34,10 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
     X(sessions, "sessions", "N", false,                                                                      \
       "client sessions a worker holds (default 4096, or what may be"                                         \
       " locked in memory)")                                                                                  \
+    X(connections, "connections", "N", false,                                                                \
+      "TCP connections a worker serves (default 16384, or what may be locked in memory)")                    \
+    X(http, "http", "on|off", false, "pages on the same port: /stats /metrics /health (default on)")         \
+    X(http_host, "http-host", "NAME", true, "name that pages may be asked for by, besides addresses")        \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
     X(help, "help", NULL, false, "this text")                                                                \

@@ -61,10 +61,11 @@ static unsigned pool_frames(const struct server *server)
 {
     unsigned ports = server->options->nics, workers = server->eal.workers, queues = ports * (workers + 1);
 
-    return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) + /* the devices' rings */
-           queues * 2 * PORT_BURST_MAX +                          /* bursts in the workers' hands */
-           (1 + ports) * NODE_CONTROL_RING_FRAMES +               /* to and from the control lcore */
-           (workers + 1) * 3 / 2 * POOL_CACHE;                    /* the lcores' caches */
+    return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) +       /* the devices' rings */
+           queues * 2 * PORT_BURST_MAX +                                /* bursts in the workers' hands */
+           (1 + ports) * NODE_CONTROL_RING_FRAMES +                     /* to and from the control lcore */
+           workers * (NODE_TCP_SEND_FRAMES + NODE_TCP_RECEIVE_FRAMES) + /* what TCP holds */
+           (workers + 1) * 3 / 2 * POOL_CACHE;                          /* the lcores' caches */
 }
 
 static int start_pool(void *subject, char *error, size_t error_bytes)
@@ -74,8 +75,9 @@ static int start_pool(void *subject, char *error, size_t error_bytes)
 
     if (server->options->nics == 0)
         return 0; /* sockets take no frames */
-    server->pool = rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-                                           rte_eth_dev_socket_id(server->eal.port_id[0]));
+    server->pool =
+        rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, TCP_FRAME_PRIVATE_BYTES,
+                                RTE_MBUF_DEFAULT_BUF_SIZE, rte_eth_dev_socket_id(server->eal.port_id[0]));
     if (server->pool == NULL)
         snprintf(
             error, error_bytes,
@@ -150,26 +152,39 @@ static int start_ports(void *subject, char *error, size_t error_bytes)
 }
 
 /*
- * Sessions' keys lie in locked memory, of which ordinary users have little: as many as that holds where the
- * operator has not said how many.
+ * Keys of sessions and connections lie in locked memory, of which ordinary users have little: as many as that holds
+ * where the operator has not said how many.
  */
 static void choose_sessions(struct server *server)
 {
+    const struct options *options = server->options;
     struct node_config *config = &server->config;
     struct rlimit limit;
+    bool fewer = false;
 
-    config->sessions = server->options->sessions != 0 ? server->options->sessions : NODE_SESSIONS_DEFAULT;
+    config->sessions = options->sessions != 0 ? options->sessions : NODE_SESSIONS_DEFAULT;
+    config->connections = options->connections != 0 ? options->connections : NODE_CONNECTIONS_DEFAULT;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || geteuid() == 0)
         return; /* root is not held to it */
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_MEMLOCK, &limit);
-    while (server->options->sessions == 0 && config->sessions > NODE_SESSIONS_MIN &&
-           node_key_bytes(config) > limit.rlim_cur)
-        config->sessions /= 2;
-    if (server->options->sessions == 0 && config->sessions < NODE_SESSIONS_DEFAULT)
+    while (node_key_bytes(config) > limit.rlim_cur) {
+        bool sessions = options->sessions == 0 && config->sessions > NODE_SESSIONS_MIN;
+        bool connections = options->connections == 0 && config->connections > NODE_CONNECTIONS_MIN;
+
+        if (connections && (config->connections >= config->sessions || !sessions))
+            config->connections /= 2;
+        else if (sessions)
+            config->sessions /= 2;
+        else
+            break;
+        fewer = true;
+    }
+    if (fewer)
         logger_line(&server->logger, LOG_LEVEL_WARNING,
-                    "%u sessions a worker, as %llu KiB may be locked for keys (ulimit -l, LimitMEMLOCK=)",
-                    config->sessions, (unsigned long long)limit.rlim_cur / 1024);
+                    "%u sessions and %u connections a worker, as %llu KiB may be locked for keys (ulimit -l,"
+                    " LimitMEMLOCK=)",
+                    config->sessions, config->connections, (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static int start_node(void *subject, char *error, size_t error_bytes)
@@ -183,6 +198,10 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->gateway_ip4 = options->gateway_ip4;
     config->udp_port = options->port;
     config->evict = options->evict;
+    config->http_off = options->http_off;
+    config->http_hosts = options->http_host;
+    config->http_host_count = options->http_hosts;
+    config->version = WILD_VERSION;
     choose_sessions(server);
     config->secrets = options->secret;
     config->secret_count = options->secrets;

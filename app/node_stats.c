@@ -1,0 +1,94 @@
+/*
+ * node_stats.c - counters summed over the workers, and the gauges. Any worker asks; nothing blocks.
+ */
+#include "node_stats.h"
+
+static uint64_t counter(void *state, enum counter which)
+{
+    return node_counter(state, which);
+}
+
+static uint64_t sum_connections(const struct node *node, enum stats_gauge which)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < node->config.workers; i++) {
+        const struct node_worker *worker = &node->worker[i];
+        const _Atomic uint32_t *count = which == STATS_tcp_connections ? &worker->tcp_connections
+                                        : which == STATS_tcp_half_open ? &worker->tcp_half_open
+                                                                       : &worker->tcp_time_wait;
+
+        sum += atomic_load_explicit(count, memory_order_relaxed);
+    }
+    return sum;
+}
+
+static uint64_t uptime_seconds(const struct node *node)
+{
+    uint64_t latest = node->started.mono_ns;
+
+    for (unsigned i = 0; i < node->config.workers; i++) {
+        uint64_t seen = atomic_load_explicit(&node->worker[i].seen_ns, memory_order_relaxed);
+
+        latest = seen > latest ? seen : latest;
+    }
+    return (latest - node->started.mono_ns) / 1000000000;
+}
+
+static uint64_t gauge(void *state, enum stats_gauge which)
+{
+    struct node *node = state;
+    struct table_counts counts;
+
+    table_counts(node->table, &counts);
+    switch (which) {
+    case STATS_items:
+        return counts.items;
+    case STATS_capacity_items:
+        return counts.capacity;
+    case STATS_lines_used:
+        return counts.lines_used;
+    case STATS_lsn:
+        return counts.lsn;
+    case STATS_epoch:
+        return published_state_get(&node->published).epoch;
+    case STATS_workers:
+        return node->config.workers;
+    case STATS_tcp_connections:
+    case STATS_tcp_half_open:
+    case STATS_tcp_time_wait:
+        return sum_connections(node, which);
+    case STATS_uptime_seconds:
+        return uptime_seconds(node);
+    case STATS_GAUGE_COUNT:
+        break;
+    }
+    return 0;
+}
+
+static struct stats_node describe(void *state)
+{
+    struct state_view view = published_state_get(&((struct node *)state)->published);
+
+    return (struct stats_node){.mode = view.mode, .state = view.state};
+}
+
+struct stats_source node_stats(struct node *node)
+{
+    return (struct stats_source){
+        .state = node, .version = node->config.version, .counter = counter, .gauge = gauge, .node = describe};
+}
+
+void node_stats_publish(struct node_worker *worker, struct instant now)
+{
+    struct tcp_counts counts = {0};
+
+    if (worker->tcp != NULL)
+        counts = tcp_counts(worker->tcp);
+    else if (worker->kernel != NULL)
+        counts.connections = kernel_counts(worker->kernel).streams;
+    atomic_store_explicit(&worker->tcp_connections, counts.connections, memory_order_relaxed);
+    atomic_store_explicit(&worker->tcp_half_open, counts.half_open, memory_order_relaxed);
+    atomic_store_explicit(&worker->tcp_time_wait, counts.time_wait, memory_order_relaxed);
+    atomic_store_explicit(&worker->seen_ns, now.mono_ns, memory_order_relaxed);
+}

@@ -1,0 +1,238 @@
+/*
+ * node_worker.c - one worker: services above, ports or sockets below, and its turn.
+ */
+#include "node_worker.h"
+
+#include <stdio.h>
+
+#include "node_stats.h"
+
+/* In the place of a queue on a device that has too few for every worker. */
+static uint16_t no_frames(void *state, struct rte_mbuf **frames, uint16_t count)
+{
+    (void)state;
+    (void)frames;
+    (void)count;
+    return 0;
+}
+
+/* The ports as worker `i` sees them. */
+static void worker_ports(const struct node *node, unsigned i, struct worker_config *out)
+{
+    for (unsigned p = 0; p < node->config.ports; p++) {
+        const struct node_port *from = &node->config.port[p];
+
+        out->port[out->ports++] = (struct worker_port){
+            .queue = i < from->port.workers ? from->port.queue[i]
+                                            : (struct port_queue){NULL, no_frames, no_frames},
+            .mac = from->port.mac,
+            .address = from->address,
+            .prefix_length = from->prefix_length,
+            .rx_checksum_offload = from->port.rx_checksum_offload,
+            .tx_checksum_offload = from->port.tx_checksum_offload,
+            .mtu = from->port.mtu,
+            .from_control = i == 0 ? node->control.link[p].by_worker : NULL,
+        };
+    }
+}
+
+/* ---- start ---- */
+
+/* What answers streams: native protocol and pages. */
+static int start_streams(struct node *node, unsigned i)
+{
+    const struct node_config *config = &node->config;
+    struct node_worker *worker = &node->worker[i];
+    struct http_config pages = {.source = &node->stats,
+                                .counters = &worker->counters,
+                                .hosts = config->http_hosts,
+                                .hosts_count = config->http_host_count,
+                                .connections_max = NODE_HTTP_CONNECTIONS};
+    struct native_tcp_config native = {
+        .table = node->table,
+        .execute = worker->execute,
+        .published = &node->published,
+        .keys = {node->keys[0], node->keys[1]},
+        .arena = node->arena,
+        .random = &config->random,
+        .handshakes = handshake_helper_lane(node->helper, NODE_HANDSHAKE_LANE_TCP(config->workers, i)),
+        .counters = &worker->counters,
+        .started_mono_ns = node->started.mono_ns,
+        .connections_max = config->connections,
+        .small_buffers = NODE_SMALL_BUFFERS,
+        .large_buffers = NODE_LARGE_BUFFERS,
+        .bench_mode = config->secret_count == 0,
+    };
+
+    if (!config->http_off) {
+        worker->http = http_create(&pages, node->started);
+        if (worker->http == NULL)
+            return -1;
+    }
+    native.http = worker->http;
+    worker->streams = native_tcp_create(&native, node->started);
+    return worker->streams != NULL ? 0 : -1;
+}
+
+static int start_sockets(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
+    struct kernel_worker_config config = {
+        .sockets = node->config.kernel->sockets[i],
+        .acceptor = native_tcp_acceptor(worker->streams),
+        .streams_max = node->config.connections,
+        .per_source_max = NODE_PER_SOURCE(node->config.connections),
+        .blocks_max = NODE_STREAM_BLOCKS,
+        .send_bytes_max = NODE_STREAM_SEND_BYTES,
+        .random = &node->config.random,
+        .counters = &worker->counters,
+        .numa_node = node->config.numa_node,
+    };
+
+    worker->kernel = kernel_worker_create(&config, node->started);
+    return worker->kernel != NULL ? 0 : -1;
+}
+
+static int start_tcp(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
+    struct tcp_config config = {
+        .pool = node->config.pool,
+        .output = worker_tcp_output(worker->worker),
+        .counters = &worker->counters,
+        .random = &node->config.random,
+        .connections_max = node->config.connections,
+        .time_wait_max = node->config.connections,
+        .half_open_max = NODE_HALF_OPEN,
+        .per_source_max = NODE_PER_SOURCE(node->config.connections),
+        .send_frames_max = NODE_TCP_SEND_FRAMES,
+        .receive_frames_max = NODE_TCP_RECEIVE_FRAMES,
+        .send_bytes_max = NODE_STREAM_SEND_BYTES,
+        .receive_bytes_max = NODE_STREAM_RECEIVE_BYTES,
+        .keepalive = true,
+        .numa_node = node->config.numa_node,
+    };
+
+    worker->tcp = tcp_create(&config, node->started);
+    if (worker->tcp == NULL)
+        return -1;
+    worker_set_tcp(worker->worker, worker->tcp);
+    return tcp_listen(worker->tcp, node->config.udp_port, native_tcp_acceptor(worker->streams));
+}
+
+static int start_ports(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
+    struct worker_config config = {
+        .id = i,
+        .udp_port = node->config.udp_port,
+        .pool = node->config.pool,
+        .to_control = node->control.from_workers,
+        .workers = node->config.workers,
+        .counters = &worker->counters,
+    };
+
+    worker_ports(node, i, &config);
+    for (unsigned j = 0; j < node->config.workers; j++)
+        config.icmp_errors_of[j] = node->worker[j].icmp_errors;
+    worker->worker = worker_create(&config, node->config.numa_node);
+    return worker->worker != NULL ? start_tcp(node, i) : -1;
+}
+
+static int start_datagrams(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
+    struct native_udp_config config = {
+        .table = node->table,
+        .execute = worker->execute,
+        .published = &node->published,
+        .keys = {node->keys[0], node->keys[1]},
+        .arena = node->arena,
+        .random = &node->config.random,
+        .handshakes = handshake_helper_lane(node->helper, i),
+        .counters = &worker->counters,
+        .transmit = worker->kernel != NULL ? kernel_worker_transmit(worker->kernel)
+                                           : worker_transmit(worker->worker, 0),
+        .started_mono_ns = node->started.mono_ns,
+        .sessions_max = node->config.sessions,
+        .bench_mode = node->config.secret_count == 0,
+    };
+
+    worker->service = native_udp_create(&config);
+    if (worker->service == NULL)
+        return -1;
+    if (worker->kernel != NULL)
+        kernel_worker_set_service(worker->kernel, native_udp_service(worker->service));
+    else
+        worker_set_service(worker->worker, native_udp_service(worker->service));
+    return 0;
+}
+
+int node_worker_start(struct node *node, unsigned i)
+{
+    if (start_streams(node, i) != 0)
+        return -1;
+    if ((node->config.kernel != NULL ? start_sockets(node, i) : start_ports(node, i)) != 0)
+        return -1;
+    return start_datagrams(node, i);
+}
+
+void node_worker_stop(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
+
+    /* Streams end before what they are told to, and frames leave by the worker. */
+    if (worker->tcp != NULL)
+        tcp_destroy(worker->tcp);
+    kernel_worker_destroy(worker->kernel);
+    worker_destroy(worker->worker);
+    if (worker->streams != NULL)
+        native_tcp_destroy(worker->streams);
+    if (worker->http != NULL)
+        http_destroy(worker->http);
+    native_udp_destroy(worker->service);
+}
+
+/* ---- turns ---- */
+
+/* A worker that has slept makes up for the rounds that it slept through, as far as one turn may take. */
+static void sweep(struct node_worker *worker, struct instant now)
+{
+    uint64_t missed = (now.mono_ns - worker->sweep_due_ns) / WORKER_SWEEP_INTERVAL_NS;
+    unsigned rounds = missed < WORKER_SWEEP_ROUNDS_MAX ? 1 + (unsigned)missed : WORKER_SWEEP_ROUNDS_MAX;
+
+    worker->sweep_due_ns = now.mono_ns + WORKER_SWEEP_INTERVAL_NS;
+    execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
+}
+
+unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
+{
+    struct node_worker *worker = &node->worker[i];
+    /* acquire: pairs with release in node_drain() */
+    bool draining = atomic_load_explicit(&node->draining, memory_order_acquire);
+    unsigned frames = native_tcp_turn(worker->streams, now);
+
+    frames += worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
+    if (now.mono_ns >= worker->sweep_due_ns) {
+        sweep(worker, now);
+        node_stats_publish(worker, now);
+    }
+    if (unlikely(draining)) {
+        if (worker->drain_until_ns == 0) {
+            worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
+            native_tcp_drain(worker->streams);
+            if (worker->kernel != NULL)
+                kernel_drain(worker->kernel);
+            else
+                tcp_listen_stop(worker->tcp);
+        }
+        if (frames == 0 || now.mono_ns >= worker->drain_until_ns)
+            atomic_store_explicit(&worker->drained, true, memory_order_release);
+    }
+    return frames;
+}
+
+void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
+{
+    kernel_wait(node->worker[i].kernel, timeout_ms);
+}

@@ -1,0 +1,13 @@
+/*
+ * node_worker.h - one worker of a node. node.c starts and stops them; their turns stand in node.h.
+ */
+#ifndef WILD_NODE_WORKER_H
+#define WILD_NODE_WORKER_H
+
+#include "node_internal.h"
+
+/* 0, or -1: memory is short; what was started is stopped by node_worker_stop(), which takes any part of it. */
+int node_worker_start(struct node *node, unsigned i);
+void node_worker_stop(struct node *node, unsigned i);
+
+#endif
