@@ -1,6 +1,6 @@
 /*
- * native_buffers.h - buffers for what does not fit at once: records that came in part, replies that cannot leave yet. Two
- * sizes in fixed numbers, taken at creation, shared by all connections of a worker.
+ * native_buffers.h - buffers for what does not fit at once: records that came in part, replies that cannot
+ * leave yet. Two sizes in fixed numbers, taken at creation, shared by all connections of a worker.
  */
 #ifndef WILD_NATIVE_BUFFERS_H
 #define WILD_NATIVE_BUFFERS_H

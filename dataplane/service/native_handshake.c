@@ -13,8 +13,8 @@ static void answer(struct udp_datagram *datagram, const void *bytes, uint16_t le
 }
 
 /*
- * Under load: when mathematics queue up, or half of the places for the unconfirmed are taken (INITs replayed from
- * invented addresses would fill the others).
+ * Under load: when mathematics queue up, or half of the places for the unconfirmed are taken (INITs replayed
+ * from invented addresses would fill the others).
  */
 static bool is_loaded(const struct native_udp *service)
 {

@@ -1,6 +1,6 @@
 /*
- * native_tcp.h - the native protocol over byte streams on one worker, and the door to HTTP on the same port. Sits on
- * stream.h: our own TCP and the kernel's look alike from here.
+ * native_tcp.h - the native protocol over byte streams on one worker, and the door to HTTP on the same port.
+ * Sits on stream.h: our own TCP and the kernel's look alike from here.
  *
  *   SNIFF --0xF7--> INIT <--> (COOKIE) --mac1--> COMPUTING --RESPONSE--> CONFIRM --> LIVE
  *     |               \--PLAIN (bench mode)--------------------------------------> LIVE
@@ -8,23 +8,26 @@
  *     \--anything else, or nothing for 1 s: reset
  *   LIVE --CLOSE, idle, end, not in order--> CLOSING --> gone
  *
- *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the oldest that is
- *                          older than NATIVE_TCP_GRACE_NS makes room. 5 s from accepting to CONFIRM
- *   COMPUTING              the helper writes to the place's keys: the place outlives its stream until the job is back
+ *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the oldest
+ *                          that is older than NATIVE_TCP_GRACE_NS makes room. 5 s from accepting to CONFIRM
+ *   COMPUTING              the helper writes to the place's keys: the place outlives its stream until the
+ *                          job is back
  *   LIVE                   records in, records out, in order. Ended after 10 minutes without a message
  *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most
  *
- * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent and the
- * stream is closed without a CLOSE record.
+ * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
+ * and the stream is closed without a CLOSE record.
  *
- * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no more
- * of its bytes are taken (its window closes), and no other connection notices. It goes on when half of them are
- * read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool; if none is free the
- * connection is held back until one is; if the record is not whole in 10 s, it is reset. The stream's own send limit
- * should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of the pool.
+ * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
+ * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
+ * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
+ * if none is free the connection is held back until one is; if the record is not whole in 10 s, it is reset.
+ * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
+ * the pool.
  *
- * Memory, all taken at creation, for connections_max connections: sizeof(struct native_connection) (<= 512 bytes) each;
- * keys in the arena (struct session_keys); a retry window of 4.3 KiB that an unused connection does not touch.
+ * Memory, all taken at creation, for connections_max connections: sizeof(struct native_connection) (<= 512
+ * bytes) each; keys in the arena (struct session_keys); a retry window of 4.3 KiB that an unused connection
+ * does not touch.
  */
 #ifndef WILD_NATIVE_TCP_H
 #define WILD_NATIVE_TCP_H
@@ -85,8 +88,8 @@ size_t native_tcp_arena_bytes(unsigned connections_max);
 
 struct stream_acceptor native_tcp_acceptor(struct native_tcp *service);
 
-/* Once a turn, before its events: the time, answers to handshakes, held-back connections, http's pieces. True: there was
- * something to do. */
+/* Once a turn, before its events: the time, answers to handshakes, held-back connections, http's pieces.
+ * True: there was something to do. */
 bool native_tcp_turn(struct native_tcp *service, struct instant now);
 
 /* As native_udp_drain(): no new sessions; those there are go on being answered. */

@@ -1,6 +1,6 @@
 /*
- * native_tcp_internal.h - what the files of the native TCP service share: native_tcp.c (places, events, time),
- * native_tcp_handshake.c (INIT to READY) and native_tcp_records.c (messages and replies).
+ * native_tcp_internal.h - what the files of the native TCP service share: native_tcp.c (places, events,
+ * time), native_tcp_handshake.c (INIT to READY) and native_tcp_records.c (messages and replies).
  */
 #ifndef WILD_NATIVE_TCP_INTERNAL_H
 #define WILD_NATIVE_TCP_INTERNAL_H
@@ -117,7 +117,9 @@ void native_tcp_release(struct native_connection *c);
 
 /* ---- native_tcp_handshake.c ---- */
 
-/* A message of the handshake, of a kind that the state expects. It ends the connection if it is not in order. */
+/*
+ * A message of the handshake, of a kind that the state expects. It ends the connection if it is not in order.
+ */
 void native_tcp_handshake(struct native_connection *c, const struct record_item *item);
 /* Finished jobs. True: there were some. */
 bool native_tcp_responses(struct native_tcp *service);
@@ -126,7 +128,9 @@ bool native_tcp_responses(struct native_tcp *service);
 
 /* Bytes in any state from INIT to LIVE; returns how many were taken. */
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
-/* Sends bytes that must be sent: what the stream does not take waits in buffers; without one it is a reset. */
+/*
+ * Sends bytes that must be sent: what the stream does not take waits in buffers; without one it is a reset.
+ */
 void native_tcp_send(struct native_connection *c, const uint8_t *bytes, size_t length);
 void native_tcp_send_unsent(struct native_connection *c);
 /* A CLOSE record, then native_tcp_close(). */

@@ -1,6 +1,6 @@
 /*
- * native_tcp_peer.h - a native TCP service on streams in memory, and clients that speak to it. Virtual clock, seeded
- * randomness; builders of operations are native_peer.h's.
+ * native_tcp_peer.h - a native TCP service on streams in memory, and clients that speak to it. Virtual clock,
+ * seeded randomness; builders of operations are native_peer.h's.
  */
 #ifndef WILD_TEST_NATIVE_TCP_PEER_H
 #define WILD_TEST_NATIVE_TCP_PEER_H
@@ -282,7 +282,8 @@ static inline void tcp_client_read(struct tcp_client *c, size_t most)
 {
     size_t from = c->stream->out_taken, length = fake_take(c->stream, most);
     uint8_t *bytes = malloc(length + 1), *at = bytes;
-    memcpy(bytes, c->stream->out + from, length);
+    if (length > 0)
+        memcpy(bytes, c->stream->out + from, length);
     for (;;) {
         struct record_item item;
         switch (record_next(&c->reader, &at, bytes + length, &item)) {
@@ -341,7 +342,9 @@ static inline struct tcp_client *tcp_client_new(struct tcp_node *node, unsigned 
     return c;
 }
 
-/* The record of a message of `count` operations; ids are given to those that have none. `out` has the room. */
+/*
+ * The record of a message of `count` operations; ids are given to those that have none. `out` has the room.
+ */
 static inline size_t tcp_client_seal(struct tcp_client *c, struct operation *operations, unsigned count,
                                      uint8_t *out)
 {

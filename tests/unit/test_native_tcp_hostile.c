@@ -1,4 +1,7 @@
-/* test_native_tcp_hostile.c - streams that must be ended: counted, nothing reaches the table, nobody else notices. */
+/*
+ * test_native_tcp_hostile.c - streams that must be ended: counted, nothing reaches the table, nobody else
+ * notices.
+ */
 #include "native_tcp_peer.h"
 #include "service/native_tcp_internal.h"
 #include "suite.h"
@@ -68,7 +71,10 @@ static void a_changed_bit_in_the_handshake_ends_it(void)
     tcp_node_stop(node);
 }
 
-/* Also: what follows READY and is no record, a record too long, one changed, one sent twice, a malformed message. */
+/*
+ * Also: what follows READY and is no record, a record too long, one changed, one sent twice, a malformed
+ * message.
+ */
 static size_t make_bad(struct tcp_client *c, unsigned which, uint8_t *out)
 {
     struct operation set = native_set("bad", "bad");
@@ -144,7 +150,9 @@ static void garbage_in_a_session_ends_it_after_what_came_before(void)
         }
 }
 
-/* The helper writes to a place's keys: whatever becomes of the stream meanwhile, nobody else gets that place. */
+/*
+ * The helper writes to a place's keys: whatever becomes of the stream meanwhile, nobody else gets that place.
+ */
 static void a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then(void)
 {
     for (unsigned how = 0; how < 4; how++) {
