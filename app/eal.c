@@ -81,6 +81,8 @@ static int add_cores(struct arguments *arguments, struct eal *eal, const struct 
         if (CPU_ISSET(cpu, &set))
             cpus[count++] = cpu;
     wanted = options->workers != 0 ? options->workers : count > 1 ? count - 1 : 1;
+    if (options->workers == 0 && options->nics == 0 && wanted > NODE_KERNEL_WORKERS_DEFAULT_MAX)
+        wanted = NODE_KERNEL_WORKERS_DEFAULT_MAX;
     if (wanted > NODE_WORKERS_MAX)
         wanted = NODE_WORKERS_MAX;
     if (wanted > count) {
@@ -128,14 +130,16 @@ static void add_memory(struct arguments *arguments, unsigned workers, const stru
     unsigned mb = memory_mb(options->nics, workers);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
-    if (pages >= need) {
+    if (options->nics > 0 && pages >= need) {
         add(arguments, "--in-memory");
         return;
     }
-    logger_line(
-        logger, LOG_LEVEL_WARNING,
-        "%llu hugepages are free, %llu are wanted: ordinary memory is slower (sysctl vm.nr_hugepages=%llu)",
-        (unsigned long long)pages, (unsigned long long)need, (unsigned long long)need + 64);
+    /* Kernel sockets have no buffers that a device would reach; the table asks for its pages by itself. */
+    if (options->nics > 0)
+        logger_line(logger, LOG_LEVEL_WARNING,
+                    "%llu hugepages are free, %llu are wanted: ordinary memory is slower (sysctl"
+                    " vm.nr_hugepages=%llu)",
+                    (unsigned long long)pages, (unsigned long long)need, (unsigned long long)need + 64);
     add(arguments, "--no-huge");
     add(arguments, "--no-shconf");
     add(arguments, "-m");

@@ -20,6 +20,9 @@
 enum {
     /* The first packet after a quiet time waits for the end of the longest nap and a wake-up: at most 100 us. */
     WORKER_NAP_NS = 50 * 1000,
+    /* Over kernel sockets a worker sleeps until something comes; this long at most, so that it sweeps, and hears of
+     * the end. */
+    WORKER_WAIT_MS = 5,
     /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
     CONTROL_NAP_NS = 1000 * 1000,
     HELPER_NAP_NS = 500 * 1000,
@@ -66,6 +69,24 @@ static int worker_loop(void *argument)
     return 0;
 }
 
+/* The same over kernel sockets: nothing is gained by polling those but with --idle poll. */
+static int socket_worker_loop(void *argument)
+{
+    const struct lcore_worker *worker = argument;
+    struct lcores *lcores = worker->lcores;
+    unsigned wait_ms = lcores->idle == IDLE_POLL ? 0 : WORKER_WAIT_MS;
+
+    while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
+        unsigned done = node_worker_turn(lcores->node, worker->index, clock_now(lcores->clock));
+
+        if (done == 0)
+            node_worker_wait(lcores->node, worker->index, wait_ms);
+        if (done == 0 && wait_ms == 0 && lcores->eal->shared_core)
+            sched_yield(); /* as above */
+    }
+    return 0;
+}
+
 static void *helper_loop(void *argument)
 {
     struct lcores *lcores = argument;
@@ -102,7 +123,8 @@ int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
     lcores->helper_runs = true;
     for (unsigned i = 0; i < lcores->eal->workers; i++) {
         lcores->worker[i] = (struct lcore_worker){.lcores = lcores, .index = i};
-        if (rte_eal_remote_launch(worker_loop, &lcores->worker[i], lcores->eal->worker_lcore[i]) != 0) {
+        if (rte_eal_remote_launch(lcores->kernel ? socket_worker_loop : worker_loop, &lcores->worker[i],
+                                  lcores->eal->worker_lcore[i]) != 0) {
             snprintf(error, error_bytes, "lcore %u does not start", lcores->eal->worker_lcore[i]);
             end_threads(lcores);
             return -1;

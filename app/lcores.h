@@ -25,6 +25,7 @@ struct lcores {
     const struct eal *eal;
     struct clock *clock;
     enum idle idle;
+    bool kernel; /* the node has sockets of the kernel's, which workers can wait for */
     pthread_t helper;
     unsigned launched;
     bool helper_runs;

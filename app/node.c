@@ -28,19 +28,23 @@ static int start_identity(void *subject, char *error, size_t error_bytes)
     return 0;
 }
 
+size_t node_key_bytes(const struct node_config *config)
+{
+    /* One line a consumer: session keys, role keys (in whole lines). */
+    return config->workers * native_udp_arena_bytes(config->sessions) +
+           NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
+}
+
 static int start_keys(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
     struct node_config *config = &node->config;
-    /* One line a consumer: session keys, role keys (in whole lines). */
-    size_t bytes = config->workers * native_udp_arena_bytes(config->sessions) +
-                   NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
 
     if (keys_start() != 0) {
         snprintf(error, error_bytes, "libsodium does not start");
         return -1;
     }
-    node->arena = key_arena_create(bytes, error, error_bytes);
+    node->arena = key_arena_create(node_key_bytes(config), error, error_bytes);
     if (node->arena == NULL)
         return -1;
     for (unsigned i = 0; i < NODE_SECRETS_MAX && (i < config->secret_count || i == 0); i++) {
@@ -185,11 +189,13 @@ static void stop_workers(void *subject)
 
     for (unsigned i = 0; i < node->config.workers; i++) {
         worker_destroy(node->worker[i].worker);
+        kernel_worker_destroy(node->worker[i].kernel);
         native_udp_destroy(node->worker[i].service);
     }
 }
 
-static int start_worker(struct node *node, unsigned i)
+/* What carries worker `i`'s datagrams: ports or sockets. 0, or -1: memory is short. */
+static int start_transport(struct node *node, unsigned i)
 {
     struct node_worker *worker = &node->worker[i];
     struct worker_config config = {
@@ -199,6 +205,29 @@ static int start_worker(struct node *node, unsigned i)
         .to_control = node->control.from_workers,
         .counters = &worker->counters,
     };
+    struct kernel_worker_config kernel = {
+        .streams_max = NODE_STREAMS,
+        .per_source_max = NODE_STREAMS_PER_SOURCE,
+        .blocks_max = NODE_STREAM_BLOCKS,
+        .send_bytes_max = NODE_STREAM_SEND_BYTES,
+        .random = &node->config.random,
+        .counters = &worker->counters,
+        .numa_node = node->config.numa_node,
+    };
+
+    if (node->config.kernel != NULL) {
+        kernel.sockets = node->config.kernel->sockets[i];
+        worker->kernel = kernel_worker_create(&kernel, node->started);
+        return worker->kernel != NULL ? 0 : -1;
+    }
+    worker_ports(node, i, &config);
+    worker->worker = worker_create(&config, node->config.numa_node);
+    return worker->worker != NULL ? 0 : -1;
+}
+
+static int start_worker(struct node *node, unsigned i)
+{
+    struct node_worker *worker = &node->worker[i];
     struct native_udp_config service = {
         .table = node->table,
         .execute = worker->execute,
@@ -213,16 +242,24 @@ static int start_worker(struct node *node, unsigned i)
         .bench_mode = node->config.secret_count == 0,
     };
 
-    worker_ports(node, i, &config);
-    worker->worker = worker_create(&config, node->config.numa_node);
-    if (worker->worker == NULL)
+    if (start_transport(node, i) != 0)
         return -1;
-    service.transmit = worker_transmit(worker->worker, 0);
+    service.transmit =
+        worker->kernel != NULL ? kernel_worker_transmit(worker->kernel) : worker_transmit(worker->worker, 0);
     worker->service = native_udp_create(&service);
     if (worker->service == NULL)
         return -1;
-    worker_set_service(worker->worker, native_udp_service(worker->service));
+    if (worker->kernel != NULL)
+        kernel_worker_set_service(worker->kernel, native_udp_service(worker->service));
+    else
+        worker_set_service(worker->worker, native_udp_service(worker->service));
     return 0;
+}
+
+/* Its handshake is done, and it may be asleep. Helper thread. */
+static void wake_worker(void *state, unsigned i)
+{
+    kernel_wake(((struct node *)state)->worker[i].kernel);
 }
 
 static int start_workers(void *subject, char *error, size_t error_bytes)
@@ -236,6 +273,8 @@ static int start_workers(void *subject, char *error, size_t error_bytes)
             stop_workers(node);
             return -1;
         }
+    if (node->config.kernel != NULL)
+        handshake_helper_notify(node->helper, (struct handshake_notice){node, wake_worker});
     return 0;
 }
 
@@ -279,24 +318,41 @@ void node_stop(struct node *node)
 
 /* ---- turns ---- */
 
+/* A worker that has slept makes up for the rounds that it slept through, as far as one turn may take. */
+static void sweep(struct node_worker *worker, struct instant now)
+{
+    uint64_t missed = (now.mono_ns - worker->sweep_due_ns) / WORKER_SWEEP_INTERVAL_NS;
+    unsigned rounds = missed < WORKER_SWEEP_ROUNDS_MAX ? 1 + (unsigned)missed : WORKER_SWEEP_ROUNDS_MAX;
+
+    worker->sweep_due_ns = now.mono_ns + WORKER_SWEEP_INTERVAL_NS;
+    execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
+}
+
 unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 {
     struct node_worker *worker = &node->worker[i];
     /* acquire: pairs with release in node_drain() */
     bool draining = atomic_load_explicit(&node->draining, memory_order_acquire);
-    unsigned frames = worker_turn(worker->worker, now);
+    unsigned frames =
+        worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
 
-    if (now.mono_ns >= worker->sweep_due_ns) {
-        worker->sweep_due_ns = now.mono_ns + WORKER_SWEEP_INTERVAL_NS;
-        execute_sweep(worker->execute, WORKER_SWEEP_BUCKETS, now.wall_ms);
-    }
+    if (now.mono_ns >= worker->sweep_due_ns)
+        sweep(worker, now);
     if (unlikely(draining)) {
-        if (worker->drain_until_ns == 0)
+        if (worker->drain_until_ns == 0) {
             worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
+            if (worker->kernel != NULL)
+                kernel_drain(worker->kernel);
+        }
         if (frames == 0 || now.mono_ns >= worker->drain_until_ns)
             atomic_store_explicit(&worker->drained, true, memory_order_release);
     }
     return frames;
+}
+
+void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
+{
+    kernel_wait(node->worker[i].kernel, timeout_ms);
 }
 
 unsigned node_control_turn(struct node *node, struct instant now)

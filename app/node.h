@@ -40,6 +40,9 @@ struct node_port {
 struct node_config {
     unsigned workers, ports;
     struct node_port port[NODE_PORTS_MAX];
+    /* In the place of ports (`ports` is 0): sockets of the kernel's for each worker, which the caller opened and
+     * closes after the node. NULL: none. */
+    const struct kernel_port *kernel;
     uint32_t gateway_ip4; /* host order; 0: none */
     uint16_t udp_port;
     uint64_t capacity;
@@ -57,6 +60,9 @@ struct node_config {
 
 struct node;
 
+/* Memory that such a node locks for its keys. */
+size_t node_key_bytes(const struct node_config *config);
+
 /* 0 and *out, or -1 with one line in `error`. */
 int node_start(struct node **out, const struct node_config *config, struct instant now, char *error,
                size_t error_bytes);
@@ -64,6 +70,8 @@ void node_stop(struct node *node); /* NULL is fine; wipes every key */
 
 /* Frames handled: 0 means idle. */
 unsigned node_worker_turn(struct node *node, unsigned worker, struct instant now);
+/* Over kernel sockets: rests until that worker has something to do, at most so long. Between its turns. */
+void node_worker_wait(struct node *node, unsigned worker, unsigned timeout_ms);
 /* Things done: 0 means idle. */
 unsigned node_control_turn(struct node *node, struct instant now);
 /* One handshake at most; false: there was none. */

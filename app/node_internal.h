@@ -11,13 +11,16 @@
 
 #include "control.h"
 #include "execute.h"
+#include "kernel/kernel_worker.h"
 #include "node.h"
 #include "service/handshake_helper.h"
 #include "service/native_udp.h"
 
 /* What one worker's lcore touches. Owner: that lcore, except where noted. */
 struct node_worker {
+    /* One of the two, as the node has ports or sockets. */
     _Alignas(64) struct worker *worker;
+    struct kernel_worker *kernel;
     struct execute_context *execute;
     struct native_udp *service;
     struct log_ring *log; /* producer; consumer: control */

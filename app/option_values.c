@@ -73,6 +73,13 @@ static int set_nic(struct parse *parse, const char *value)
                  {"port:", NIC_PORT, 3, ", "}};
     struct options *out = parse->out;
 
+    if (parse->kernel || (strcmp(value, "kernel") == 0 && out->nics > 0))
+        return option_wrong(parse,
+                            "--nic kernel goes alone: one socket serves every interface (--bind-address)");
+    if (strcmp(value, "kernel") == 0) {
+        parse->kernel = true;
+        return 0;
+    }
     if (out->nics == NODE_PORTS_MAX)
         return option_wrong(parse, "at most %d ports (--nic)", NODE_PORTS_MAX);
     for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
@@ -95,7 +102,8 @@ static int set_nic(struct parse *parse, const char *value)
         return 0;
     }
     return option_wrong(
-        parse, "--nic takes tap:NAME, af_packet:IF, memif:SOCKET, pci:ADDR or port:N, not '%.60s'", value);
+        parse, "--nic takes tap:NAME, af_packet:IF, memif:SOCKET, pci:ADDR, port:N or kernel, not '%.60s'",
+        value);
 }
 
 /* An address that a station may have: RFC 1122 3.2.1.3 excludes these as sources. */
@@ -130,6 +138,20 @@ static int set_address(struct parse *parse, const char *value)
     parse->address[parse->addresses].ip4 = ntohl(ip4.s_addr);
     parse->address[parse->addresses].prefix_length = (uint8_t)prefix_length;
     parse->addresses++;
+    return 0;
+}
+
+static int set_bind_address(struct parse *parse, const char *value)
+{
+    struct in_addr ip4;
+    uint32_t host;
+
+    if (inet_pton(AF_INET, value, &ip4) != 1)
+        return option_wrong(parse, "--bind-address takes an IPv4 address, not '%.40s'", value);
+    host = ntohl(ip4.s_addr);
+    if (IN_MULTICAST(host) || host >> 28 == 15)
+        return option_wrong(parse, "--bind-address %s is no machine's address", value);
+    parse->out->bind_ip4 = host;
     return 0;
 }
 
@@ -210,6 +232,8 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         return set_nic(parse, value);
     case OPTION_address:
         return set_address(parse, value);
+    case OPTION_bind_address:
+        return set_bind_address(parse, value);
     case OPTION_gateway:
         return set_gateway(parse, value);
     case OPTION_port:
@@ -266,15 +290,28 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
 
 /* ---- the whole ---- */
 
+/* Kernel sockets: what belongs to ports of DPDK's would have no effect. */
+static int check_kernel(struct parse *parse)
+{
+    parse->out->kernel_by_default = !parse->kernel;
+    if (parse->addresses > 0)
+        return option_wrong(parse, "--address is a DPDK port's: kernel sockets take --bind-address");
+    if (parse->out->gateway_ip4 != 0)
+        return option_wrong(parse, "--gateway is for DPDK ports: kernel sockets use the kernel's routes");
+    return 0;
+}
+
 static int check_nics(struct parse *parse)
 {
     struct options *out = parse->out;
 
-    if (out->nics == 0) {
-        set_nic(parse, "tap:wild0");
-        if (parse->addresses == 0)
-            set_address(parse, "198.18.0.1/24");
-    }
+    if (parse->kernel || (out->nics == 0 && parse->addresses == 0))
+        return check_kernel(parse);
+    if (parse->given[OPTION_bind_address] != SOURCE_NONE)
+        return option_wrong(parse, "--bind-address is for kernel sockets: a DPDK port takes --address");
+    if (out->nics == 0) /* devices that are bound to DPDK, to be found when the machine is looked at */
+        for (; out->nics < parse->addresses; out->nics++)
+            out->nic[out->nics] = (struct nic_option){.kind = NIC_PCI};
     if (parse->addresses != out->nics)
         return option_wrong(parse, "%u ports but %u addresses: give one --address for each --nic", out->nics,
                             parse->addresses);

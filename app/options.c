@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,8 +21,10 @@ static bool is_secret(enum option_id id)
 /* Forgets what a lower source said about `id`. */
 static void forget(struct parse *parse, enum option_id id)
 {
-    if (id == OPTION_nic)
+    if (id == OPTION_nic) {
         parse->out->nics = 0;
+        parse->kernel = false;
+    }
     if (id == OPTION_address)
         parse->addresses = 0;
     if (is_secret(id)) {
@@ -247,7 +250,7 @@ enum options_outcome options_parse(struct options *out, int argc, char **argv, c
     int failed = 0;
 
     *out = (struct options){.port = PROTOCOL_DEFAULT_PORT,
-                            .sessions = NODE_SESSIONS_DEFAULT,
+                            .bind_ip4 = INADDR_LOOPBACK,
                             .cluster_name = "wild",
                             .log_level = LOG_LEVEL_INFO};
     error[0] = '\0';

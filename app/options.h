@@ -33,8 +33,9 @@ enum nic_kind {
 
 struct nic_option {
     enum nic_kind kind;
-    char name[NIC_NAME_BYTES]; /* what follows the colon */
-    uint32_t ip4;              /* host order; from the --address of the same position */
+    char name
+        [NIC_NAME_BYTES]; /* what follows the colon; "": a PCI device is still to be found (nic_choose.h) */
+    uint32_t ip4;         /* host order; from the --address of the same position */
     uint8_t prefix_length;
 };
 
@@ -47,8 +48,10 @@ enum idle { IDLE_ADAPTIVE, IDLE_POLL };
 
 struct options {
     struct nic_option nic[NODE_PORTS_MAX];
-    unsigned nics;
-    uint32_t gateway_ip4; /* host order; 0: none */
+    unsigned nics;          /* 0: kernel sockets */
+    bool kernel_by_default; /* nobody has asked for them */
+    uint32_t bind_ip4;      /* host order; of kernel sockets */
+    uint32_t gateway_ip4;   /* host order; 0: none */
     uint16_t port;
     unsigned workers; /* 0: every lcore but one */
     enum idle idle;
@@ -58,7 +61,7 @@ struct options {
     unsigned secrets;
     bool insecure_no_auth;
     char cluster_name[CLUSTER_NAME_BYTES];
-    unsigned sessions; /* a worker; a power of two */
+    unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
     unsigned eals;

@@ -13,11 +13,15 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
 /* X(identifier, name, argument or NULL for a switch, may be given several times, help) */
 #define OPTION_LIST(X)                                                                                       \
     X(nic, "nic", "KIND:NAME", true,                                                                         \
-      "port: tap:NAME af_packet:IF memif:SOCKET pci:ADDR port:N (default tap:wild0)")                        \
+      "port: pci:ADDR af_packet:IF tap:NAME memif:SOCKET port:N, or kernel (default: kernel sockets;"        \
+      " with --address the NIC that is bound to DPDK)")                                                      \
     X(address, "address", "CIDR", true, "IPv4 address and prefix of the port, one for each --nic")           \
+    X(bind_address, "bind-address", "ADDRESS", false,                                                        \
+      "of kernel sockets (default 127.0.0.1: this machine alone; 0.0.0.0: everyone)")                        \
     X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                          \
-    X(port, "port", "N", false, "UDP port of the service (default 7878)")                                    \
-    X(workers, "workers", "N", false, "poll-mode workers (default: every core but one)")                     \
+    X(port, "port", "N", false, "port of the service (default 7878)")                                        \
+    X(workers, "workers", "N", false,                                                                        \
+      "workers (default: every core but one; 4 at most over kernel sockets)")                                \
     X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)") \
     X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")          \
     X(evict, "evict", "none|clock", false, "when the table is full: refuse, or evict (default none)")        \
@@ -27,7 +31,9 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
     X(insecure_no_auth, "insecure-no-auth", NULL, false,                                                     \
       "for a bench: whoever reaches the port may do everything")                                             \
     X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                     \
-    X(sessions, "sessions", "N", false, "client sessions a worker holds (default 4096)")                     \
+    X(sessions, "sessions", "N", false,                                                                      \
+      "client sessions a worker holds (default 4096, or what may be"                                         \
+      " locked in memory)")                                                                                  \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
     X(help, "help", NULL, false, "this text")                                                                \
@@ -52,6 +58,7 @@ struct parse {
     char *error;
     enum source given[OPTION_COUNT]; /* who set the option last */
     enum source source;              /* being read now */
+    bool kernel;                     /* --nic kernel */
     unsigned addresses;
     struct {
         uint32_t ip4;

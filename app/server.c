@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -14,7 +16,9 @@
 #include "capacity.h"
 #include "clock.h"
 #include "eal.h"
+#include "kernel/kernel_port.h"
 #include "lcores.h"
+#include "nic_choose.h"
 #include "node.h"
 #include "startup.h"
 
@@ -28,6 +32,7 @@ struct server {
     struct rte_mempool *pool;
     struct node_config config;
     unsigned ports_open;
+    struct kernel_port kernel; /* in the place of ports */
     struct node *node;
     struct lcores lcores;
 };
@@ -36,6 +41,8 @@ static int start_eal(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
 
+    if (nic_choose(server->options, "/sys", &server->logger, error, error_bytes) != 0)
+        return -1;
     if (eal_start(&server->eal, server->options, &server->logger, error, error_bytes) != 0)
         return -1;
     clock_start(&server->clock);
@@ -65,6 +72,8 @@ static int start_pool(void *subject, char *error, size_t error_bytes)
     struct server *server = subject;
     unsigned frames = pool_frames(server);
 
+    if (server->options->nics == 0)
+        return 0; /* sockets take no frames */
     server->pool = rte_pktmbuf_pool_create("wild", frames, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
                                            rte_eth_dev_socket_id(server->eal.port_id[0]));
     if (server->pool == NULL)
@@ -87,6 +96,17 @@ static void stop_ports(void *subject)
 
     while (server->ports_open > 0)
         port_close(&server->config.port[--server->ports_open].port);
+    kernel_port_close(&server->kernel);
+}
+
+static int start_sockets(struct server *server, char *error, size_t error_bytes)
+{
+    struct kernel_port_config config = {.address = address_from_ip4(htonl(server->options->bind_ip4)),
+                                        .port = server->options->port,
+                                        .workers = server->eal.workers};
+
+    server->config.kernel = &server->kernel;
+    return kernel_port_open(&server->kernel, &config, error, error_bytes);
 }
 
 static int start_port(struct server *server, unsigned i, char *error, size_t error_bytes)
@@ -119,12 +139,37 @@ static int start_ports(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
 
+    if (server->options->nics == 0)
+        return start_sockets(server, error, error_bytes);
     for (unsigned i = 0; i < server->options->nics; i++)
         if (start_port(server, i, error, error_bytes) != 0) {
             stop_ports(server);
             return -1;
         }
     return 0;
+}
+
+/*
+ * Sessions' keys lie in locked memory, of which ordinary users have little: as many as that holds where the
+ * operator has not said how many.
+ */
+static void choose_sessions(struct server *server)
+{
+    struct node_config *config = &server->config;
+    struct rlimit limit;
+
+    config->sessions = server->options->sessions != 0 ? server->options->sessions : NODE_SESSIONS_DEFAULT;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || geteuid() == 0)
+        return; /* root is not held to it */
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_MEMLOCK, &limit);
+    while (server->options->sessions == 0 && config->sessions > NODE_SESSIONS_MIN &&
+           node_key_bytes(config) > limit.rlim_cur)
+        config->sessions /= 2;
+    if (server->options->sessions == 0 && config->sessions < NODE_SESSIONS_DEFAULT)
+        logger_line(&server->logger, LOG_LEVEL_WARNING,
+                    "%u sessions a worker, as %llu KiB may be locked for keys (ulimit -l, LimitMEMLOCK=)",
+                    config->sessions, (unsigned long long)limit.rlim_cur / 1024);
 }
 
 static int start_node(void *subject, char *error, size_t error_bytes)
@@ -138,7 +183,7 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->gateway_ip4 = options->gateway_ip4;
     config->udp_port = options->port;
     config->evict = options->evict;
-    config->sessions = options->sessions;
+    choose_sessions(server);
     config->secrets = options->secret;
     config->secret_count = options->secrets;
     config->cluster_name = options->cluster_name;
@@ -172,6 +217,7 @@ static int start_lcores(void *subject, char *error, size_t error_bytes)
     server->lcores.eal = &server->eal;
     server->lcores.clock = &server->clock;
     server->lcores.idle = server->options->idle;
+    server->lcores.kernel = server->config.kernel != NULL;
     return lcores_start(&server->lcores, error, error_bytes);
 }
 
@@ -188,15 +234,16 @@ static const struct startup_step steps[] = {
 
 static int print_ready(const struct server *server, FILE *out, char *error, size_t error_bytes)
 {
-    struct in_addr ip4 = {.s_addr = htonl(server->options->nic[0].ip4)};
+    const struct options *options = server->options;
+    struct in_addr ip4 = {.s_addr = htonl(options->nics == 0 ? options->bind_ip4 : options->nic[0].ip4)};
     char address[INET_ADDRSTRLEN];
     struct node_facts facts;
 
     node_facts(server->node, &facts);
     capacity_log(&facts.table, "/sys", server->eal.worker_cpu, server->eal.workers, &server->logger);
     inet_ntop(AF_INET, &ip4, address, sizeof address);
-    fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u\n", address, server->options->port,
-            facts.mode, (unsigned long long)facts.table.capacity, (unsigned long long)facts.lsn, facts.epoch);
+    fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u\n", address, options->port, facts.mode,
+            (unsigned long long)facts.table.capacity, (unsigned long long)facts.lsn, facts.epoch);
     if (fflush(out) == 0 && !ferror(out))
         return 0;
     /* Who waits for that line would wait for ever. */

@@ -138,6 +138,30 @@
     X(native_retry_repeated, "writes repeated: the first outcome was sent again")                            \
     X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")
 
+/* Sockets of the kernel in the place of ports (kernel/). Datagrams count under the udp_ rows of net/, too. */
+#define COUNTER_LIST_KERNEL(X)                                                                               \
+    X(kernel_datagram_truncated, "datagrams dropped: longer than any of the protocol's")                     \
+    X(kernel_datagram_overflow, "datagrams dropped by the kernel: the socket's buffer was full")             \
+    X(kernel_reply_full, "datagrams not sent: the kernel had no room")                                       \
+    X(kernel_reply_failed, "datagrams not sent: the kernel refused them")                                    \
+    X(kernel_accepted, "streams accepted")                                                                   \
+    X(kernel_accept_limit, "connections reset: as many streams as there may be")                             \
+    X(kernel_accept_source_limit, "connections reset: as many as one address may have")                      \
+    X(kernel_accept_refused, "connections reset: the service did not want them")                             \
+    X(kernel_accept_paused, "times that accepting paused: no descriptors or memory")                         \
+    X(kernel_accept_failed, "connections lost before they were accepted, or not watchable")                  \
+    X(kernel_connects, "streams that this node began to open")                                               \
+    X(kernel_connect_failed, "streams that could not be opened")                                             \
+    X(kernel_stream_closed, "streams ended in order")                                                        \
+    X(kernel_stream_reset, "streams reset by the peer")                                                      \
+    X(kernel_stream_timed_out, "streams ended: the peer did not answer, or did not end when we had")         \
+    X(kernel_stream_aborted, "streams aborted by this node")                                                 \
+    X(kernel_stream_held, "times that a service left input")                                                 \
+    X(kernel_stream_blocked, "times that the kernel had no room for output")                                 \
+    X(kernel_blocks_short, "times that a stream got no block for output")                                    \
+    X(kernel_rx_bytes, "bytes of streams received")                                                          \
+    X(kernel_tx_bytes, "bytes of streams handed to the kernel")
+
 /* How TCP connections begin, receive and end (tcp/). */
 #define COUNTER_LIST_TCP(X)                                                                                  \
     X(tcp_segments, "TCP segments received")                                                                 \
@@ -253,6 +277,7 @@
 
 #define COUNTER_LIST(X)                                                                                      \
     COUNTER_LIST_NET(X)                                                                                      \
+    COUNTER_LIST_KERNEL(X)                                                                                   \
     COUNTER_LIST_NATIVE(X)                                                                                   \
     COUNTER_LIST_TCP(X)                                                                                      \
     COUNTER_LIST_TCP_RECOVERY(X)                                                                             \

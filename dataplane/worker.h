@@ -1,7 +1,7 @@
 /*
  * worker.h - one poll-mode lcore: frames in, answers out, run to completion.
  *
- * worker_turn() is one round: receive a burst from each port, Ethernet > ARP/IPv4 > ICMP/UDP > service,
+ * worker_turn() is one round: receive a burst from each port, Ethernet > ARP/IPv4 > ICMP/UDP/TCP > service,
  * transmit. It neither blocks, nor allocates, nor makes a system call, nor reads a clock. The caller loops
  * (app/) or steps (tests).
  */
@@ -15,6 +15,7 @@
 #include "instant.h"
 #include "port.h"
 #include "service/udp_service.h"
+#include "tcp/tcp.h"
 
 enum { WORKER_PORTS_MAX = 4 };
 
@@ -43,6 +44,13 @@ struct worker_config {
     /* ARP frames that the control lcore must see, untagged; mbuf->port is the index in port[] above. NULL:
      * freed and counted. */
     struct rte_ring *to_control;
+    /*
+     * Where the workers give each other ICMP errors about TCP segments, for those come by any queue: one ring of
+     * struct tcp_icmp_error a worker (rte_ring_create_elem(), RING_F_SC_DEQ), at its id. `workers` of them; none
+     * where there is one worker.
+     */
+    unsigned workers;
+    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX];
     struct counters *counters;
 };
 
@@ -58,6 +66,10 @@ void worker_set_service(struct worker *worker, struct udp_service service);
  * end of the turn. Call it on the worker's lcore, from within worker_turn() (a service's burst or turn).
  */
 struct udp_transmit worker_transmit(struct worker *worker, unsigned port);
+/* As worker_set_service(). Without it every TCP segment is dropped and counted. */
+void worker_set_tcp(struct worker *worker, struct tcp *tcp);
+/* What that TCP sends by: the frames leave by the port that owns the path's local address. */
+struct tcp_output worker_tcp_output(struct worker *worker);
 /* Returns frames handled: 0 means idle. */
 unsigned worker_turn(struct worker *worker, struct instant now);
 

@@ -4,8 +4,10 @@
 #ifndef WILD_WORKER_INTERNAL_H
 #define WILD_WORKER_INTERNAL_H
 
+#include "net/tcp_ip4.h"
 #include "net/token_bucket.h"
 #include "net/udp.h"
+#include "tcp/tcp.h"
 #include "worker.h"
 
 enum {
@@ -17,6 +19,8 @@ enum {
     WORKER_ECHO_BURST = 256,
     WORKER_UNREACHABLE_PER_SECOND = 100,
     WORKER_UNREACHABLE_BURST = 50,
+    WORKER_ICMP_ERRORS_PER_SECOND = 1000,
+    WORKER_ICMP_ERRORS_BURST = 100,
 };
 
 /* One port from this worker's side. */
@@ -48,13 +52,20 @@ struct worker {
     unsigned links;
     struct udp_datagram datagram[PORT_BURST_MAX];
     struct rte_mbuf *datagram_frame[PORT_BURST_MAX];
+    struct tcp *tcp; /* NULL: every segment is dropped */
+    struct tcp_arrival arrival[PORT_BURST_MAX];
     struct worker_link link[WORKER_PORTS_MAX];
 
     struct instant now; /* of this turn */
     unsigned deferred;  /* frames originated in this turn */
-    struct token_bucket echo_limit, unreachable_limit;
+    struct token_bucket echo_limit, unreachable_limit, icmp_error_limit;
     struct rte_mempool *pool;
     struct rte_ring *to_control;
+    /* ICMP errors come by any queue: each goes to every worker. Elements: struct tcp_icmp_error; many producers, this
+     * worker consumes its own, NULL where it is the only one. */
+    struct rte_ring *icmp_errors;
+    unsigned workers;
+    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX];
     struct worker_transmit_handle transmit[WORKER_PORTS_MAX];
 };
 
@@ -64,13 +75,20 @@ void worker_flush(struct worker *worker, struct worker_link *link);
 /* Frees the frame and counts why. */
 void worker_drop(struct worker *worker, struct rte_mbuf *frame, unsigned reason);
 
+/* Whose a frame turned out to be. */
+enum frame_owner {
+    FRAME_CONSUMED, /* answered, passed on or dropped */
+    FRAME_DATAGRAM, /* the service's: the frame is the caller's until it is answered */
+    FRAME_SEGMENT,  /* TCP's: it is in *arrival */
+};
 /*
- * Any frame that is not a plain UDP datagram for the service (see frame_is_plain_datagram() in worker.c). True: it is
- * one after all (tagged, with options, ...), `out` is filled and the frame stays the caller's; false: the
- * frame is consumed.
+ * Any frame that is neither a plain datagram for the service nor a plain segment (see the predicates in
+ * worker.c). It may be one after all (tagged, with options, ...): then `datagram` or `arrival` is filled.
  */
-bool worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
-                       struct udp_datagram *out);
+enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
+                                   struct udp_datagram *datagram, struct tcp_arrival *arrival);
+/* What other workers received for connections that may be this one's. */
+void worker_take_icmp_errors(struct worker *worker);
 
 /* Gives a frame whose headers were rewritten in front of `start` its place, length and offload requests. */
 static inline void frame_finish(struct rte_mbuf *frame, const uint8_t *start, uint32_t length,

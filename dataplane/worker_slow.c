@@ -18,15 +18,19 @@ struct slow_frame {
     uint16_t vlan_tci;
     uint16_t type;
     bool broadcast;
-    bool ip4_checksum_good, udp_checksum_good; /* the device said so */
+    bool ip4_checksum_good, l4_checksum_good; /* the device said so */
+    /* where the frame's contents go if it is for a service after all, and whose it is then */
+    struct udp_datagram *datagram;
+    struct tcp_arrival *arrival;
+    enum frame_owner owner;
 };
 
-/* What the device has verified: see frame_is_plain_datagram() in worker.c. */
+/* What the device has verified: see the predicates in worker.c. */
 static void read_device_verdicts(const struct worker_link *link, struct slow_frame *slow)
 {
     uint64_t flags = link->rx_checksum_offload ? slow->mbuf->ol_flags : 0;
     slow->ip4_checksum_good = flags & RTE_MBUF_F_RX_IP_CKSUM_GOOD;
-    slow->udp_checksum_good = flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    slow->l4_checksum_good = flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 }
 
 /* One segment, with a tag that the device took out put back: from here on a frame is bytes. */
@@ -139,8 +143,8 @@ static void send_icmp(struct worker *worker, struct worker_link *link, const str
     worker_send(worker, link, slow->mbuf);
 }
 
-static unsigned slow_icmp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
-                          const struct ip4_view *ip4)
+static unsigned answer_echo(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
+                            const struct ip4_view *ip4)
 {
     unsigned verdict = icmp_echo_check(ip4->payload, ip4->payload_bytes);
     if (verdict != NET_ACCEPT)
@@ -152,6 +156,55 @@ static unsigned slow_icmp(struct worker *worker, struct worker_link *link, struc
     counter_add(worker->counters, COUNTER_icmp_echo_answered, 1);
     send_icmp(worker, link, slow, message, ip4->payload_bytes, ip4->source);
     return NET_ACCEPT;
+}
+
+/* RFC 5927: whoever can send it need not be on the path; TCP decides what it believes. */
+static unsigned hear_icmp_error(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
+                                const struct ip4_view *ip4)
+{
+    struct icmp_error error;
+    unsigned verdict = icmp_error_decode(&error, ip4->payload, ip4->payload_bytes);
+    if (verdict != NET_ACCEPT)
+        return verdict;
+    if (worker->tcp == NULL || error.protocol != IP4_PROTOCOL_TCP || error.source != link->ip4.address)
+        return COUNTER_icmp_not_ours;
+    if (!token_bucket_take(&worker->icmp_error_limit, worker->now.mono_ns))
+        return COUNTER_icmp_rate_limited;
+    struct tcp_icmp_error about = {
+        .flow = {.peer = address_from_ip4(error.destination),
+                 .local = link->address,
+                 .peer_port = error.destination_port,
+                 .local_port = error.source_port},
+        .seq = error.seq,
+        .type = error.type,
+        .code = error.code,
+        .mtu = error.mtu,
+    };
+    counter_add(worker->counters, COUNTER_icmp_errors, 1);
+    tcp_icmp(worker->tcp, &about, worker->now);
+    for (unsigned i = 0; i < worker->workers; i++)
+        if (worker->icmp_errors_of[i] != NULL && worker->icmp_errors_of[i] != worker->icmp_errors)
+            (void)rte_ring_enqueue_elem(worker->icmp_errors_of[i], &about, sizeof about);
+    rte_pktmbuf_free(slow->mbuf);
+    return NET_ACCEPT;
+}
+
+void worker_take_icmp_errors(struct worker *worker)
+{
+    struct tcp_icmp_error error;
+    for (unsigned i = 0; i < PORT_BURST_MAX; i++) {
+        if (rte_ring_dequeue_elem(worker->icmp_errors, &error, sizeof error) != 0)
+            return;
+        tcp_icmp(worker->tcp, &error, worker->now);
+    }
+}
+
+static unsigned slow_icmp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
+                          const struct ip4_view *ip4)
+{
+    if (ip4->payload_bytes > 0 && icmp_is_error(ip4->payload[0]))
+        return hear_icmp_error(worker, link, slow, ip4);
+    return answer_echo(worker, link, slow, ip4);
 }
 
 /*
@@ -180,14 +233,24 @@ static unsigned refuse_port(struct worker *worker, struct worker_link *link, str
     return NET_ACCEPT;
 }
 
-/* NET_ACCEPT with *for_service: `out` is filled; without: consumed. */
+static struct return_path slow_path_of(const struct worker_link *link, const struct slow_frame *slow,
+                                       const struct ip4_view *ip4)
+{
+    struct return_path path = {.flow = {.peer = address_from_ip4(ip4->source), .local = link->address},
+                               .vlan_tci = slow->vlan_tci};
+    memcpy(&path.flow.peer_port, ip4->payload, 2);
+    memcpy(&path.flow.local_port, ip4->payload + 2, 2);
+    memcpy(path.peer_mac, slow->ethernet + 6, 6);
+    return path;
+}
+
 static unsigned slow_udp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
-                         const struct ip4_view *ip4, struct udp_datagram *out, bool *for_service)
+                         const struct ip4_view *ip4)
 {
     const struct rte_udp_hdr *udp = (const struct rte_udp_hdr *)ip4->payload;
     uint16_t length;
     unsigned verdict =
-        udp_validate(ip4->payload, ip4->payload_bytes, ip4->header + 12, slow->udp_checksum_good, &length);
+        udp_validate(ip4->payload, ip4->payload_bytes, ip4->header + 12, slow->l4_checksum_good, &length);
     if (verdict != NET_ACCEPT)
         return verdict;
     if (udp->dst_port != worker->udp_port) {
@@ -195,23 +258,34 @@ static unsigned slow_udp(struct worker *worker, struct worker_link *link, struct
         return refuse_port(worker, link, slow, ip4);
     }
     uint8_t *payload = slow->payload + ip4->header_bytes + UDP_HEADER_BYTES;
-    *out = (struct udp_datagram){
+    *slow->datagram = (struct udp_datagram){
         .payload = payload,
         .length = length,
         .room = frame_payload_room(link, slow->mbuf, payload),
-        .path = {.flow = {.peer = address_from_ip4(ip4->source),
-                          .local = link->address,
-                          .peer_port = udp->src_port,
-                          .local_port = udp->dst_port},
-                 .vlan_tci = slow->vlan_tci},
+        .path = slow_path_of(link, slow, ip4),
     };
-    memcpy(out->path.peer_mac, slow->ethernet + 6, 6);
-    *for_service = true;
+    slow->owner = FRAME_DATAGRAM;
     return NET_ACCEPT;
 }
 
-static unsigned slow_ip4(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
-                         struct udp_datagram *out, bool *for_service)
+static unsigned slow_tcp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
+                         const struct ip4_view *ip4)
+{
+    unsigned verdict =
+        tcp_ip4_validate(ip4->payload, ip4->payload_bytes, ip4->header + 12, slow->l4_checksum_good);
+    if (verdict != NET_ACCEPT)
+        return verdict;
+    if (worker->tcp == NULL)
+        return COUNTER_tcp_absent;
+    *slow->arrival = (struct tcp_arrival){.frame = slow->mbuf,
+                                          .header = slow->payload + ip4->header_bytes,
+                                          .length = ip4->payload_bytes,
+                                          .path = slow_path_of(link, slow, ip4)};
+    slow->owner = FRAME_SEGMENT;
+    return NET_ACCEPT;
+}
+
+static unsigned slow_ip4(struct worker *worker, struct worker_link *link, struct slow_frame *slow)
 {
     struct ip4_view ip4;
     unsigned verdict = ip4_validate(&ip4, &link->ip4, slow->payload, slow->payload_bytes, slow->broadcast,
@@ -220,7 +294,9 @@ static unsigned slow_ip4(struct worker *worker, struct worker_link *link, struct
         return verdict;
     switch (ip4.protocol) {
     case IP4_PROTOCOL_UDP:
-        return slow_udp(worker, link, slow, &ip4, out, for_service);
+        return slow_udp(worker, link, slow, &ip4);
+    case IP4_PROTOCOL_TCP:
+        return slow_tcp(worker, link, slow, &ip4);
     case IP4_PROTOCOL_ICMP:
         return slow_icmp(worker, link, slow, &ip4);
     default:
@@ -228,11 +304,11 @@ static unsigned slow_ip4(struct worker *worker, struct worker_link *link, struct
     }
 }
 
-bool worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
-                       struct udp_datagram *out)
+enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
+                                   struct udp_datagram *datagram, struct tcp_arrival *arrival)
 {
-    struct slow_frame slow = {.mbuf = frame};
-    bool for_service = false;
+    struct slow_frame slow = {
+        .mbuf = frame, .datagram = datagram, .arrival = arrival, .owner = FRAME_CONSUMED};
     read_device_verdicts(link, &slow);
     unsigned verdict = parse_ethernet(link, &slow);
     if (verdict == NET_ACCEPT) {
@@ -241,7 +317,7 @@ bool worker_slow_frame(struct worker *worker, struct worker_link *link, struct r
             verdict = slow_arp(worker, link, &slow);
             break;
         case RTE_ETHER_TYPE_IPV4:
-            verdict = slow_ip4(worker, link, &slow, out, &for_service);
+            verdict = slow_ip4(worker, link, &slow);
             break;
         default:
             verdict = COUNTER_eth_unknown_type;
@@ -249,7 +325,7 @@ bool worker_slow_frame(struct worker *worker, struct worker_link *link, struct r
     }
     if (verdict != NET_ACCEPT)
         worker_drop(worker, frame, verdict);
-    return for_service;
+    return slow.owner;
 }
 
 /* ---- frames that the worker originates ---- */
@@ -259,16 +335,21 @@ enum {
         sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr) + UDP_IP4_HEADERS_BYTES,
 };
 
+/* The port that owns the path's local address, else `otherwise`. */
+static struct worker_link *link_of(struct worker *worker, const struct return_path *path, unsigned otherwise)
+{
+    for (unsigned i = 0; i < worker->links; i++)
+        if (worker->link[i].ip4.address == address_ip4(&path->flow.local))
+            return &worker->link[i];
+    return &worker->link[otherwise];
+}
+
 static bool transmit_send(void *state, const struct return_path *path, const uint8_t *payload,
                           uint16_t length)
 {
     const struct worker_transmit_handle *handle = state;
     struct worker *worker = handle->worker;
-    struct worker_link *link = &worker->link[handle->link];
-    for (unsigned i = 0; i < worker->links; i++) {
-        if (worker->link[i].ip4.address == address_ip4(&path->flow.local))
-            link = &worker->link[i];
-    }
+    struct worker_link *link = link_of(worker, path, handle->link);
     struct rte_mbuf *frame = rte_pktmbuf_alloc(worker->pool);
     if (frame == NULL) {
         counter_add(worker->counters, COUNTER_tx_no_buffer, 1);
@@ -291,6 +372,42 @@ struct udp_transmit worker_transmit(struct worker *worker, unsigned port)
 {
     RTE_VERIFY(port < worker->links);
     return (struct udp_transmit){.state = &worker->transmit[port], .send = transmit_send};
+}
+
+/* ---- TCP's segments ---- */
+
+static_assert(IP4_HEADER_BYTES + sizeof(struct rte_ether_hdr) + sizeof(struct rte_vlan_hdr) +
+                      TCP_HEADERS_BYTES_MAX <=
+                  RTE_PKTMBUF_HEADROOM,
+              "a segment's headers fit in front of a payload that starts where buffers' data does");
+
+static void segment_send(void *state, struct rte_mbuf *frame, const struct return_path *path)
+{
+    struct worker *worker = state;
+    struct worker_link *link = link_of(worker, path, 0);
+    bool offload = link->tx_checksum_offload;
+    uint8_t *segment = rte_pktmbuf_mtod(frame, uint8_t *);
+    uint16_t length = frame->data_len;
+    uint8_t *start = tcp_ip4_headers_write(segment, length, path, link->mac, worker->ip4_id++, offload);
+    frame_finish(frame, start, (uint32_t)(segment + length - start),
+                 offload ? RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM : 0,
+                 eth_header_bytes(path->vlan_tci));
+    worker_send(worker, link, frame);
+}
+
+static uint16_t segment_mtu(void *state, const struct return_path *path)
+{
+    return link_of(state, path, 0)->mtu;
+}
+
+struct tcp_output worker_tcp_output(struct worker *worker)
+{
+    return (struct tcp_output){.state = worker, .send = segment_send, .mtu = segment_mtu};
+}
+
+void worker_set_tcp(struct worker *worker, struct tcp *tcp)
+{
+    worker->tcp = tcp;
 }
 
 /* ---- life ---- */
@@ -339,6 +456,10 @@ struct worker *worker_create(const struct worker_config *config, int numa_node)
     worker->pool = config->pool;
     worker->to_control = config->to_control;
     worker->echo_limit = token_bucket_make(WORKER_ECHO_PER_SECOND, WORKER_ECHO_BURST);
+    worker->icmp_error_limit = token_bucket_make(WORKER_ICMP_ERRORS_PER_SECOND, WORKER_ICMP_ERRORS_BURST);
+    worker->workers = config->workers;
+    memcpy(worker->icmp_errors_of, config->icmp_errors_of, sizeof worker->icmp_errors_of);
+    worker->icmp_errors = config->icmp_errors_of[config->id];
     worker->unreachable_limit = token_bucket_make(WORKER_UNREACHABLE_PER_SECOND, WORKER_UNREACHABLE_BURST);
     for (unsigned i = 0; i < config->ports; i++) {
         link_init(&worker->link[i], &config->port[i]);

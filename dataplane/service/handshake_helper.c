@@ -22,6 +22,7 @@ struct handshake_helper {
     unsigned workers;
     unsigned next; /* lane to look at first */
     struct handshake_lane *lanes;
+    struct handshake_notice notice;
 };
 
 struct handshake_helper *handshake_helper_create(unsigned workers, const struct handshake_identity *identity,
@@ -56,6 +57,11 @@ struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, un
     return &helper->lanes[worker];
 }
 
+void handshake_helper_notify(struct handshake_helper *helper, struct handshake_notice notice)
+{
+    helper->notice = notice;
+}
+
 static bool lane_step(const struct handshake_helper *helper, struct handshake_lane *lane)
 {
     uint32_t finished = atomic_load_explicit(&lane->finished, memory_order_relaxed);
@@ -75,8 +81,11 @@ bool handshake_helper_step(struct handshake_helper *helper)
     for (unsigned i = 0; i < helper->workers; i++) {
         unsigned at = helper->next;
         helper->next = at + 1 == helper->workers ? 0 : at + 1;
-        if (lane_step(helper, &helper->lanes[at]))
-            return true;
+        if (!lane_step(helper, &helper->lanes[at]))
+            continue;
+        if (helper->notice.finished != NULL)
+            helper->notice.finished(helper->notice.state, at);
+        return true;
     }
     return false;
 }

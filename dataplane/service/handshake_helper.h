@@ -45,6 +45,16 @@ struct handshake_helper *handshake_helper_create(unsigned workers, const struct 
 void handshake_helper_destroy(struct handshake_helper *helper);
 struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker);
 
+/*
+ * Called on the helper's side after each job, once the result can be seen: for workers that sleep until somebody
+ * wakes them. Before the first step; without it nobody is told.
+ */
+struct handshake_notice {
+    void *state;
+    void (*finished)(void *state, unsigned worker);
+};
+void handshake_helper_notify(struct handshake_helper *helper, struct handshake_notice notice);
+
 /* Helper side: at most one job; false if there was none. */
 bool handshake_helper_step(struct handshake_helper *helper);
 

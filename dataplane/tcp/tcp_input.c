@@ -4,11 +4,13 @@
  */
 #include <rte_prefetch.h>
 
+#include "check.h"
 #include "net/checksum.h"
 #include "tcp/tcp_internal.h"
 
-/* Connections of which more must be looked at than the fast path does. */
 enum {
+    PREFETCH_AHEAD = 4,
+    /* connections of which more must be looked at than the fast path does */
     SLOW_MARKS = TCP_MARK_HELD | TCP_MARK_RESUME | TCP_MARK_STARVED,
     /* NOP, NOP, kind 8, length 10 as a little-endian word (RFC 7323 appendix A): how everyone writes them */
     TIMESTAMPS_WORD = 0x0A080101,
@@ -93,15 +95,25 @@ static void segment_arrived(struct tcp *tcp, struct tcp_segment *segment, const 
         tcp_segment_of_none(tcp, segment, arrival);
 }
 
-/* The connection that this segment will probably want: the burst may yet change whose it is. */
-static inline void prefetch_connection(const struct tcp *tcp, uint32_t hash)
+/* The connection that this segment will probably want (the burst may yet change whose it is), or NULL. */
+static inline const struct tcp_connection *prefetch_connection(const struct tcp *tcp, uint32_t hash)
 {
     uint32_t at = 0, number = tcp_demux_find(&tcp->demux, hash, &at);
-    if (number < tcp->config.connections_max) {
-        const uint8_t *bytes = (const uint8_t *)&tcp->connections[number];
-        for (unsigned i = 0; i < sizeof(struct tcp_connection); i += 64)
-            rte_prefetch0(bytes + i);
-    }
+    if (number >= tcp->config.connections_max)
+        return NULL;
+    const uint8_t *bytes = (const uint8_t *)&tcp->connections[number];
+    for (unsigned i = 0; i < sizeof(struct tcp_connection); i += 64)
+        rte_prefetch0(bytes + i);
+    return &tcp->connections[number];
+}
+
+/* What it will probably acknowledge. */
+static inline void prefetch_sent(const struct tcp_connection *c)
+{
+    if (c == NULL || c->send_head == NULL)
+        return;
+    rte_prefetch0(tcp_frame_mbuf(c->send_head));
+    rte_prefetch0(c->send_head);
 }
 
 void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, struct instant now)
@@ -109,7 +121,9 @@ void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, st
     struct tcp_segment segment[TCP_BURST_MAX];
     uint32_t hash[TCP_BURST_MAX];
     struct rte_mbuf *done[TCP_BURST_MAX];
+    const struct tcp_connection *probable[TCP_BURST_MAX];
     unsigned done_count = 0;
+    CHECK(count <= TCP_BURST_MAX);
     tcp->now = now;
     tcp->segments_sent = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -117,8 +131,10 @@ void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, st
         tcp_demux_prefetch(&tcp->demux, hash[i]);
     }
     for (unsigned i = 0; i < count; i++)
-        prefetch_connection(tcp, hash[i]);
+        probable[i] = prefetch_connection(tcp, hash[i]);
     for (unsigned i = 0; i < count; i++) {
+        if (i + PREFETCH_AHEAD < count)
+            prefetch_sent(probable[i + PREFETCH_AHEAD]);
         if (unlikely(!tcp_segment_decode(&segment[i], &arrivals[i]))) {
             tcp_count(tcp, COUNTER_tcp_malformed);
             done[done_count++] = arrivals[i].frame;

@@ -56,10 +56,10 @@ enum {
     TCP_GAPS_MAX = 32,                  /* separate runs in one out-of-order queue */
     TCP_CHALLENGE_ACKS_PER_SECOND = 10, /* each connection (RFC 5961 7; a global limit is CVE-2016-5696) */
 
-    TCP_LISTENERS_MAX = 4,
+    TCP_LISTENERS_MAX = 8,
     TCP_CONNECTIONS_LIMIT = 1 << 20,
     TCP_BURST_MAX = 64,
-    TCP_TIMERS_PER_TURN = 256, /* so that many at once do not hold up segments */
+    TCP_TIMERS_PER_TURN = 32, /* so that many at once do not hold up segments: some us */
 
     TCP_PORT_FIRST = 1024, /* RFC 6056 3.2 */
     TCP_PORT_TRIES = 4096, /* ports asked for one active open; one in (lcores) fits */

@@ -52,7 +52,7 @@ void tcp_listen_syn(struct tcp *tcp, const struct tcp_segment *segment, const st
         tcp_count(tcp, COUNTER_tcp_syn_draining);
         return;
     }
-    /* SYN with FIN is nobody's opening, and port 0 cannot be answered */
+    /* SYN with FIN is a scan, nobody's opening, and port 0 cannot be answered */
     if ((segment->flags & TCP_FIN) || flow->peer_port == 0) {
         tcp_count(tcp, COUNTER_tcp_syn_odd);
         return;

@@ -119,12 +119,13 @@ void tcp_recovery_arm_control(struct tcp *tcp, struct tcp_connection *c)
 
 /* ---- acknowledgements ---- */
 
-/* RFC 6298 3 (Karn): what was sent twice measures nothing, unless time stamps say which of them arrived
- * (RFC 7323 4). Without a sample the backed-off RTO stays. */
+/* RFC 6298 3 (Karn): what was sent twice measures nothing, nor does what had arrived before and was acknowledged
+ * together with it, unless time stamps say which of them arrived (RFC 7323 4). Without a sample the backed-off
+ * RTO stays. */
 static void measure(struct tcp *tcp, struct tcp_connection *c, const struct tcp_news *news)
 {
     const struct tcp_options *options = &news->segment->options;
-    if (news->first_sent_ns != 0) {
+    if (news->first_sent_ns != 0 && !news->sent_again) {
         rtt_sample(&c->recovery, (tcp->now.mono_ns - news->first_sent_ns) / 1000);
     } else if (c->marks & TCP_MARK_TIMESTAMPS && options->has_timestamps && options->ts_echo != 0) {
         uint32_t elapsed_ms = tcp_timestamp(tcp, c) - options->ts_echo;

@@ -24,7 +24,9 @@ static void frame_acknowledged(struct tcp *tcp, struct tcp_connection *c, struct
     if (!(frame->marks & TCP_FRAME_SACKED)) {
         news->delivered += frame->length;
         tcp_rack_arrived(tcp, c, frame, news);
-        if (news->first_sent_ns == 0 && !(frame->marks & TCP_FRAME_RETRANSMITTED))
+        if (frame->marks & TCP_FRAME_RETRANSMITTED)
+            news->sent_again = true;
+        else if (news->first_sent_ns == 0)
             news->first_sent_ns = frame->sent_ns;
     } else {
         r->sacked_frames--;

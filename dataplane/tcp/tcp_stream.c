@@ -291,13 +291,18 @@ uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *
         c->state == TCP_SYN_SENT || c->state == TCP_SYN_RECEIVED; /* a SYN's window is not scaled */
     uint32_t unit = opening ? 1 : 1u << c->rcv_shift;
     uint32_t buffer = tcp->config.receive_bytes_max;
-    uint32_t room = c->held_bytes < buffer ? buffer - c->held_bytes : 0;
+    uint32_t space = c->held_bytes < buffer ? buffer - c->held_bytes : 0;
     uint32_t most = (uint32_t)UINT16_MAX * unit;
-    room = RTE_MIN(room, most) & ~(unit - 1);
+    uint32_t room = RTE_MIN(space, most) & ~(unit - 1);
 
-    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly. */
-    uint32_t offered = seq_before(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
-    offered = RTE_MIN((offered + unit - 1) & ~(unit - 1), most);
+    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly, but not byte
+     * after byte to more than there is room for. Then it seems to shrink by less than a unit, as RFC 7323 2.4
+     * allows; up to rcv_adv everything is taken even so. */
+    uint32_t promised = seq_before(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
+    uint32_t offered = (promised + unit - 1) & ~(unit - 1);
+    if (offered > promised && offered >= space + unit)
+        offered -= unit;
+    offered = RTE_MIN(offered, most);
     if (room <= offered)
         return offered;
     /* RFC 9293 3.8.6.2.2: not in small steps */

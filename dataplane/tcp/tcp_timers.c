@@ -89,23 +89,37 @@ static uint64_t level_tick(const struct tcp_timers *timers, unsigned level)
     return (first + (unsigned)__builtin_ctzll(ahead_mask)) << SLOT_SHIFT * level;
 }
 
-/* `tick` has come to the beginning of spans: their slots go down, from the highest level. */
-static void cascade(struct tcp_timers *timers)
+/* `tick` has come to the beginning of spans: their slots are to go down. */
+static void spans_begin(struct tcp_timers *timers)
 {
-    for (unsigned level = TIMER_LEVELS - 1; level > 0; level--) {
+    for (unsigned level = 1; level < TIMER_LEVELS; level++) {
         unsigned shift = SLOT_SHIFT * level;
         if (timers->tick & ((UINT64_C(1) << shift) - 1))
-            continue;
+            return;
         unsigned slot = timers->tick >> shift & (TIMER_SLOTS - 1);
-        struct tcp_timer_entry *entry = timers->slot[level][slot];
+        struct tcp_timer_entry *first = timers->slot[level][slot];
         timers->slot[level][slot] = NULL;
         timers->used[level] &= ~(UINT64_C(1) << slot);
-        while (entry != NULL) {
-            struct tcp_timer_entry *next = entry->next;
+        timers->moving[level] = first;
+        if (first != NULL)
+            first->link = &timers->moving[level];
+    }
+}
+
+/* False: there are more. */
+static bool move_down(struct tcp_timers *timers)
+{
+    unsigned moves = 0;
+    for (unsigned level = 1; level < TIMER_LEVELS; level++) {
+        struct tcp_timer_entry *entry;
+        while ((entry = timers->moving[level]) != NULL) {
+            if (moves++ == TIMER_MOVES_MAX)
+                return false;
+            unlink_entry(timers, entry);
             link_entry(timers, entry);
-            entry = next;
         }
     }
+    return true;
 }
 
 struct tcp_timer_entry *tcp_timers_next(struct tcp_timers *timers, uint64_t now_ns)
@@ -113,19 +127,19 @@ struct tcp_timer_entry *tcp_timers_next(struct tcp_timers *timers, uint64_t now_
     uint64_t now = now_ns >> TIMER_TICK_SHIFT;
     if (likely(timers->tick >= now))
         return NULL;
-    while (timers->tick < now) {
+    while (timers->tick < now && move_down(timers)) {
         struct tcp_timer_entry *entry = timers->slot[0][timers->tick & (TIMER_SLOTS - 1)];
         if (entry != NULL) {
             unlink_entry(timers, entry);
             entry->at_ns = UINT64_MAX;
             return entry;
         }
-        /* the slot of level 0 is empty and those of this tick have gone down: on to the next moment */
+        /* the slot of level 0 is empty and what begins with this tick has gone down: on to the next moment */
         uint64_t next = now;
         for (unsigned level = 0; level < TIMER_LEVELS; level++)
             next = RTE_MIN(next, level_tick(timers, level));
         timers->tick = next;
-        cascade(timers);
+        spans_begin(timers);
     }
     return NULL;
 }
@@ -136,6 +150,10 @@ uint64_t tcp_timers_earliest(const struct tcp_timers *timers)
     uint64_t next = level_tick(timers, 0);
     if (next != UINT64_MAX)
         next++;
+    for (unsigned level = 1; level < TIMER_LEVELS; level++) {
+        if (timers->moving[level] != NULL)
+            next = timers->tick + 1; /* they may be due with this tick */
+    }
     for (unsigned level = 1; level < TIMER_LEVELS; level++)
         next = RTE_MIN(next, level_tick(timers, level));
     return next == UINT64_MAX ? UINT64_MAX : next << TIMER_TICK_SHIFT;

@@ -13,7 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TIMER_TICK_SHIFT = 20, TIMER_LEVELS = 4, TIMER_SLOTS = 64 };
+enum {
+    TIMER_TICK_SHIFT = 20,
+    TIMER_LEVELS = 4,
+    TIMER_SLOTS = 64,
+    TIMER_MOVES_MAX = 64, /* entries that one call moves to lower levels */
+};
 
 /* Zeroed: not in the wheel. */
 struct tcp_timer_entry {
@@ -25,6 +30,7 @@ struct tcp_timers {
     uint64_t tick;               /* everything before it has fired */
     uint64_t used[TIMER_LEVELS]; /* bit: the slot has entries */
     struct tcp_timer_entry *slot[TIMER_LEVELS][TIMER_SLOTS];
+    struct tcp_timer_entry *moving[TIMER_LEVELS]; /* on their way to lower levels */
 };
 
 void tcp_timers_init(struct tcp_timers *timers, uint64_t now_ns);
@@ -32,9 +38,11 @@ void tcp_timers_init(struct tcp_timers *timers, uint64_t now_ns);
  * after. */
 void tcp_timers_arm(struct tcp_timers *timers, struct tcp_timer_entry *entry, uint64_t at_ns);
 void tcp_timers_cancel(struct tcp_timers *timers, struct tcp_timer_entry *entry);
-/* One entry that is due, taken out of the wheel; NULL: no more. O(1) when nothing is due. */
+/* One entry that is due, taken out of the wheel. NULL: no more, or enough for now (100,000 connections that
+ * were opened in one second do not stop everything when their time comes). O(1) when nothing is due. */
 struct tcp_timer_entry *tcp_timers_next(struct tcp_timers *timers, uint64_t now_ns);
-/* A time at or before which nothing fires; UINT64_MAX: empty. For idle loops and virtual clocks. */
+/* When to call tcp_timers_next() again: nothing fires earlier. UINT64_MAX: empty; a time that has passed:
+ * there was enough for one call. */
 uint64_t tcp_timers_earliest(const struct tcp_timers *timers);
 
 #endif

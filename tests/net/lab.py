@@ -39,7 +39,7 @@ def run(*command, check=True, timeout=60, **more):
 
 
 class Network:
-    """A node's namespace and a station's, joined by a veth pair, or one namespace for both and a TAP."""
+    """A node's namespace and a station's, joined by a veth pair, or one namespace for both: and a TAP, or loopback."""
 
     serial = 0
 
@@ -155,6 +155,21 @@ def clean_up():
         left.close()
 
 
+def operations(net):
+    client = net.client
+    client("health")
+    client("set", "k", "v one")
+    must(client("get", "k").stdout.rstrip("\n") == "v one", "get prints the value")
+    must(client("incr", "n", "5").stdout.strip() == "5", "incr prints the result")
+    must(client("incr", "n").stdout.strip() == "6", "incr counts on")
+    client("delete", "k")
+    gone = client("get", "k", check=False)
+    must(gone.returncode == 1 and gone.stdout == "", "an absent key: exit 1, nothing on stdout")
+    load = client("load-test", "--seconds", "2").stdout.strip().splitlines()[-1]
+    figures = re.fullmatch(r"load-test: (\d+) operations, (\d+) errors, (\d+) mismatches, .*", load)
+    must(figures and int(figures[1]) > 0 and figures[2] == "0" and figures[3] == "0", load)
+
+
 def traces(network_, pid):
     """What a node could leave behind: interfaces, files beside the tests' own, the EAL's folder of that process."""
     folders = [f"{parent}/dpdk/wild{pid}" for parent in ("/run", "/tmp")]
@@ -163,10 +178,10 @@ def traces(network_, pid):
             [folder for folder in folders if os.path.exists(folder)])
 
 
-def fails(network_, options, auth=None, environ=None, prefix=(), code=1):
+def fails(network_, options, auth=None, environ=None, prefix=(), code=1, program=None):
     """A start that must fail: the exit code, one line on stderr that says why, and nothing left. Returns the line."""
     auth = ["--auth-secret-file", place.secret_file] if auth is None else auth
-    command = ["ip", "netns", "exec", network_.node_ns, *prefix, f"{place.build}/app/wild", *options, *auth]
+    command = ["ip", "netns", "exec", network_.node_ns, *prefix, program or f"{place.build}/app/wild", *options, *auth]
     before = traces(network_, 0)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env={**os.environ, **(environ or {})}) as process:  # ip and the prefix become the node

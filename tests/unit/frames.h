@@ -165,6 +165,37 @@ static inline void frame_udp(struct frame *frame, const struct frame_fields *fie
         frame_fix_udp(frame);
 }
 
+/* Recomputes the checksum of a TCP segment that fills the rest of the frame. */
+static inline void frame_fix_tcp(struct frame *frame)
+{
+    uint8_t *ip4 = frame->bytes + frame_l3(frame), *tcp = ip4 + (ip4[0] & 15u) * 4;
+    size_t length = (size_t)(frame->bytes + frame->length - tcp);
+    frame_set16(tcp + 16, 0);
+    uint32_t sum = frame_sum(6 + (uint32_t)length, ip4 + 12, 8);
+    frame_set16(tcp + 16, frame_checksum(frame_sum(sum, tcp, length)));
+}
+
+struct frame_segment {
+    uint32_t seq, ack;
+    unsigned flags, window;
+};
+
+/* Without options. */
+static inline void frame_tcp(struct frame *frame, const struct frame_fields *fields,
+                             const struct frame_segment *segment, const void *payload, size_t length)
+{
+    frame_ip4_header(frame, fields, 6, 20 + length);
+    frame_put16(frame, fields->source_port);
+    frame_put16(frame, fields->destination_port);
+    frame_put32(frame, segment->seq);
+    frame_put32(frame, segment->ack);
+    frame_put16(frame, 0x5000 | segment->flags);
+    frame_put16(frame, segment->window);
+    frame_put32(frame, 0);
+    frame_put(frame, payload, length);
+    frame_fix_tcp(frame);
+}
+
 static inline void frame_echo_request(struct frame *frame, const struct frame_fields *fields,
                                       const void *data, size_t length)
 {

@@ -95,6 +95,37 @@ static void test_a_flooded_lane_does_not_starve_the_others(void)
     handshake_helper_destroy(helper);
 }
 
+static unsigned told[3];
+static struct handshake_lane *told_of[3];
+
+static void note(void *state, unsigned worker)
+{
+    CU_ASSERT_PTR_EQUAL(state, &identity);
+    CU_ASSERT_PTR_NOT_NULL(handshake_lane_finished(told_of[worker])); /* there to be seen */
+    told[worker]++;
+}
+
+static void test_whoever_wants_to_know_is_told_whose_job_is_done(void)
+{
+    uint64_t state = seeded_start(6);
+    struct random_source random = seeded_source(&state);
+    struct handshake_helper *helper = handshake_helper_create(3, &identity, &random);
+    uint8_t init[HANDSHAKE_INIT_BYTES];
+    static struct session_keys results[3];
+    make_init(init, 7);
+    for (unsigned i = 0; i < 3; i++)
+        told_of[i] = handshake_helper_lane(helper, i);
+    handshake_helper_notify(helper, (struct handshake_notice){(void *)(uintptr_t)&identity, note});
+    CU_ASSERT_FALSE(handshake_helper_step(helper));
+    submit(told_of[2], 1, init, &results[0]);
+    submit(told_of[2], 2, init, &results[1]);
+    submit(told_of[1], 3, init, &results[2]);
+    while (handshake_helper_step(helper)) {
+    }
+    CU_ASSERT(told[0] == 0 && told[1] == 1 && told[2] == 2);
+    handshake_helper_destroy(helper);
+}
+
 /* Two workers and the helper as threads: every job comes back once, in order, whole. For TSan above all. */
 enum { JOBS = 400, WINDOW = 32, WORKERS = 2 };
 
@@ -164,6 +195,8 @@ int main(void)
         {"a lane holds so many jobs and gives them back in order",
          test_a_lane_holds_so_many_jobs_and_gives_them_back_in_order},
         {"a flooded lane does not starve the others", test_a_flooded_lane_does_not_starve_the_others},
+        {"whoever wants to know is told whose job is done",
+         test_whoever_wants_to_know_is_told_whose_job_is_done},
         {"workers and helper run as threads", test_workers_and_helper_run_as_threads},
         CU_TEST_INFO_NULL,
     };

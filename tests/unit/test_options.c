@@ -65,18 +65,16 @@ static const char *write_file(const char *text, mode_t mode)
 static void defaults_need_only_a_secret(void)
 {
     CU_ASSERT_EQUAL(parse("--auth-secret s3"), OPTIONS_RUN);
-    CU_ASSERT_EQUAL(options.nics, 1);
-    CU_ASSERT_EQUAL(options.nic[0].kind, NIC_TAP);
-    CU_ASSERT_STRING_EQUAL(options.nic[0].name, "wild0");
-    CU_ASSERT_EQUAL(options.nic[0].ip4, 0xC6120001);
-    CU_ASSERT_EQUAL(options.nic[0].prefix_length, 24);
+    CU_ASSERT_EQUAL(options.nics, 0); /* kernel sockets */
+    CU_ASSERT_TRUE(options.kernel_by_default);
+    CU_ASSERT_EQUAL(options.bind_ip4, 0x7F000001); /* nothing is exposed that nobody asked to expose */
     CU_ASSERT_EQUAL(options.port, 7878);
     CU_ASSERT_EQUAL(options.workers, 0);
     CU_ASSERT_EQUAL(options.idle, IDLE_ADAPTIVE);
     CU_ASSERT_EQUAL(options.capacity, 0);
     CU_ASSERT_EQUAL(options.evict, EVICT_NONE);
     CU_ASSERT_STRING_EQUAL(options.cluster_name, "wild");
-    CU_ASSERT_EQUAL(options.sessions, 4096);
+    CU_ASSERT_EQUAL(options.sessions, 0); /* as many as may be */
     CU_ASSERT_EQUAL(options.secrets, 1);
     CU_ASSERT_EQUAL(options.secret[0].length, 2);
 }
@@ -115,6 +113,29 @@ static void every_option_is_understood(void)
                     OPTIONS_RUN);
 }
 
+static void kernel_sockets_are_asked_for_or_come_by_default(void)
+{
+    CU_ASSERT_EQUAL(parse("--auth-secret x --nic kernel --bind-address 192.0.2.7"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 0);
+    CU_ASSERT_FALSE(options.kernel_by_default);
+    CU_ASSERT_EQUAL(options.bind_ip4, 0xC0000207);
+    CU_ASSERT_EQUAL(parse("--auth-secret x --bind-address 0.0.0.0"), OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.kernel_by_default);
+    CU_ASSERT_EQUAL(options.bind_ip4, 0);
+}
+
+static void an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk(void)
+{
+    CU_ASSERT_EQUAL(parse("--auth-secret x --address 198.18.0.1/24 --address 198.19.0.1/16"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(options.nic[i].kind, NIC_PCI);
+        CU_ASSERT_STRING_EQUAL(options.nic[i].name, "");
+    }
+    CU_ASSERT_EQUAL(options.nic[1].ip4, 0xC6130001);
+    CU_ASSERT_EQUAL(options.nic[1].prefix_length, 16);
+}
+
 static void what_is_wrong_is_refused_in_one_line(void)
 {
     static const struct {
@@ -150,7 +171,18 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --log-level loud", "--log-level takes"},
         {"--auth-secret x --sessions 1", "--sessions takes"},
         {"--auth-secret x --cluster-name=", "--cluster-name takes"},
-        {"--auth-secret x --nic kernel", "--nic takes"},
+        {"--auth-secret x --nic wlan0", "--nic takes"},
+        {"--auth-secret x --nic kernel:", "--nic takes"},
+        {"--auth-secret x --nic kernel --nic kernel", "goes alone"},
+        {"--auth-secret x --nic kernel --nic tap:a", "goes alone"},
+        {"--auth-secret x --nic tap:a --nic kernel", "goes alone"},
+        {"--auth-secret x --nic kernel --address 198.18.0.1/24", "kernel sockets take --bind-address"},
+        {"--auth-secret x --nic kernel --gateway 198.18.0.1", "the kernel's routes"},
+        {"--auth-secret x --nic tap:a --address 198.18.0.1/24 --bind-address 0.0.0.0", "takes --address"},
+        {"--auth-secret x --address 198.18.0.1/24 --bind-address 0.0.0.0", "takes --address"},
+        {"--auth-secret x --bind-address localhost", "--bind-address takes"},
+        {"--auth-secret x --bind-address 224.0.0.1", "no machine's address"},
+        {"--auth-secret x --bind-address 255.255.255.255", "no machine's address"},
         {"--auth-secret x --nic tap:", "not a name"},
         {"--auth-secret x --nic tap:a,b=c", "not a name"},
         {"--auth-secret x --nic tap:wild%d", "not a name"},
@@ -173,8 +205,9 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --address 224.0.0.1/4", "--address takes"},
         {"--auth-secret x --address 0.0.0.1/8", "--address takes"},
         {"--auth-secret x --address 198.18.0.1/24x", "--address takes"},
-        {"--auth-secret x --gateway 198.18.1.1", "no port's network"},
-        {"--auth-secret x --gateway 198.18.0.1", "own --address"},
+        {"--auth-secret x --gateway 198.18.1.1", "the kernel's routes"},
+        {"--auth-secret x --address 198.18.0.1/24 --gateway 198.18.1.1", "no port's network"},
+        {"--auth-secret x --address 198.18.0.1/24 --gateway 198.18.0.1", "own --address"},
         {"--auth-secret x --gateway gw", "--gateway takes"},
         {"--auth-secret x --insecure-no-auth=1", "takes no value"},
         {"--auth-secret x --config /nowhere/at/all", "/nowhere/at/all"},
@@ -231,6 +264,10 @@ static void the_command_line_wins_over_the_environment_and_that_over_the_file(vo
     CU_ASSERT_STRING_EQUAL(options.nic[0].name, "b");
     CU_ASSERT_EQUAL(options.secrets, 1);
     CU_ASSERT_EQUAL(memcmp(options.secret[0].text, "from-argv", 9), 0);
+    snprintf(line, sizeof line, "--config %s --auth-secret x --nic tap:c --address 198.18.0.1/24",
+             write_file("nic = kernel\n", 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 1);
 }
 
 static void the_file_is_checked_like_the_command_line(void)
@@ -314,6 +351,8 @@ int main(void)
     suite = CU_add_suite("options", NULL, NULL);
     CU_ADD_TEST(suite, defaults_need_only_a_secret);
     CU_ADD_TEST(suite, every_option_is_understood);
+    CU_ADD_TEST(suite, kernel_sockets_are_asked_for_or_come_by_default);
+    CU_ADD_TEST(suite, an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk);
     CU_ADD_TEST(suite, what_is_wrong_is_refused_in_one_line);
     CU_ADD_TEST(suite, secrets_are_overwritten_where_the_process_list_shows_them);
     CU_ADD_TEST(suite, the_command_line_wins_over_the_environment_and_that_over_the_file);

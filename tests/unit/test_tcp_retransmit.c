@@ -46,6 +46,10 @@ static const struct tcp_script scripts[] = {
      RTT_100 "send 100\n> . 1:101 ack 1\n~300ms > . 1:101 ack 1\n~600ms > . 1:101 ack 1\n< . 1 ack 101\n"
              "send 100\n> . 101:201 ack 1\n+100ms\n< . 1 ack 201\nsend 100\n> . 201:301 ack 1\n"
              "~250ms > . 201:301 ack 1\n"},
+    {"Karn: nor is the ACK that had to wait for it, though what it covers besides was sent once",
+     RTT_100 "send 2920\n>> . 1:2921 ack 1\n+100ms\n< . 1 ack 1\n~200ms > . 1:1461 ack 1\n"
+             "~600ms > . 1:537 ack 1\ndiscard 2\n+100ms\n< . 1 ack 2921\nsend 100\n> . 2921:3021 ack 1\n"
+             "~1200ms > . 2921:3021 ack 1\n"},
     {"with time stamps a segment sent twice is measured (RFC 7323 4)",
      SCRIPT_ESTABLISHED_ALL "send 100\n> . 1:101 ack 1\n+5s\ndiscard\n< . 1 ack 101 win 512 <ts 200 0>\n"
                             "unsent 0\nsend 10\n> . 101:111 ack 1\n"},

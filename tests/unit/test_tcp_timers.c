@@ -95,6 +95,36 @@ static void waiting_for_earliest_arrives_in_few_steps(void)
     CU_ASSERT(steps < 20);
 }
 
+static void many_at_once_are_served_in_portions(void)
+{
+    enum { MANY = 10 * TIMER_MOVES_MAX };
+    static struct tcp_timer_entry entries[MANY];
+    struct tcp_timers timers;
+    tcp_timers_init(&timers, 0);
+    memset(entries, 0, sizeof entries);
+    for (unsigned i = 0; i < MANY; i++)
+        tcp_timers_arm(&timers, &entries[i], 5000 * TICK_NS + i);
+    uint64_t now_ns = 5002 * TICK_NS;
+    unsigned fired = 0, calls_without = 0;
+    while (fired < MANY && calls_without < 100) {
+        CU_ASSERT(tcp_timers_earliest(&timers) <= now_ns);
+        if (calls_without == 3) { /* one that is on its way is cancelled, another put off */
+            tcp_timers_cancel(&timers, &entries[MANY - 1]);
+            tcp_timers_arm(&timers, &entries[0], 9000 * TICK_NS);
+            fired += 2;
+        }
+        if (tcp_timers_next(&timers, now_ns) != NULL)
+            fired++;
+        else
+            calls_without++;
+    }
+    CU_ASSERT_EQUAL(fired, MANY);
+    CU_ASSERT(calls_without >= 2 * MANY / TIMER_MOVES_MAX - 3); /* two levels */
+    CU_ASSERT_PTR_NULL(tcp_timers_next(&timers, now_ns));
+    CU_ASSERT(tcp_timers_earliest(&timers) > now_ns);
+    CU_ASSERT(fires_alone(&timers, &entries[0], 9001 * TICK_NS));
+}
+
 enum { ENTRIES = 300, STEPS = 4000 };
 
 struct model {
@@ -113,8 +143,10 @@ static uint64_t random_delay_ns(uint64_t *random)
 /* Takes what the wheel says is due and compares with the list. */
 static void model_fire(struct model *model, uint64_t *random)
 {
-    struct tcp_timer_entry *entry;
-    while ((entry = tcp_timers_next(&model->timers, model->now_ns)) != NULL) {
+    do {
+        struct tcp_timer_entry *entry = tcp_timers_next(&model->timers, model->now_ns);
+        if (entry == NULL)
+            continue; /* or there was enough for one call */
         size_t i = (size_t)(entry - model->entry);
         CU_ASSERT_FATAL(i < ENTRIES);
         CU_ASSERT_FATAL(model->at_ns[i] <= model->now_ns);
@@ -123,7 +155,7 @@ static void model_fire(struct model *model, uint64_t *random)
             model->at_ns[i] = model->now_ns + random_delay_ns(random);
             tcp_timers_arm(&model->timers, entry, model->at_ns[i]);
         }
-    }
+    } while (tcp_timers_earliest(&model->timers) <= model->now_ns);
     uint64_t earliest_ns = tcp_timers_earliest(&model->timers);
     for (size_t i = 0; i < ENTRIES; i++) {
         CU_ASSERT_FATAL(model->at_ns[i] == UINT64_MAX ||
@@ -173,6 +205,7 @@ int main(void)
         {"moving and cancelling leave nothing behind", moving_and_cancelling_leave_nothing_behind},
         {"every level fires on time", every_level_fires_on_time},
         {"waiting for the earliest arrives in few steps", waiting_for_earliest_arrives_in_few_steps},
+        {"many at once are served in portions", many_at_once_are_served_in_portions},
         {"the wheel fires what a searched list would", the_wheel_fires_what_a_searched_list_would},
         CU_TEST_INFO_NULL,
     };

@@ -1,5 +1,5 @@
 /*
- * batch.c - many operations at once: requests in, results out, datagrams shared.
+ * batch.c - many operations at once: requests in, results out, messages shared.
  */
 #include <string.h>
 
@@ -67,7 +67,7 @@ enum wild_status wild_submit(struct wild_client *client, const struct wild_reque
     uint64_t now = client_now();
     status = pipeline_submit(client, &operation, request->min_history, request->tag, false, now, &index);
     if (status == WILD_OK && !client->batch)
-        datagrams_flush(client, now);
+        client->carrier->flush(client, now);
     return status;
 }
 
@@ -79,7 +79,7 @@ void wild_batch_begin(struct wild_client *client)
 void wild_batch_end(struct wild_client *client)
 {
     client->batch = false;
-    datagrams_flush(client, client_now());
+    client->carrier->flush(client, client_now());
 }
 
 size_t wild_poll(struct wild_client *client, struct wild_result *results, size_t room, uint32_t timeout_ms)
@@ -89,7 +89,7 @@ size_t wild_poll(struct wild_client *client, struct wild_result *results, size_t
     /* Even without time to wait, what has arrived is taken and timers run: an event loop may never wait. */
     do {
         bool wait = client->done.count == 0 && client->in_flight > 0;
-        now = datagrams_turn(client, now, wait ? until_ns : now);
+        now = client_turn(client, now, wait ? until_ns : now);
     } while (client->done.count == 0 && client->in_flight > 0 && now < until_ns);
 
     size_t count = 0;
@@ -105,7 +105,7 @@ size_t wild_in_flight(const struct wild_client *client)
 
 int wild_descriptor(const struct wild_client *client)
 {
-    return client->fd;
+    return client->descriptor;
 }
 
 void wild_statistics(const struct wild_client *client, struct wild_statistics *out)

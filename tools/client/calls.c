@@ -18,7 +18,7 @@ static enum wild_status call_once(struct wild_client *client, const struct opera
     flight->deadline_ns = min_u64(flight->deadline_ns, deadline_ns);
     client->timer_ns = min_u64(client->timer_ns, flight->deadline_ns);
     while (flight->state != FLIGHT_DONE)
-        *now = datagrams_turn(client, *now, flight->deadline_ns);
+        *now = client_turn(client, *now, flight->deadline_ns);
     pipeline_lend(client, index, result);
     return result->status;
 }
@@ -38,7 +38,7 @@ enum wild_status client_call(struct wild_client *client, const struct operation 
            now + pause_ns < deadline_ns) {
         uint64_t until_ns = now + pause_ns;
         while (now < until_ns)
-            now = datagrams_turn(client, now, until_ns);
+            now = client_turn(client, now, until_ns);
         pipeline_reclaim(client);
         pause_ns = min_u64(2 * pause_ns, BUSY_PAUSE_MAX_NS);
     }

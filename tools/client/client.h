@@ -1,13 +1,16 @@
 /*
  * client.h - inside libwild: the client object and what its files offer one another.
  *
+ * What a request is, the same however it travels:
  *   connect.c   options, names, secrets; makes and closes clients
- *   session.c   the handshake, its retransmissions, and how a lost session is replaced
- *   pipeline.c  operations in flight: ids, timers, outcomes
- *   datagrams.c operations into datagrams and back; the only file that touches the socket
+ *   pipeline.c  operations in flight: ids, timers, outcomes, what is sent again
+ *   messages.c  operations into messages, answers out of them, and the turn that waits for them
  *   calls.c     wild_get() and its like: submit one, wait for it
  *   batch.c     wild_submit(), wild_poll() and batches
  *   health.c    wild_health(), texts
+ * How it travels, behind struct carrier:
+ *   datagrams.c UDP: messages may be lost, come twice or overtake each other; every unanswered one is sent again
+ *   session.c   the handshake over UDP, its retransmissions, and how a lost session is replaced
  *
  * Everything runs on the caller's thread, inside its calls. `now` is CLOCK_MONOTONIC in nanoseconds, read by
  * the public functions and after each wait, and passed down.
@@ -17,7 +20,7 @@
 
 #include <sys/socket.h>
 
-#include "datagram.h"
+#include "datagrams.h"
 #include "handshake.h"
 #include "keys.h"
 #include "message.h"
@@ -27,16 +30,9 @@ enum {
     FLIGHTS_MAX = WILD_PIPELINE_MAX,
     FLIGHT_NONE = 0xFF,
     BODY_BYTES_MAX = 1280, /* a request's key and value; then the answer's value in their place */
-
-    DATAGRAMS_PER_CALL = 16, /* staged for one sendmmsg() or taken by one recvmmsg() */
-    RECEIVE_ROOM_BYTES = 1408,
-
-    SILENT_ROUNDS_MAX = 3, /* retransmissions without any sign of life before a new handshake */
-    CONFIRM_TRIES_MAX = 4, /* CONFIRMs without READY before starting over with a new INIT */
 };
 static_assert((int)KEY_BYTES_MAX + (int)VALUE_BYTES_MAX <= (int)BODY_BYTES_MAX,
               "the largest SET fits a body");
-static_assert((int)RECEIVE_ROOM_BYTES > (int)DATAGRAM_BYTES_MAX, "an oversized datagram is seen to be one");
 static_assert(FLIGHTS_MAX <= FLIGHT_NONE, "a flight's index fits a byte");
 static_assert((int)FLIGHTS_MAX < (int)RETRY_WINDOW_IDS,
               "a full pipeline of new writes fits one retry window");
@@ -45,18 +41,16 @@ static_assert(WILD_KEY_MAX == KEY_BYTES_MAX && WILD_VALUE_MAX == VALUE_BYTES_MAX
 STATUS_LIST(STATUS_SAME)
 #undef STATUS_SAME
 
-#define MS_NS            UINT64_C(1000000)
-#define RTO_MIN_NS       (5 * MS_NS)
-#define RTO_INITIAL_NS   (50 * MS_NS)
-#define RTO_MAX_NS       (1000 * MS_NS)
-#define SHAKE_RTO_MAX_NS (250 * MS_NS) /* a node that comes back is found soon */
+#define MS_NS      UINT64_C(1000000)
+#define RTO_MAX_NS (1000 * MS_NS)
 /* A node ends sessions that were idle for minutes, and firewalls forget flows sooner. */
 #define SESSION_DOUBT_NS  (60 * 1000 * MS_NS)
 #define BUSY_PAUSE_MIN_NS (MS_NS / 10)
 #define BUSY_PAUSE_MAX_NS (10 * MS_NS)
-/* A node that only paused is not given up: losing a session turns writes in flight into WILD_UNKNOWN. */
-#define SILENCE_MIN_NS (150 * MS_NS)
-#define NEVER_NS       UINT64_MAX
+#define NEVER_NS          UINT64_MAX
+
+/* No flight has this index: the answer only shows that the session lives. */
+#define PROBE_ID ((UINT64_C(1) << 63) | FLIGHT_NONE)
 
 /*
  *            submit            flush             answer or end          taken by the caller   next call
@@ -72,13 +66,15 @@ enum flight_state { FLIGHT_FREE = 0, FLIGHT_QUEUED, FLIGHT_SENT, FLIGHT_DONE, FL
 struct flight {
     struct operation operation; /* key and value stand in this flight's body */
     uint64_t history;           /* GET with FLAG_MIN_LSN */
-    uint64_t submitted_ns, deadline_ns, sent_ns, retry_ns, rto_ns;
+    uint64_t sequence;          /* of submission */
+    uint64_t submitted_ns, deadline_ns, sent_ns;
+    uint64_t retry_ns, rto_ns; /* when it is sent again, and the pause before that; NEVER_NS */
     struct wild_result result;
     unsigned sends;    /* in the present session: 0 = the node cannot have seen it */
     unsigned refusals; /* answers to these copies that say "not executed": BUSY and its like, MORE */
     uint8_t state;
     bool synchronous; /* a call waits for it: not for wild_poll() */
-    bool alone;       /* answered with MORE once: gets a datagram of its own */
+    bool alone;       /* answered with MORE once: gets a message of its own */
 };
 
 /* Indexes of flights, oldest first; each at most once, so it never runs over. */
@@ -96,44 +92,69 @@ struct client_secrets {
     struct session_keys offered; /* a RESPONSE that has yet to verify */
 };
 
-enum shake_state { SHAKE_IDLE = 0, SHAKE_INIT, SHAKE_CONFIRM };
-
-/* A handshake under way; beside a live session when that one is suspected to be lost. */
-struct shake {
-    enum shake_state state;
-    unsigned tries;    /* of the present state's datagram */
-    bool cookie_taken; /* a cookie was answered since the last timer: at most one a period */
-    uint64_t sent_ns, retry_ns, rto_ns;
-    uint8_t confirm[HANDSHAKE_CONFIRM_BYTES];
-    struct handshake_identity node;
+/* What one message was filled with, in its order. */
+struct message_load {
+    unsigned count;
+    uint8_t index[FLIGHTS_MAX];
 };
 
+/*
+ * How messages reach the node and its answers come back. A carrier keeps client->live and the session's keys; it
+ * takes operations from the outbox with messages_fill(), says pipeline_sent() of each, and hands replies to
+ * messages_take(). When a session is lost it calls pipeline_renew(). It does nothing in a child process.
+ */
+struct carrier {
+    size_t message_bytes_max;
+    int socket_type;       /* for getaddrinfo() */
+    bool failure_is_final; /* client->failure is proof that this address will not do now, not a hint */
+
+    /* Before anything else, once: 0 or -errno. Then client->descriptor is what an event loop may wait for. */
+    int (*create)(struct wild_client *client);
+    /* Ready to talk to client->address; may be called again after hang_up(). 0 or -errno. */
+    int (*open)(struct wild_client *client);
+    void (*hang_up)(struct wild_client *client);
+    /* Begins to make a session; nothing while one is being made. */
+    void (*start)(struct wild_client *client, uint64_t now);
+    /* The client had nothing in flight and is about to: is the session still there? */
+    void (*doubt)(struct wild_client *client, uint64_t now);
+
+    void (*flush)(struct wild_client *client, uint64_t now); /* sends what may go */
+    void (*wait)(struct wild_client *client, uint64_t wait_ns);
+    void (*receive)(struct wild_client *client, uint64_t now); /* takes what has come, without waiting */
+    void (*timer)(struct wild_client *client, uint64_t now);
+    uint64_t (*timer_ns)(const struct wild_client *client); /* when that has something to do */
+
+    /* What the pipeline has learned. NULL: of no interest. */
+    void (*answered)(struct wild_client *client, uint64_t rtt_ns); /* by an operation that was sent once */
+    void (*unanswered)(struct wild_client *client, uint64_t now);  /* operations are about to be sent again */
+    void (*timed_out)(struct wild_client *client, uint64_t now);   /* one was given up */
+
+    void (*end)(
+        struct wild_client *client); /* says CLOSE where there is a session, and frees what create() made */
+};
+extern const struct carrier carrier_datagrams;
+
 struct wild_client {
-    int fd;
-    bool live;    /* secrets->current is a session; it may be lost, see shake */
-    bool refused; /* the node's host says that nobody listens (ICMP); a hint, not proof */
-    bool batch;   /* between wild_batch_begin() and wild_batch_end() */
-    bool probe;   /* the next flush also asks for a sign of life */
+    const struct carrier *carrier;
+    int fd;         /* the socket; -1: none */
+    int descriptor; /* wild_descriptor() */
+    int failure;    /* why there is no session yet, -errno; 0: nothing speaks against it */
+    bool live;      /* secrets->current is a session; it may be lost without our knowing */
+    bool batch;     /* between wild_batch_begin() and wild_batch_end() */
 
     struct client_secrets *secrets;
     struct random_source random;
-    struct shake shake;
 
-    uint64_t send_counter; /* of the present session */
-    struct replay_window received;
-
-    uint64_t rtt_ns, rtt_variation_ns, rto_ns; /* RFC 6298; rtt_ns 0 = no sample yet */
-    unsigned silent_rounds;                    /* since the last accepted datagram */
-    uint64_t round_ns;                         /* when the last one was counted */
-    uint64_t silent_since_ns;                  /* when the first one was */
-    uint64_t timer_ns;                         /* no flight needs anything before */
-    uint64_t heard_ns;                         /* when the last datagram of the session was accepted */
+    uint64_t
+        rto_ns; /* until an unanswered operation is sent again; NEVER_NS where the carrier repeats nothing */
+    uint64_t timer_ns; /* no flight needs anything before */
+    uint64_t next_sequence;
 
     uint64_t next_write_id, oldest_write_id; /* oldest unanswered; equal to next when there is none */
     uint64_t next_read_id;
     uint8_t write_flight[RETRY_WINDOW_IDS]; /* by id mod window: its flight, or FLIGHT_NONE */
 
-    unsigned value_bytes; /* what a GET probably answers: so many share a datagram as fit its answer */
+    unsigned value_bytes; /* what a GET probably answers: so many share a message as fit its answer */
 
     uint32_t epoch;   /* highest seen */
     uint64_t history; /* of the latest answer */
@@ -154,8 +175,9 @@ struct wild_client {
     char endpoint[288]; /* for error lines */
 
     uint8_t body[FLIGHTS_MAX][BODY_BYTES_MAX];
-    uint8_t send_room[DATAGRAMS_PER_CALL][DATAGRAM_BYTES_MAX];
-    uint8_t receive_room[DATAGRAMS_PER_CALL][RECEIVE_ROOM_BYTES];
+    union { /* the carrier's own */
+        struct datagrams datagrams;
+    };
 };
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
@@ -176,19 +198,6 @@ static inline bool client_may_seal(const struct wild_client *client)
 
 uint64_t client_now(void);
 
-/* session.c */
-void client_session_start(struct wild_client *client,
-                          uint64_t now); /* sends INIT; no-op while one is under way */
-void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
-                         uint64_t now);
-void client_session_timer(struct wild_client *client, uint64_t now);
-/* Before an operation that has the client to itself: a session that was idle for long is asked for a sign of
- * life beside a new handshake, and the operation waits for whichever comes first. */
-void client_session_doubt(struct wild_client *client, uint64_t now);
-void client_session_alive(struct wild_client *client,
-                          uint64_t now);             /* a datagram of the session was accepted */
-void client_session_end(struct wild_client *client); /* says CLOSE, wipes the keys */
-
 /* pipeline.c */
 void pipeline_init(struct wild_client *client);
 /* WILD_OK with the flight's index; else nothing was accepted. Copies key and value; sets the request id. */
@@ -198,21 +207,31 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
 void pipeline_sent(struct wild_client *client, unsigned index, uint64_t now);
 void pipeline_answer(struct wild_client *client, const struct reply *reply, uint64_t history, uint64_t now);
 void pipeline_timer(struct wild_client *client, uint64_t now);
-void pipeline_renew(struct wild_client *client, uint64_t now); /* a new session took the old one's place */
-void pipeline_rtt(struct wild_client *client, uint64_t sample_ns);
+/*
+ * The session is gone, and with it what it remembers: operations that were sent on it are queued again where
+ * that is safe, in the order of their submission; the others end as WILD_UNKNOWN.
+ */
+void pipeline_renew(struct wild_client *client, uint64_t now);
 void pipeline_lend(struct wild_client *client, unsigned index, struct wild_result *out); /* DONE -> LENT */
 void pipeline_reclaim(struct wild_client *client); /* LENT -> FREE: at the start of every call */
 void flight_queue_add(struct flight_queue *queue, unsigned index);
 unsigned flight_queue_take(struct flight_queue *queue); /* not when empty */
 
-/* datagrams.c */
-int datagrams_open(struct wild_client *client); /* a connected socket to client->address; 0 or -errno */
-void datagrams_send(struct wild_client *client, const void *bytes, size_t length);
-void datagrams_flush(struct wild_client *client, uint64_t now);
-void datagrams_receive(struct wild_client *client, uint64_t now);
-/* One turn: send what is queued, wait for a datagram, a timer or `until_ns`, and handle what came. Returns
+/* messages.c */
+/*
+ * A message of the next operations in the outbox that fit together and whose answers are likely to; its bytes,
+ * 0 if none may go. They leave the outbox and stand in `load`: the carrier sends them. `fresh`: also operations
+ * that the session has not seen yet; without it those go to the end of the outbox. Examines at most *left
+ * entries and counts them down.
+ */
+size_t messages_fill(struct wild_client *client, uint8_t *out, bool fresh, unsigned *left,
+                     struct message_load *load);
+size_t messages_probe(const struct wild_client *client, uint8_t *out, uint64_t id); /* HEALTH alone */
+void messages_take(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now);
+void client_wait(int fd, short events, uint64_t wait_ns); /* for poll()'s events; fd -1: for the time alone */
+/* One turn: send what is queued, wait for an answer, a timer or `until_ns`, and handle what came. Returns
  * the time after it. */
-uint64_t datagrams_turn(struct wild_client *client, uint64_t now, uint64_t until_ns);
+uint64_t client_turn(struct wild_client *client, uint64_t now, uint64_t until_ns);
 
 /* calls.c */
 enum wild_status client_call(struct wild_client *client, const struct operation *operation,

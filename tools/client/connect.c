@@ -130,22 +130,24 @@ static int endpoint_split(const char *endpoint, char *host, size_t host_bytes, c
     return 0;
 }
 
-/* Runs the handshake with client->address; 0 once there is a session. Gives up early on a refusal only when
- * there is another address to try. */
+/* Runs the handshake with client->address; 0 once there is a session. What only hints at a failure ends it early
+ * when there is another address to try. */
 static int establish(struct wild_client *client, uint64_t deadline_ns, bool last)
 {
-    int outcome = datagrams_open(client);
+    const struct carrier *carrier = client->carrier;
+    client->failure = 0;
+    int outcome = carrier->open(client);
     if (outcome != 0)
         return outcome;
     uint64_t now = client_now();
-    client_session_start(client, now);
-    while (!client->live && now < deadline_ns && (last || !client->refused))
-        now = datagrams_turn(client, now, deadline_ns);
+    carrier->start(client, now);
+    while (!client->live && now < deadline_ns &&
+           (client->failure == 0 || (last && !carrier->failure_is_final)))
+        now = client_turn(client, now, deadline_ns);
     if (client->live)
         return 0;
-    close(client->fd);
-    client->fd = -1;
-    return client->refused ? -ECONNREFUSED : -ETIMEDOUT;
+    carrier->hang_up(client);
+    return client->failure != 0 ? client->failure : -ETIMEDOUT;
 }
 
 static void say_no_session(const struct wild_client *client, int outcome, char error[WILD_ERROR_BYTES])
@@ -172,8 +174,6 @@ static int connect_addresses(struct wild_client *client, const struct addrinfo *
             break;
         memcpy(&client->address, a->ai_addr, a->ai_addrlen);
         client->address_bytes = a->ai_addrlen;
-        client->refused = false;
-        client->shake.state = SHAKE_IDLE;
         outcome = establish(client, now + (end_ns - now) / left, left == 1);
     }
     if (client->live)
@@ -189,7 +189,8 @@ static int resolve_and_connect(struct wild_client *client, char error[WILD_ERROR
         say(error, "endpoint \"%s\" is not HOST:PORT or [IPv6]:PORT", client->endpoint);
         return -1;
     }
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = client->carrier->socket_type, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list;
     int outcome = getaddrinfo(host, port, &hints, &list);
     if (outcome != 0) {
@@ -203,7 +204,7 @@ static int resolve_and_connect(struct wild_client *client, char error[WILD_ERROR
 
 /* ---- clients ---- */
 
-static struct wild_client *client_create(char error[WILD_ERROR_BYTES])
+static struct wild_client *client_create(const struct carrier *carrier, char error[WILD_ERROR_BYTES])
 {
     if (keys_start() != 0) {
         say(error, "libsodium does not start");
@@ -214,7 +215,8 @@ static struct wild_client *client_create(char error[WILD_ERROR_BYTES])
         say(error, "no memory for a client");
         return NULL;
     }
-    client->fd = -1;
+    client->carrier = carrier;
+    client->fd = client->descriptor = -1;
     client->random = random_system();
     client->secrets = secrets_create(error);
     if (client->secrets == NULL) {
@@ -223,6 +225,12 @@ static struct wild_client *client_create(char error[WILD_ERROR_BYTES])
     }
     client->doubt_ns = SESSION_DOUBT_NS;
     pipeline_init(client);
+    int outcome = carrier->create(client);
+    if (outcome != 0) {
+        say(error, "cannot make a client: %s", strerror(-outcome));
+        wild_close(client);
+        return NULL;
+    }
     return client;
 }
 
@@ -230,7 +238,7 @@ struct wild_client *wild_connect(const struct wild_options *options, char error[
 {
     error[0] = '\0';
     const char *endpoint = options->endpoint != NULL ? options->endpoint : "127.0.0.1";
-    struct wild_client *client = client_create(error);
+    struct wild_client *client = client_create(&carrier_datagrams, error);
     if (client == NULL)
         return NULL;
     if (strlen(endpoint) >= sizeof(client->endpoint)) {
@@ -253,7 +261,7 @@ struct wild_client *wild_connect(const struct wild_options *options, char error[
 struct wild_client *wild_duplicate(const struct wild_client *from, char error[WILD_ERROR_BYTES])
 {
     error[0] = '\0';
-    struct wild_client *client = client_create(error);
+    struct wild_client *client = client_create(from->carrier, error);
     if (client == NULL)
         return NULL;
     memcpy(client->endpoint, from->endpoint, sizeof(client->endpoint));
@@ -276,10 +284,7 @@ void wild_close(struct wild_client *client)
 {
     if (client == NULL)
         return;
-    if (client->fd >= 0) {
-        client_session_end(client);
-        close(client->fd);
-    }
+    client->carrier->end(client);
     secrets_destroy(client->secrets);
     free(client);
 }

@@ -66,7 +66,6 @@ void pipeline_init(struct wild_client *client)
 {
     client->next_write_id = client->oldest_write_id = 1;
     client->timer_ns = NEVER_NS;
-    client->rto_ns = RTO_INITIAL_NS;
     memset(client->write_flight, FLIGHT_NONE, sizeof(client->write_flight));
     for (unsigned i = 0; i < FLIGHTS_MAX; i++)
         flight_queue_add(&client->free, i);
@@ -127,7 +126,7 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
     if (client->free.count == 0 || (is_write(operation) && !write_window_open(client)))
         return WILD_PIPELINE_FULL;
     if (client->in_flight == 0)
-        client_session_doubt(client, now);
+        client->carrier->doubt(client, now);
 
     unsigned index = flight_queue_take(&client->free);
     struct flight *flight = &client->flight[index];
@@ -140,6 +139,7 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
     *flight = (struct flight){
         .operation = *operation,
         .history = history,
+        .sequence = client->next_sequence++,
         .submitted_ns = now,
         .deadline_ns = now + client->timeout_ns,
         .rto_ns = client->rto_ns,
@@ -165,7 +165,7 @@ void pipeline_sent(struct wild_client *client, unsigned index, uint64_t now)
     flight->state = FLIGHT_SENT;
     flight->sends++;
     flight->sent_ns = now;
-    flight->retry_ns = now + flight->rto_ns;
+    flight->retry_ns = flight->rto_ns != NEVER_NS ? now + flight->rto_ns : NEVER_NS;
     client->timer_ns = min_u64(client->timer_ns, flight->retry_ns);
 }
 
@@ -215,22 +215,6 @@ void pipeline_reclaim(struct wild_client *client)
 
 /* ---- answers ---- */
 
-/* RFC 6298 section 2, with a floor that suits a data centre and no clock granularity to speak of. */
-void pipeline_rtt(struct wild_client *client, uint64_t sample_ns)
-{
-    if (client->rtt_ns == 0) {
-        client->rtt_ns = sample_ns + 1;
-        client->rtt_variation_ns = sample_ns / 2;
-    } else {
-        uint64_t difference =
-            sample_ns > client->rtt_ns ? sample_ns - client->rtt_ns : client->rtt_ns - sample_ns;
-        client->rtt_variation_ns = client->rtt_variation_ns - client->rtt_variation_ns / 4 + difference / 4;
-        client->rtt_ns = client->rtt_ns - client->rtt_ns / 8 + sample_ns / 8;
-    }
-    uint64_t rto_ns = client->rtt_ns + 4 * client->rtt_variation_ns;
-    client->rto_ns = min_u64(max_u64(rto_ns, RTO_MIN_NS), RTO_MAX_NS);
-}
-
 /* A node may send what it likes: an answer whose value does not suit its opcode says nothing. */
 static bool answer_is_sound(const struct reply *reply, struct wild_result *result)
 {
@@ -276,8 +260,10 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
     struct flight *flight = flight_find(client, reply);
     if (flight == NULL || !answer_is_sound(reply, &flight->result))
         return;
-    if (flight->sends == 1) /* Karn: an answer to a repeated operation says nothing about the round trip */
-        pipeline_rtt(client, now - flight->sent_ns);
+    if (flight->sends == 1 &&
+        client->carrier->answered !=
+            NULL) /* Karn: an answer to a repeated operation says nothing about the round trip */
+        client->carrier->answered(client, now - flight->sent_ns);
     if (is_refusal(reply))
         flight->refusals++;
     if (reply->status == STATUS_MORE) {
@@ -312,25 +298,6 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
 
 /* ---- time ---- */
 
-/*
- * A round of retransmissions. A silent node may be alive and hold our writes back until they are durable, so
- * the first silent round already asks for a sign of life (datagrams.c), and only a node that stays silent to
- * that as well is taken to have lost the session.
- */
-static void round_of_silence(struct wild_client *client, uint64_t now)
-{
-    client->probe = true;
-    if (client->silent_rounds > 0 && now - client->round_ns < client->rto_ns)
-        return; /* the same round: operations that were sent one after another */
-    if (client->silent_rounds++ == 0)
-        client->silent_since_ns = now;
-    client->round_ns = now;
-    /* RFC 6298 5.5: until a round trip is measured again, new operations wait as long. */
-    client->rto_ns = min_u64(2 * client->rto_ns, RTO_MAX_NS);
-    if (client->silent_rounds >= SILENT_ROUNDS_MAX && now - client->silent_since_ns >= SILENCE_MIN_NS)
-        client_session_start(client, now);
-}
-
 void pipeline_timer(struct wild_client *client, uint64_t now)
 {
     if (now < client->timer_ns)
@@ -343,6 +310,8 @@ void pipeline_timer(struct wild_client *client, uint64_t now)
             continue;
         if (now >= flight->deadline_ns) {
             flight_finish(client, flight, WILD_NO_ANSWER, now);
+            if (client->carrier->timed_out != NULL)
+                client->carrier->timed_out(client, now);
             continue;
         }
         if (flight->state == FLIGHT_SENT && now >= flight->retry_ns) {
@@ -356,7 +325,22 @@ void pipeline_timer(struct wild_client *client, uint64_t now)
     }
     client->timer_ns = next;
     if (due)
-        round_of_silence(client, now);
+        client->carrier->unanswered(client, now);
+}
+
+/* Oldest first. Insertion: the outbox is short, and nearly in order. */
+static void outbox_sort(struct wild_client *client)
+{
+    uint8_t sorted[FLIGHTS_MAX];
+    unsigned count = client->outbox.count;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned index = flight_queue_take(&client->outbox), at = i;
+        for (; at > 0 && client->flight[sorted[at - 1]].sequence > client->flight[index].sequence; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = (uint8_t)index;
+    }
+    for (unsigned i = 0; i < count; i++)
+        flight_queue_add(&client->outbox, sorted[i]);
 }
 
 void pipeline_renew(struct wild_client *client, uint64_t now)
@@ -374,4 +358,5 @@ void pipeline_renew(struct wild_client *client, uint64_t now)
         flight->rto_ns = client->rto_ns;
         flight_queue_again(client, flight);
     }
+    outbox_sort(client);
 }

@@ -1,7 +1,7 @@
 /*
- * session.c - how a client gets its session, and another one when the node has lost it (handshake.h).
+ * session.c - how a client over UDP gets its session, and another one when the node has lost it (handshake.h).
  *
- *            client_session_start            RESPONSE               READY
+ *               session_start          RESPONSE               READY
  *   IDLE -------------------> INIT ------------> CONFIRM ------------> IDLE, with a new session
  *    ^                        |  ^                |    |
  *    |                        |  +----------------+    |
@@ -20,9 +20,49 @@
 
 #include "client.h"
 
+/* ---- the round trip, and doubt about the session ---- */
+
+/* RFC 6298 section 2, with a floor that suits a data centre and no clock granularity to speak of. */
+void session_rtt(struct wild_client *client, uint64_t sample_ns)
+{
+    struct datagrams *d = &client->datagrams;
+    if (d->rtt_ns == 0) {
+        d->rtt_ns = sample_ns + 1;
+        d->rtt_variation_ns = sample_ns / 2;
+    } else {
+        uint64_t difference = sample_ns > d->rtt_ns ? sample_ns - d->rtt_ns : d->rtt_ns - sample_ns;
+        d->rtt_variation_ns = d->rtt_variation_ns - d->rtt_variation_ns / 4 + difference / 4;
+        d->rtt_ns = d->rtt_ns - d->rtt_ns / 8 + sample_ns / 8;
+    }
+    uint64_t rto_ns = d->rtt_ns + 4 * d->rtt_variation_ns;
+    client->rto_ns = min_u64(max_u64(rto_ns, RTO_MIN_NS), RTO_MAX_NS);
+}
+
+/*
+ * A round of retransmissions. A silent node may be alive and hold our writes back until they are durable, so
+ * the first silent round already asks for a sign of life (datagrams.c), and only a node that stays silent to
+ * that as well is taken to have lost the session.
+ */
+void session_silence(struct wild_client *client, uint64_t now)
+{
+    struct datagrams *d = &client->datagrams;
+    d->probe = true;
+    if (d->silent_rounds > 0 && now - d->round_ns < client->rto_ns)
+        return; /* the same round: operations that were sent one after another */
+    if (d->silent_rounds++ == 0)
+        d->silent_since_ns = now;
+    d->round_ns = now;
+    /* RFC 6298 5.5: until a round trip is measured again, new operations wait as long. */
+    client->rto_ns = min_u64(2 * client->rto_ns, RTO_MAX_NS);
+    if (d->silent_rounds >= SILENT_ROUNDS_MAX && now - d->silent_since_ns >= SILENCE_MIN_NS)
+        session_start(client, now);
+}
+
+/* ---- the handshake ---- */
+
 static void shake_sent(struct wild_client *client, uint64_t now)
 {
-    struct shake *shake = &client->shake;
+    struct shake *shake = &client->datagrams.shake;
     shake->tries++;
     shake->sent_ns = now;
     shake->retry_ns = now + shake->rto_ns;
@@ -36,20 +76,20 @@ static void shake_send_init(struct wild_client *client, uint64_t now)
 
 static void shake_send_confirm(struct wild_client *client, uint64_t now)
 {
-    datagrams_send(client, client->shake.confirm, HANDSHAKE_CONFIRM_BYTES);
+    datagrams_send(client, client->datagrams.shake.confirm, HANDSHAKE_CONFIRM_BYTES);
     shake_sent(client, now);
 }
 
 static void shake_end(struct wild_client *client)
 {
-    client->shake.state = SHAKE_IDLE;
+    client->datagrams.shake.state = SHAKE_IDLE;
     handshake_end(&client->secrets->handshake);
     keys_wipe(&client->secrets->next, sizeof(client->secrets->next));
 }
 
-void client_session_start(struct wild_client *client, uint64_t now)
+void session_start(struct wild_client *client, uint64_t now)
 {
-    if (client->shake.state != SHAKE_IDLE)
+    if (client->datagrams.shake.state != SHAKE_IDLE)
         return;
     unsigned suites = datagram_suites();
     if (client->sealed)
@@ -58,16 +98,16 @@ void client_session_start(struct wild_client *client, uint64_t now)
     if (handshake_start(&client->secrets->handshake, &client->secrets->keys, ROLE_CLIENT, TRANSPORT_UDP,
                         suites, &client->random) != 0)
         return;
-    client->shake = (struct shake){
+    client->datagrams.shake = (struct shake){
         .state = SHAKE_INIT,
         .rto_ns = min_u64(max_u64(client->rto_ns, RTO_INITIAL_NS), SHAKE_RTO_MAX_NS),
     };
     shake_send_init(client, now);
 }
 
-void client_session_timer(struct wild_client *client, uint64_t now)
+void session_timer(struct wild_client *client, uint64_t now)
 {
-    struct shake *shake = &client->shake;
+    struct shake *shake = &client->datagrams.shake;
     if (shake->state == SHAKE_IDLE || now < shake->retry_ns)
         return;
     if (shake->tries > 0)
@@ -79,13 +119,13 @@ void client_session_timer(struct wild_client *client, uint64_t now)
         shake_send_confirm(client, now);
     } else {
         shake_end(client); /* the node dropped its half */
-        client_session_start(client, now);
+        session_start(client, now);
     }
 }
 
 static void take_cookie(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
 {
-    struct shake *shake = &client->shake;
+    struct shake *shake = &client->datagrams.shake;
     if (shake->state != SHAKE_INIT || shake->cookie_taken ||
         handshake_take_cookie(&client->secrets->handshake, &client->secrets->keys, bytes, length) != 0) {
         client->statistics.datagrams_refused++;
@@ -102,7 +142,7 @@ static void take_cookie(struct wild_client *client, const uint8_t *bytes, size_t
  */
 static void take_response(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
 {
-    struct shake *shake = &client->shake;
+    struct shake *shake = &client->datagrams.shake;
     struct client_secrets *secrets = client->secrets;
     uint8_t confirm[HANDSHAKE_CONFIRM_BYTES];
     if (shake->state == SHAKE_IDLE || handshake_finish(&secrets->handshake, &secrets->keys, bytes, length,
@@ -112,7 +152,7 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
     }
     client->statistics.datagrams_received++;
     if (shake->state == SHAKE_INIT && shake->tries == 1)
-        pipeline_rtt(client, now - shake->sent_ns);
+        session_rtt(client, now - shake->sent_ns);
     memcpy(&secrets->next, &secrets->offered, sizeof(secrets->next));
     keys_wipe(&secrets->offered, sizeof(secrets->offered));
     memcpy(shake->confirm, confirm, sizeof(confirm));
@@ -120,7 +160,7 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
         shake->state = SHAKE_CONFIRM;
         shake->tries = 0;
         if (client->live) {
-            client->probe = true;
+            client->datagrams.probe = true;
             shake->retry_ns = now + RTO_INITIAL_NS;
             return;
         }
@@ -132,17 +172,18 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
 
 static void send_close(struct wild_client *client)
 {
-    uint8_t *out = client->send_room[0];
+    uint8_t *out = client->datagrams.send_room[0];
     const struct session_keys *session = &client->secrets->current;
     size_t length = datagram_seal(&session->send, DATAGRAM_CLOSE, session->version, session->session,
-                                  client->send_counter++, out, 0);
+                                  client->datagrams.send_counter++, out, 0);
     datagrams_send(client, out, length);
 }
 
 static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t length, uint64_t now)
 {
     struct client_secrets *secrets = client->secrets;
-    if (client->shake.state != SHAKE_CONFIRM || handshake_ready_check(&secrets->next, bytes, length) != 0) {
+    if (client->datagrams.shake.state != SHAKE_CONFIRM ||
+        handshake_ready_check(&secrets->next, bytes, length) != 0) {
         client->statistics.datagrams_refused++;
         return;
     }
@@ -154,16 +195,15 @@ static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t 
     }
     memcpy(&secrets->current, &secrets->next, sizeof(secrets->current));
     shake_end(client);
-    client->send_counter = 0;
-    client->received = (struct replay_window){0};
-    client->silent_rounds = 0;
-    client->heard_ns = now;
+    client->datagrams.send_counter = 0;
+    client->datagrams.received = (struct replay_window){0};
+    client->datagrams.silent_rounds = 0;
+    client->datagrams.heard_ns = now;
     client->live = true;
     pipeline_renew(client, now);
 }
 
-void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
-                         uint64_t now)
+void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now)
 {
     switch (kind) {
     case DATAGRAM_COOKIE:
@@ -180,29 +220,28 @@ void client_session_take(struct wild_client *client, unsigned kind, uint8_t *byt
     }
 }
 
-void client_session_doubt(struct wild_client *client, uint64_t now)
+void session_doubt(struct wild_client *client, uint64_t now)
 {
-    if (client->live && now - client->heard_ns > client->doubt_ns) {
+    if (client->live && now - client->datagrams.heard_ns > client->doubt_ns) {
         datagrams_receive(client, now); /* what has been waiting in the socket is no sign of present life */
-        client->probe = true;
-        client_session_start(client, now);
+        client->datagrams.probe = true;
+        session_start(client, now);
     }
 }
 
-void client_session_alive(struct wild_client *client, uint64_t now)
+void session_alive(struct wild_client *client, uint64_t now)
 {
-    client->heard_ns = now;
-    client->silent_rounds = 0;
-    if (client->shake.state == SHAKE_INIT ||
-        (client->shake.state == SHAKE_CONFIRM && client->shake.tries == 0))
+    client->datagrams.heard_ns = now;
+    client->datagrams.silent_rounds = 0;
+    if (client->datagrams.shake.state == SHAKE_INIT ||
+        (client->datagrams.shake.state == SHAKE_CONFIRM && client->datagrams.shake.tries == 0))
         shake_end(client);
 }
 
-void client_session_end(struct wild_client *client)
+void session_end(struct wild_client *client)
 {
     if (client_may_seal(client))
         send_close(client);
     client->live = false;
     shake_end(client);
-    keys_wipe(client->secrets, sizeof(*client->secrets));
 }

@@ -1,0 +1,253 @@
+/*
+ * kernel_node.c - a whole node over kernel sockets, on loopback and under a virtual clock: it passes the request tests
+ * that nodes on ports pass, sleeps while there is nothing to do, and stops in order.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../unit/seeded.h"
+#include "../unit/suite.h"
+#include "../unit/test_eal.h"
+#include "kernel/kernel_port.h"
+#include "node.h"
+#include "request_tests.h"
+
+enum { WORKERS = 2, STEP_NS = 20 * 1000, CLIENTS = 8 };
+
+static const char secret[] = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+static struct kernel_port port;
+static unsigned workers;
+static struct node *node;
+static struct instant now;
+static uint64_t entropy;
+
+static void must(bool condition, const char *what)
+{
+    if (!condition) {
+        fprintf(stderr, "kernel_node: %s\n", what);
+        exit(1);
+    }
+}
+
+static void start(unsigned count)
+{
+    struct kernel_port_config config = {.address = address_from_ip4(htonl(INADDR_LOOPBACK)),
+                                        .workers = count};
+    struct secret_option text = {.length = strlen(secret)};
+    struct node_config node_config = {.workers = count,
+                                      .kernel = &port,
+                                      .capacity = 4096,
+                                      .sessions = NODE_SESSIONS_MIN,
+                                      .secrets = &text,
+                                      .secret_count = 1,
+                                      .cluster_name = "wild",
+                                      .random = seeded_source(&entropy),
+                                      .numa_node = -1};
+    char error[256] = "";
+
+    workers = count;
+    memcpy(text.text, secret, text.length);
+    entropy = seeded_start(1);
+    now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
+    must(kernel_port_open(&port, &config, error, sizeof error) == 0, error);
+    node_config.udp_port = port.port;
+    must(node_start(&node, &node_config, now, error, sizeof error) == 0, error);
+}
+
+static void stop(void)
+{
+    node_stop(node);
+    kernel_port_close(&port);
+}
+
+static unsigned workers_turn(void)
+{
+    unsigned done = 0;
+
+    now.mono_ns += STEP_NS;
+    now.wall_ms = UINT64_C(1700000000000) + now.mono_ns / 1000000;
+    for (unsigned i = 0; i < workers; i++)
+        done += node_worker_turn(node, i, now);
+    return done;
+}
+
+static void step(void)
+{
+    workers_turn();
+    node_control_turn(node, now);
+    node_helper_step(node);
+}
+
+/* ---- a client's link: an ordinary socket; time passes when the client waits ---- */
+
+static void link_send(void *state, const uint8_t *bytes, size_t length)
+{
+    CU_ASSERT_EQUAL(send(*(int *)state, bytes, length, 0), (ssize_t)length);
+}
+
+static size_t link_receive(void *state, uint8_t *out, size_t room, unsigned timeout_ms)
+{
+    uint64_t until_ns = now.mono_ns + UINT64_C(1000000) * timeout_ms;
+    ssize_t length;
+
+    do {
+        step();
+        length = recv(*(int *)state, out, room, MSG_DONTWAIT);
+    } while (length <= 0 && now.mono_ns < until_ns);
+    return length > 0 ? (size_t)length : 0;
+}
+
+static void link_pass_time(void *state, unsigned ms)
+{
+    (void)state;
+    for (uint64_t until_ns = now.mono_ns + UINT64_C(1000000) * ms; now.mono_ns < until_ns;)
+        step();
+}
+
+static int client_socket(void)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    must(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0, "no socket");
+    return fd;
+}
+
+static struct datagram_link link_over(int *fd)
+{
+    return (struct datagram_link){
+        .state = fd, .send = link_send, .receive = link_receive, .pass_time = link_pass_time};
+}
+
+static bool flush(struct test_client *client)
+{
+    struct operation operation = {.opcode = OPCODE_FLUSH};
+    struct reply replies[TEST_CLIENT_OPERATIONS];
+
+    return test_client_request(client, &operation, 1, replies) == 1 && replies[0].status == STATUS_OK;
+}
+
+/* ---- tests ---- */
+
+/* Several clients, so that both workers get some. */
+static void a_node_over_kernel_sockets_passes_the_request_tests(void)
+{
+    uint64_t random = seeded_start(2);
+    struct node_facts facts;
+
+    start(WORKERS);
+    for (unsigned n = 0; n < CLIENTS; n++) {
+        int fd = client_socket();
+        struct datagram_link link = link_over(&fd);
+        struct test_client client;
+
+        CU_ASSERT_FATAL(test_client_connect(
+            &client, &link, secret, n % 2 == 0 ? SUITE_MAC : SUITE_AES_256_GCM | SUITE_CHACHA20_POLY1305,
+            seeded_source(&random)));
+        for (unsigned i = 0; i < request_tests_count; i++) {
+            const char *wrong = flush(&client) ? request_tests[i].run(&client) : "FLUSH was not answered";
+
+            if (wrong != NULL) {
+                fprintf(stderr, "%s: not so: %s\n", request_tests[i].name, wrong);
+                CU_FAIL("a request test");
+            }
+        }
+        test_client_close(&client);
+        link_pass_time(NULL, 1);
+        close(fd);
+    }
+    node_facts(node, &facts);
+    CU_ASSERT_EQUAL(facts.lsn + 1 - (UINT64_C(1) << 32), facts.log_records);
+    CU_ASSERT_TRUE(facts.log_records > 0);
+    CU_ASSERT_EQUAL(node_counter(node, COUNTER_native_session_opened), CLIENTS);
+    CU_ASSERT_EQUAL(node_counter(node, COUNTER_native_session_closed), CLIENTS);
+    stop();
+}
+
+static bool sends_within(int fd, unsigned turns)
+{
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
+
+    while (turns-- > 0) {
+        workers_turn();
+        if (recv(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* The handshake's mathematics end while the worker sleeps: it is woken, and answers. */
+static void a_sleeping_worker_is_woken_by_the_helper(void)
+{
+    struct handshake_client handshake;
+    struct role_keys keys;
+    uint64_t random = seeded_start(3);
+    struct random_source source = seeded_source(&random);
+    char error[256];
+    int fd;
+
+    start(1);
+    fd = client_socket();
+    CU_ASSERT_EQUAL(keys_from_secret(&keys, secret, strlen(secret), "wild", error, sizeof error), 0);
+    CU_ASSERT_EQUAL(handshake_start(&handshake, &keys, ROLE_CLIENT, TRANSPORT_UDP, SUITE_MAC, &source), 0);
+    CU_ASSERT_EQUAL(send(fd, handshake.init, HANDSHAKE_INIT_BYTES, 0), HANDSHAKE_INIT_BYTES);
+    CU_ASSERT_FALSE(sends_within(fd, 50)); /* the helper has not had a turn */
+    CU_ASSERT_EQUAL(workers_turn(), 0);
+    CU_ASSERT_TRUE(node_helper_step(node));
+    node_worker_wait(node, 0, 3600 * 1000); /* not an hour */
+    node_worker_turn(node, 0, now);
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&answer, 1, 0), 1);
+    handshake_end(&handshake);
+    close(fd);
+    stop();
+}
+
+static void a_draining_node_answers_what_it_received_and_takes_no_one_new(void)
+{
+    struct test_client client, late;
+    struct operation operation = {.opcode = OPCODE_SET, .key = (const uint8_t *)"k", .key_length = 1};
+    struct reply replies[TEST_CLIENT_OPERATIONS];
+    uint64_t random = seeded_start(4);
+    int fd, late_fd;
+
+    start(WORKERS);
+    fd = client_socket();
+    late_fd = client_socket();
+    struct datagram_link link = link_over(&fd), late_link = link_over(&late_fd);
+    CU_ASSERT_FATAL(test_client_connect(&client, &link, secret, SUITE_MAC, seeded_source(&random)));
+    node_drain(node);
+    CU_ASSERT_EQUAL(test_client_request(&client, &operation, 1, replies), 1);
+    CU_ASSERT_EQUAL(replies[0].status, STATUS_OK);
+    for (unsigned i = 0; i < 3; i++)
+        step();
+    CU_ASSERT_TRUE(node_drained(node));
+    CU_ASSERT_FALSE(test_client_connect(&late, &late_link, secret, SUITE_MAC, seeded_source(&random)));
+    close(fd);
+    close(late_fd);
+    stop();
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+        {"a_node_over_kernel_sockets_passes_the_request_tests",
+         a_node_over_kernel_sockets_passes_the_request_tests},
+        {"a_sleeping_worker_is_woken_by_the_helper", a_sleeping_worker_is_woken_by_the_helper},
+        {"a_draining_node_answers_what_it_received_and_takes_no_one_new",
+         a_draining_node_answers_what_it_received_and_takes_no_one_new},
+        CU_TEST_INFO_NULL,
+    };
+
+    if (keys_start() != 0)
+        return 1;
+    test_eal_start();
+    return suite_run("kernel_node", tests);
+}
