@@ -119,19 +119,25 @@ void tcp_recovery_arm_control(struct tcp *tcp, struct tcp_connection *c)
 
 /* ---- acknowledgements ---- */
 
-/* RFC 6298 3 (Karn): what was sent twice measures nothing, nor does what had arrived before and was acknowledged
- * together with it, unless time stamps say which of them arrived (RFC 7323 4). Without a sample the backed-off
- * RTO stays. */
+/*
+ * RFC 6298 3 (Karn): an acknowledgement of what was sent twice measures nothing, nor do others that it
+ * covers (they waited for it), unless the time stamp that it echoes says that the last sending caused it
+ * (RFC 7323 4). An echo from before that is of an acknowledgement that was lost or late: as a sample it
+ * would be the time-out itself, and the next one the longer for it. Without a sample the backed-off RTO
+ * stays.
+ */
 static void measure(struct tcp *tcp, struct tcp_connection *c, const struct tcp_news *news)
 {
     const struct tcp_options *options = &news->segment->options;
-    if (news->first_sent_ns != 0 && !news->sent_again) {
-        rtt_sample(&c->recovery, (tcp->now.mono_ns - news->first_sent_ns) / 1000);
-    } else if (c->marks & TCP_MARK_TIMESTAMPS && options->has_timestamps && options->ts_echo != 0) {
-        uint32_t elapsed_ms = tcp_timestamp(tcp, c) - options->ts_echo;
-        if (elapsed_ms < TCP_RTO_MAX_NS / TCP_MS)
-            rtt_sample(&c->recovery, 1000 * (uint64_t)elapsed_ms);
+    uint64_t sent_ns = news->first_sent_ns;
+    if (news->sent_again_ns != 0) {
+        uint32_t stamp = (uint32_t)(news->sent_again_ns / TCP_MS) + c->ts_offset;
+        bool told = c->marks & TCP_MARK_TIMESTAMPS && options->has_timestamps &&
+                    seq_at_or_before(stamp, options->ts_echo);
+        sent_ns = told ? news->sent_again_ns : 0;
     }
+    if (sent_ns != 0)
+        rtt_sample(&c->recovery, (tcp->now.mono_ns - sent_ns) / 1000);
 }
 
 static void progress(struct tcp *tcp, struct tcp_connection *c, const struct tcp_news *news)
@@ -207,7 +213,8 @@ static void phase_step(struct tcp *tcp, struct tcp_connection *c, const struct t
         recovery_end(c);
         losses_found = r->lost_bytes > 0; /* of what was sent since: a loss of its own */
     }
-    /* RFC 6582 3.2, step 3: without SACK a partial acknowledgement sends the next segment again in any case */
+    /* RFC 6582 3.2, step 3: without SACK a partial acknowledgement sends the next segment again in any
+     * case */
     bool partial = losses_found && !(c->marks & TCP_MARK_SACK);
     if (r->phase == TCP_RECOVERY)
         tcp_congestion_proportional(c, news->delivered, partial);

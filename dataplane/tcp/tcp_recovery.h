@@ -45,7 +45,7 @@ struct tcp_news {
     uint32_t acked;     /* bytes by the cumulative number */
     uint32_t delivered; /* bytes now known to have arrived that were not before (RFC 6937 DeliveredData) */
     uint64_t first_sent_ns; /* of the oldest newly acknowledged frame that was never sent again; 0: none */
-    bool sent_again;        /* one of those acknowledged was: the acknowledgement may have waited for it */
+    uint64_t sent_again_ns; /* last time, of those that were; 0: none */
     bool dsack;             /* the first SACK block reports a duplicate (RFC 2883) */
     uint32_t dsack_end;
 };

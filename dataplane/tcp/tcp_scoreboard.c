@@ -25,7 +25,7 @@ static void frame_acknowledged(struct tcp *tcp, struct tcp_connection *c, struct
         news->delivered += frame->length;
         tcp_rack_arrived(tcp, c, frame, news);
         if (frame->marks & TCP_FRAME_RETRANSMITTED)
-            news->sent_again = true;
+            news->sent_again_ns = RTE_MAX(news->sent_again_ns, frame->sent_ns);
         else if (news->first_sent_ns == 0)
             news->first_sent_ns = frame->sent_ns;
     } else {

@@ -4,6 +4,22 @@
  */
 #include "tcp/tcp_recovery.h"
 
+/*
+ * RFC 8985 7.2: two round trips; for a segment by itself 40 ms more, as the peer may hold its
+ * acknowledgement back for a second one. Where it does so SRTT has that delay in it already, once or
+ * twice: what exceeds the shortest round trip by less than the delay is taken for it.
+ */
+static uint64_t two_round_trips(const struct tcp_recovery *r)
+{
+    uint64_t srtt_ns = 1000 * (uint64_t)r->srtt_us, shortest_ns = 1000 * (uint64_t)r->rtt_min_us;
+    if (shortest_ns == 0 || shortest_ns > srtt_ns)
+        shortest_ns = srtt_ns;
+    uint64_t undelayed_ns = srtt_ns > TCP_PTO_ACK_DELAY_NS ? srtt_ns - TCP_PTO_ACK_DELAY_NS : 0;
+    uint64_t alone_ns = 2 * RTE_MAX(undelayed_ns, shortest_ns);
+    alone_ns = RTE_MAX(alone_ns, TCP_PTO_MIN_NS) + TCP_PTO_ACK_DELAY_NS;
+    return r->sent_frames <= 1 ? alone_ns : RTE_MIN(2 * srtt_ns, alone_ns);
+}
+
 /* RFC 8985 7.2 */
 uint64_t tcp_tail_probe_delay(const struct tcp_connection *c)
 {
@@ -16,12 +32,7 @@ uint64_t tcp_tail_probe_delay(const struct tcp_connection *c)
         return 0;
     if (r->srtt_us == 0)
         return TCP_RTO_INITIAL_NS;
-    uint64_t delay_ns = 2000 * (uint64_t)r->srtt_us;
-    if (delay_ns < TCP_PTO_MIN_NS)
-        delay_ns = TCP_PTO_MIN_NS;
-    if (r->sent_frames <= 1) /* the peer may hold its acknowledgement back for a second segment */
-        delay_ns += TCP_PTO_ACK_DELAY_NS;
-    return delay_ns;
+    return RTE_MAX(two_round_trips(r), TCP_PTO_MIN_NS);
 }
 
 static uint32_t window_left(const struct tcp_connection *c)

@@ -240,6 +240,25 @@ static void test_frames_of_all_connections_are_limited(void)
     CU_ASSERT_EQUAL(counter_get(&counters, COUNTER_tcp_gap_dropped_frames), 1);
 }
 
+/* The peer sends single bytes, the user takes none: the scale rounds, but the window closes. */
+static void test_a_scaled_window_closes_by_single_bytes(void)
+{
+    tcp.config.receive_bytes_max = 20000;
+    connection.state = TCP_ESTABLISHED;
+    connection.mss = 1460;
+    connection.rcv_shift = 7;
+    connection.rcv_adv = connection.rcv_nxt;
+    do {
+        uint32_t window = tcp_receive_window(&tcp, &connection);
+        CU_ASSERT_EQUAL_FATAL(window % 128, 0);
+        connection.rcv_adv = seq_later(connection.rcv_adv, connection.rcv_nxt + window);
+        connection.rcv_nxt++;
+        connection.held_bytes++;
+        CU_ASSERT_FATAL(connection.held_bytes < 30000);
+    } while (connection.rcv_nxt != connection.rcv_adv);
+    CU_ASSERT(connection.held_bytes >= 20000 - 127 && connection.held_bytes <= 20000 + 128);
+}
+
 static void test_blocks_are_told_the_most_recently_changed_first(void)
 {
     struct tcp_sack_block blocks[4];
@@ -466,6 +485,7 @@ int main(void)
          test_cost_is_limited_a_small_frame_counts_as_a_large_one},
         {"what the user has not taken counts, too", test_what_the_user_has_not_taken_counts_too},
         {"frames of all connections are limited", test_frames_of_all_connections_are_limited},
+        {"a scaled window closes by single bytes", test_a_scaled_window_closes_by_single_bytes},
         {"blocks are told, the most recently changed first",
          test_blocks_are_told_the_most_recently_changed_first},
         {"a run that lost its first frame keeps its place among blocks",
