@@ -241,6 +241,28 @@
     X(tcp_icmp_soft, "ICMP errors noted as a reason for a time-out")                                         \
     X(tcp_icmp_hard, "TCP openings ended by ICMP")
 
+/* The native service over streams (service/native_tcp.h); handshakes and operations count as above. */
+#define COUNTER_LIST_NATIVE_TCP(X)                                                                           \
+    X(native_tcp_connections, "connections accepted on the native port")                                     \
+    X(native_tcp_full, "connections refused: every place is taken")                                          \
+    X(native_tcp_unknown, "connections reset: their first bytes are neither native nor HTTP")                \
+    X(native_tcp_silent, "connections reset: no first bytes for a second")                                   \
+    X(native_tcp_left, "connections that their peer ended before there was a session")                       \
+    X(native_tcp_refused, "connections ended: bytes that are not in order")                                  \
+    X(native_tcp_opened, "sessions over TCP confirmed, or begun by PLAIN")                                   \
+    X(native_tcp_messages, "messages executed and answered over TCP")                                        \
+    X(native_tcp_rekeys, "REKEY records taken")                                                              \
+    X(native_tcp_closed, "sessions over TCP ended by CLOSE")                                                 \
+    X(native_tcp_truncated, "sessions over TCP ended without CLOSE")                                         \
+    X(native_tcp_lost, "sessions over TCP whose connection was reset or timed out")                          \
+    X(native_tcp_idle, "sessions over TCP ended: idle for too long")                                         \
+    X(native_tcp_blocked, "times a connection was held back: its replies are not read")                      \
+    X(native_tcp_stalled, "connections reset: replies were not read for too long")                           \
+    X(native_tcp_unfinished, "connections reset: a record was not whole in time")                            \
+    X(native_tcp_buffer_waits, "times a connection was held back: no buffer for a record in part")           \
+    X(native_tcp_no_buffer, "connections reset: neither segment nor buffer for a reply")                     \
+    X(native_tcp_lingered, "connections reset: closed by us, and the peer did not end")
+
 /* Pages (service/http.h). */
 #define COUNTER_LIST_HTTP(X)                                                                                 \
     X(http_connections, "HTTP connections taken")                                                            \
@@ -259,6 +281,7 @@
     COUNTER_LIST_NATIVE(X)                                                                                   \
     COUNTER_LIST_TCP(X)                                                                                      \
     COUNTER_LIST_TCP_RECOVERY(X)                                                                             \
+    COUNTER_LIST_NATIVE_TCP(X)                                                                               \
     COUNTER_LIST_HTTP(X)
 
 enum counter {

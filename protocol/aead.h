@@ -15,8 +15,8 @@ enum { AEAD_TAG_BYTES = 16 };
 
 /*
  * The nonce is 4 zero bytes, then the counter, little-endian (RFC 5116 3.2: a fixed field - zero, for keys
- * differ per session and direction - then a counter). key->suite must be an AEAD's. `out` is `message`, or does
- * not overlap it.
+ * differ per session and direction - then a counter). key->suite must be an AEAD's. `out` is `message`, or
+ * does not overlap it.
  */
 void aead_seal(const struct direction_key *key, uint64_t counter, const uint8_t *header, size_t header_length,
                const uint8_t *message, size_t length, uint8_t *out, uint8_t tag[AEAD_TAG_BYTES]);

@@ -16,10 +16,10 @@
  * in order is dropped in silence, by both sides: an INIT without a common version or suite gets no answer
  * either. A client whose CONFIRM stays unanswered starts anew, with a fresh ephemeral and client index.
  *
- * Over TCP the same messages travel, one after the other and nothing between them; their kinds say how long they
- * are. Nothing is repeated (but INIT after COOKIE), and a message that is malformed or not in order ends the
- * connection. Suite MAC is not offered and not chosen: records are always sealed (record.h). A client need not
- * wait for READY: its first records may follow CONFIRM in the same segment.
+ * Over TCP the same messages travel, one after the other and nothing between them; their kinds say how long
+ * they are. Nothing is repeated (but INIT after COOKIE), and a message that is malformed or not in order ends
+ * the connection. Suite MAC is not offered and not chosen: records are always sealed (record.h). A client
+ * need not wait for READY: its first records may follow CONFIRM in the same segment.
  *
  * All integers little-endian. Reserved bytes MUST be zero. No answer is larger than what it answers.
  *
@@ -177,8 +177,9 @@ struct handshake_client {
 
 /*
  * Makes client->init, to be sent (and sent again) until an answer comes. `suites`: those the caller accepts;
- * only those that this machine can run are offered, and over TCP never SUITE_MAC. 0; -ENOTSUP none is left; -EACCES the secret does not
- * carry the role. The caller keeps one handshake_client per attempt and calls handshake_end().
+ * only those that this machine can run are offered, and over TCP never SUITE_MAC. 0; -ENOTSUP none is left;
+ * -EACCES the secret does not carry the role. The caller keeps one handshake_client per attempt and calls
+ * handshake_end().
  */
 int handshake_start(struct handshake_client *client, const struct role_keys *keys, enum role role,
                     enum transport transport, unsigned suites, const struct random_source *random);

@@ -1,4 +1,6 @@
-/* record.c - records sealed, and read back from a stream in any pieces. The format and its rules: record.h. */
+/*
+ * record.c - records sealed, and read back from a stream in any pieces. The format and its rules: record.h.
+ */
 #include "record.h"
 
 #include <sodium.h>
@@ -103,8 +105,8 @@ static bool length_fits(unsigned kind, uint32_t length)
 }
 
 /*
- * Bytes of what begins with `bytes`, or RECORD_HEADER_BYTES when more must be given to tell (whatever is whole is
- * longer than that). 0: not in order.
+ * Bytes of what begins with `bytes`, or RECORD_HEADER_BYTES when more must be given to tell (whatever is
+ * whole is longer than that). 0: not in order.
  */
 static uint32_t whole_bytes(const struct record_reader *reader, const uint8_t *bytes, size_t given)
 {

@@ -15,26 +15,27 @@
  *   4      n     message   DATA: 1..16,384 bytes, encrypted; CLOSE, REKEY: empty; PLAIN: 1..16,384, as it is
  *   4+n    16    tag       the AEAD's, of the session's suite; PLAIN: none
  *
- * The header is additional data. The nonce is 4 zero bytes, then the record's number, 64 bits little-endian: it
- * is not sent. Each direction has its own key (handshake.h: keys 1 and 2) and numbers its records from 0, CLOSE
- * and REKEY too. So a record that is changed, repeated, left out, moved, or sent back to its sender fails, and
- * the connection with it.
+ * The header is additional data. The nonce is 4 zero bytes, then the record's number, 64 bits little-endian:
+ * it is not sent. Each direction has its own key (handshake.h: keys 1 and 2) and numbers its records from 0,
+ * CLOSE and REKEY too. So a record that is changed, repeated, left out, moved, or sent back to its sender
+ * fails, and the connection with it.
  *
  *   DATA   one message (message.h between client and node)
- *   CLOSE  the sender's last record. A stream that ends without one was cut off: by a crash, or by somebody who
- *          wants its last part unseen.
- *   REKEY  the sender's last record under this key. The next key is kdf(key, 1, "wildrkey", 32) (kdf: keys.h), its
- *          records are numbered from 0. A sender sends it before a key has sealed 2^24 records (itself
- *          included) or 2^36 bytes of messages, and never first under a key; receivers refuse more, and less.
+ *   CLOSE  the sender's last record. A stream that ends without one was cut off: by a crash, or by somebody
+ *          who wants its last part unseen.
+ *   REKEY  the sender's last record under this key. The next is kdf(key, 1, "wildrkey", 32) (kdf: keys.h),
+ *          its records are numbered from 0. A sender sends it before a key has sealed 2^24 records (itself
+ *          included) or 2^36 bytes of messages, and never first under a key; receivers refuse what does not
+ *          keep to this.
  *   PLAIN  instead of handshake and records, from the first byte on: only to a node in bench mode
  *          (--insecure-no-auth), answered by PLAIN. Nothing else may follow on that connection.
  *
- * What is received is in order if and only if: magic is right; kind is one of those that may come next; length is
- * in its range for the kind; the tag verifies; the key has not sealed more than it may. Anything else ends the
- * connection, without an answer.
+ * What is received is in order if and only if: magic is right; kind is one of those that may come next;
+ * length is in its range for the kind; the tag verifies; the key has not sealed more than it may. Anything
+ * else ends the connection, without an answer.
  *
- * A key must not seal two records with one number, so a record that was sealed must be sent, and when TCP repeats a
- * segment it repeats these bytes.
+ * A key must not seal two records with one number, so a record that was sealed must be sent, and when TCP
+ * repeats a segment it repeats these bytes.
  */
 #ifndef WILD_RECORD_H
 #define WILD_RECORD_H
@@ -82,9 +83,9 @@ static inline struct record_writer record_writer_start(struct direction_key *key
 }
 
 /*
- * Makes a DATA record (PLAIN: without a key) around a message of 1..RECORD_MESSAGE_BYTES_MAX bytes and returns
- * its bytes; when the key is used up by it, a REKEY follows in the same bytes. `message` stands at out +
- * RECORD_HEADER_BYTES, or does not overlap out's length + RECORD_ROOM_BYTES.
+ * Makes a DATA record (PLAIN: without a key) around a message of 1..RECORD_MESSAGE_BYTES_MAX bytes and
+ * returns its bytes; when the key is used up by it, a REKEY follows in the same bytes. `message` stands at
+ * out + RECORD_HEADER_BYTES, or does not overlap out's length + RECORD_ROOM_BYTES.
  */
 size_t record_seal(struct record_writer *writer, const uint8_t *message, size_t length, uint8_t *out);
 
@@ -122,8 +123,8 @@ struct record_item {
 };
 
 /*
- * The next whole thing in *at .. end, which moves *at behind what was taken. What is whole in the given bytes is
- * opened where it stands, what is not is gathered in the buffer. Call it until it needs bytes.
+ * The next whole thing in *at .. end, which moves *at behind what was taken. What is whole in the given bytes
+ * is opened where it stands, what is not is gathered in the buffer. Call it until it needs bytes.
  */
 enum record_event record_next(struct record_reader *reader, uint8_t **at, const uint8_t *end,
                               struct record_item *item);
@@ -142,8 +143,8 @@ static inline void record_reader_key(struct record_reader *reader, struct direct
 }
 
 /*
- * Another buffer (or NULL, 0 when nothing is held): what is held moves over. Between messages nothing is held, so
- * buffers may come from a pool that is smaller than the number of connections.
+ * Another buffer (or NULL, 0 when nothing is held): what is held moves over. Between messages nothing is
+ * held, so buffers may come from a pool that is smaller than the number of connections.
  */
 void record_reader_lend(struct record_reader *reader, uint8_t *buffer, uint32_t room);
 

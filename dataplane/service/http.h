@@ -1,14 +1,15 @@
 /*
- * http.h - the node's pages over streams: GET and HEAD of /stats, /metrics and /health. Counters only, never keys or
- * values, so nobody is asked who they are; but a browser that was lured here gets nothing (http_parser.h).
+ * http.h - the node's pages over streams: GET and HEAD of /stats, /metrics and /health. Counters only, never
+ * keys or values, so nobody is asked who they are; but a browser that was lured here gets nothing
+ * (http_parser.h).
  *
  *   READING --request--> WRITING --done--> READING (keep-alive; what was pipelined comes now)
  *                             \---last--> LINGERING --the peer ends, or 5 s--> gone
  *
- *   READING    bytes go through the parser. A request must be whole 10 s after its first byte; without one the
- *              connection is closed after 60 s
- *   WRITING    pieces leave in http_turn(), a few a turn for all connections together: pages cost workers some
- *              microseconds a turn at most, however many ask. Not done after 30 s: reset
+ *   READING    bytes go through the parser. A request must be whole 10 s after its first byte; without
+ *              one the connection is closed after 60 s
+ *   WRITING    pieces leave in http_turn(), a few a turn for all connections together: pages cost workers
+ *              some microseconds a turn at most, however many ask. Not done after 30 s: reset
  *   LINGERING  what still comes is thrown away, so that no reset overtakes the answer (RFC 9112 9.6)
  *
  * Memory: connections_max places of sizeof(struct http_connection), about 1 KiB each, taken at creation.
@@ -43,12 +44,14 @@ struct http *http_create(const struct http_config *config, struct instant now); 
 void http_destroy(struct http *http);
 
 /*
- * Takes over a stream whose first bytes begin a request: its events and user are http's from now on, and what has come
- * so far is given to its `received`. False (counted): every place is taken; the stream is as it was.
+ * Takes over a stream whose first bytes begin a request: its events and user are http's from now on, and what
+ * has come so far is given to its `received`. False (counted): every place is taken; the stream is as it was.
  */
 bool http_adopt(struct http *http, struct stream *stream);
 
-/* Once a turn, before events come: the time, and the pages' next pieces. True: there was something to write. */
+/*
+ * Once a turn, before events come: the time, and the pages' next pieces. True: there was something to write.
+ */
 bool http_turn(struct http *http, struct instant now);
 
 unsigned http_connections(const struct http *http);

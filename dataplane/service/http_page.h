@@ -1,6 +1,7 @@
 /*
- * http_page.h - responses, made in pieces: each call writes as many whole rows as fit the room it is given, so that a
- * page of any length needs no memory of its own. Pure: numbers come from a stats_source, time is given.
+ * http_page.h - responses, made in pieces: each call writes as many whole rows as fit the room it is given,
+ * so that a page of any length needs no memory of its own. Pure: numbers come from a stats_source, time is
+ * given.
  */
 #ifndef WILD_HTTP_PAGE_H
 #define WILD_HTTP_PAGE_H
@@ -24,9 +25,8 @@ struct http_page {
     uint8_t content; /* enum http_content */
     uint16_t status; /* ERROR */
     bool head_only;  /* answering HEAD */
-    bool
-        chunked; /* the client speaks HTTP/1.1: long pages come in chunks, else they end with the connection */
-    bool last;   /* the connection ends after this response */
+    bool chunked;    /* HTTP/1.1: long pages come in chunks; else they end with the connection */
+    bool last;       /* the connection ends after this response */
     /* progress */
     bool head_written, done;
     uint16_t row;
@@ -36,8 +36,8 @@ struct http_page {
 enum http_content http_page_find(const char *path);
 
 /*
- * Writes the next piece to `out` and returns its bytes (> 0 until page->done). room >= HTTP_PIECE_BYTES_MIN. wall_ms:
- * since 1970, for Date.
+ * Writes the next piece to `out` and returns its bytes (> 0 until page->done). room >= HTTP_PIECE_BYTES_MIN.
+ * wall_ms: since 1970, for Date.
  */
 size_t http_page_write(struct http_page *page, const struct stats_source *source, uint64_t wall_ms,
                        uint8_t *out, size_t room);

@@ -1,9 +1,10 @@
 /*
- * http_parser.h - HTTP/1.1 requests (RFC 9112) from bytes in any pieces, one byte after the other, without keeping
- * them: what a request is about is gathered in fixed places, the rest is only checked. Pure.
+ * http_parser.h - HTTP/1.1 requests (RFC 9112) from bytes in any pieces, one byte after the other, without
+ * keeping them: what a request is about is gathered in fixed places, the rest is only checked. Pure.
  *
  * Only requests without a body are taken. Bare LF, folded lines, blanks before the colon, repeated Host and
- * conflicting lengths are refused (RFC 9112 2.2, 5.1, 5.2, 3.2, 6.3): leniency is what request smuggling lives on.
+ * conflicting lengths are refused (RFC 9112 2.2, 5.1, 5.2, 3.2, 6.3): leniency is what request smuggling
+ * lives on.
  */
 #ifndef WILD_HTTP_PARSER_H
 #define WILD_HTTP_PARSER_H
@@ -32,9 +33,8 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_OTHER };
 
 struct http_parser {
     /* the request, once whole */
-    uint8_t method; /* enum http_method */
-    bool
-        has_host; /* a Host header, or a target in absolute form (which then says who is meant, RFC 9112 3.2.2) */
+    uint8_t method;   /* enum http_method */
+    bool has_host;    /* in a header, or in a target in absolute form, which comes first (RFC 9112 3.2.2) */
     bool keep_alive;  /* the connection may go on: RFC 9112 9.3 */
     uint8_t minor;    /* HTTP/1.minor; 1 for anything above */
     const char *path; /* without query; in `target` */
@@ -60,14 +60,15 @@ bool http_parser_idle(const struct http_parser *parser);
 enum http_verdict http_parse(struct http_parser *parser, const uint8_t *bytes, size_t length, size_t *taken);
 
 /*
- * Whether `host` (a Host header's value) may speak to this node: an IP literal, with a port or without, or one of
- * `names`, letters in any case. A browser that was lured here by a foreign name (DNS rebinding) says that name.
+ * Whether `host` (a Host header's value) may speak to this node: an IP literal, with a port or without, or
+ * one of `names`, letters in any case. A browser that was lured here by a foreign name (DNS rebinding) says
+ * that name.
  */
 bool http_host_allowed(const char *host, const char *const *names, unsigned count);
 
 /*
- * The first bytes of a connection: 1 they begin an HTTP request, 0 they may (more are needed), -1 they do not. Told by
- * at most HTTP_SNIFF_BYTES.
+ * The first bytes of a connection: 1 they begin an HTTP request, 0 they may (more are needed), -1 they do
+ * not. Told by at most HTTP_SNIFF_BYTES.
  */
 enum { HTTP_SNIFF_BYTES = 8 };
 int http_sniff(const uint8_t *bytes, size_t length);

@@ -1,7 +1,7 @@
 /*
- * native_engine.h - what executes messages, whatever brought them: decoded messages to reply messages, under the
- * node's published state, each write once. Shared by native_udp and native_tcp; one engine belongs to one of
- * them, on one worker.
+ * native_engine.h - what executes messages, whatever brought them: decoded messages to reply messages, under
+ * the node's published state, each write once. Shared by native_udp and native_tcp; one engine belongs to one
+ * of them, on one worker.
  */
 #ifndef WILD_NATIVE_ENGINE_H
 #define WILD_NATIVE_ENGINE_H
@@ -58,9 +58,9 @@ struct native_engine {
 void native_read_gate(struct native_engine *engine);
 
 /*
- * Reads a verified message whole. False if it is malformed or of another version: nothing of it may be executed.
- * The request points into it. first.probe is left NULL: native_has_key() says whether the owner must give one that went
- * through table_probe_hash() and table_probe_find().
+ * Reads a verified message whole. False if it is malformed or of another version: nothing of it may be
+ * executed. The request points into it. first.probe is left NULL: native_has_key() says whether the owner
+ * must give one that went through table_probe_hash() and table_probe_find().
  */
 bool native_decode(struct native_request *request, const uint8_t *message, size_t length, uint8_t version,
                    bool may_be_padded);
@@ -71,9 +71,9 @@ static inline bool native_has_key(const struct native_step *step)
 }
 
 /*
- * Executes a request and writes the reply message to `out`, which may be where the message stands if it is one of
- * a single operation. retry: the session's, NULL without one. Returns its bytes, 0 if not even bare replies fit
- * `room` (nothing was executed).
+ * Executes a request and writes the reply message to `out`, which may be where the message stands if it is
+ * one of a single operation. retry: the session's, NULL without one. Returns its bytes, 0 if not even bare
+ * replies fit `room` (nothing was executed).
  */
 size_t native_execute(struct native_engine *engine, const struct native_request *request,
                       struct retry_window *retry, uint8_t *out, size_t room);

@@ -1,15 +1,8 @@
 /* native_handshake.c - the worker's part of the handshake: INIT, COOKIE, RESPONSE, CONFIRM, READY. */
+#include "service/native_init.h"
 #include "service/native_internal.h"
 
-#include <errno.h>
-
-enum {
-    /* One source prefix may have half of the lane, so that a flood from one leaves room for all others. */
-    LANE_SHARE_MAX = HANDSHAKE_LANE_JOBS / 2,
-    RESPONSES_PER_TURN_MAX = 32,
-};
-static_assert((int)LANE_SHARE_MAX > (int)HANDSHAKE_COOKIE_THRESHOLD,
-              "a flood is asked for cookies before it is refused");
+enum { RESPONSES_PER_TURN_MAX = 32 };
 
 static void answer(struct udp_datagram *datagram, const void *bytes, uint16_t length)
 {
@@ -19,64 +12,14 @@ static void answer(struct udp_datagram *datagram, const void *bytes, uint16_t le
     datagram->length = length;
 }
 
-/* The secret whose mac1 verifies, or NULL (counted). */
-static const struct role_keys *check_init(struct native_udp *service, const uint8_t *bytes, size_t length)
-{
-    enum role role = ROLE_NONE;
-    uint32_t client_index;
-    int error = -EBADMSG;
-    for (unsigned i = 0; i < 2 && service->config.keys[i] != NULL; i++) {
-        int outcome =
-            handshake_init_check(service->config.keys[i], TRANSPORT_UDP, bytes, length, &role, &client_index);
-        if (outcome == 0 && role == ROLE_CLIENT)
-            return service->config.keys[i];
-        /* Replicas do not speak UDP. */
-        if (outcome == 0)
-            outcome = -EACCES;
-        if (outcome != -EBADMSG)
-            error = outcome;
-    }
-    native_count(service, error == -EPROTO    ? COUNTER_native_init_no_version
-                          : error == -ENOTSUP ? COUNTER_native_init_no_suite
-                          : error == -EACCES  ? COUNTER_native_init_role
-                                              : COUNTER_native_init_refused);
-    return NULL;
-}
-
-static void cookie_source(uint8_t out[COOKIE_SOURCE_BYTES], const struct flow *flow)
-{
-    static_assert(COOKIE_SOURCE_BYTES == sizeof(flow->peer) + sizeof(flow->peer_port), "address, port");
-    memcpy(out, &flow->peer, sizeof(flow->peer));
-    memcpy(out + sizeof(flow->peer), &flow->peer_port, sizeof(flow->peer_port));
-}
-
-static bool carries_cookie(const uint8_t *init)
-{
-    static const uint8_t none[DATAGRAM_TAG_BYTES];
-    return memcmp(init + HANDSHAKE_INIT_BYTES - sizeof(none), none, sizeof(none)) != 0;
-}
-
 /*
- * Under load an INIT must prove its source address: when mathematics queue up, or half of the places for the
- * unconfirmed are taken (INITs replayed from invented addresses would fill the others). A cookie that is
- * there must be good at any time. True: go on; else a COOKIE is the answer.
+ * Under load: when mathematics queue up, or half of the places for the unconfirmed are taken (INITs replayed
+ * from invented addresses would fill the others).
  */
-static bool source_proven(struct native_udp *service, const struct role_keys *keys,
-                          struct udp_datagram *datagram, const uint8_t *init)
+static bool is_loaded(const struct native_udp *service)
 {
-    bool load = handshake_lane_in_flight(service->config.handshakes) > HANDSHAKE_COOKIE_THRESHOLD ||
-                service->sessions.unconfirmed > service->sessions.unconfirmed_max / 2;
-    if (!load && !carries_cookie(init))
-        return true;
-    uint8_t source[COOKIE_SOURCE_BYTES];
-    cookie_source(source, &datagram->path.flow);
-    if (handshake_cookie_valid(service->cookies, source, init))
-        return true;
-    uint8_t reply[HANDSHAKE_COOKIE_BYTES];
-    handshake_cookie_reply(keys, ROLE_CLIENT, service->cookies, source, init, reply);
-    answer(datagram, reply, sizeof(reply));
-    native_count(service, COUNTER_native_init_cookie);
-    return false;
+    return handshake_lane_in_flight(service->config.handshakes) > HANDSHAKE_COOKIE_THRESHOLD ||
+           service->sessions.unconfirmed > service->sessions.unconfirmed_max / 2;
 }
 
 static void submit(struct native_udp *service, const struct role_keys *keys,
@@ -84,7 +27,7 @@ static void submit(struct native_udp *service, const struct role_keys *keys,
 {
     const struct flow *flow = &datagram->path.flow;
     unsigned prefix = session_prefix_of(&service->sessions, &flow->peer);
-    if (service->sessions.prefixes[prefix].computing >= LANE_SHARE_MAX) {
+    if (service->sessions.prefixes[prefix].computing >= NATIVE_LANE_SHARE_MAX) {
         native_count(service, COUNTER_native_init_prefix_full);
         return;
     }
@@ -115,7 +58,8 @@ void native_init(struct native_udp *service, struct udp_datagram *datagram)
         native_count(service, COUNTER_native_init_draining);
         return;
     }
-    const struct role_keys *keys = check_init(service, init, length);
+    const struct role_keys *keys =
+        native_init_check(service->config.keys, TRANSPORT_UDP, init, length, service->config.counters);
     if (keys == NULL)
         return;
     const struct session *known = session_find_init(&service->sessions, &datagram->path.flow, init);
@@ -125,8 +69,12 @@ void native_init(struct native_udp *service, struct udp_datagram *datagram)
             answer(datagram, known->response, HANDSHAKE_RESPONSE_BYTES);
         return;
     }
-    if (source_proven(service, keys, datagram, init))
+    uint8_t cookie[HANDSHAKE_COOKIE_BYTES];
+    if (native_init_proven(keys, service->cookies, &datagram->path.flow, is_loaded(service), init, cookie,
+                           service->config.counters))
         submit(service, keys, datagram, init);
+    else
+        answer(datagram, cookie, sizeof(cookie));
 }
 
 void native_send_responses(struct native_udp *service)

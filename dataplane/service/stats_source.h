@@ -1,6 +1,6 @@
 /*
- * stats_source.h - where pages get their numbers from. app/ fills it in: counters summed over the workers, and what
- * else is known about the node. Everything may be called from any worker; nothing blocks.
+ * stats_source.h - where pages get their numbers from. app/ fills it in: counters summed over the workers,
+ * and what else is known about the node. Everything may be called from any worker; nothing blocks.
  */
 #ifndef WILD_STATS_SOURCE_H
 #define WILD_STATS_SOURCE_H

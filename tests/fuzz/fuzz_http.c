@@ -1,6 +1,6 @@
 /*
- * fuzz_http.c - HTTP from nowhere. The parser says the same however its bytes are split; a connection always comes to
- * rest, says nothing to what only browsers say, and ends when the peer does.
+ * fuzz_http.c - HTTP from nowhere. The parser says the same however its bytes are split; a connection always
+ * comes to rest, says nothing to what only browsers say, and ends when the peer does.
  */
 #include <string.h>
 

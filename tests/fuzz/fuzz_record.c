@@ -1,6 +1,6 @@
 /*
- * fuzz_record.c - one receiver of a stream. The input is a program: which stream, how it is damaged, and the pieces
- * in which it comes.
+ * fuzz_record.c - one receiver of a stream. The input is a program: which stream, how it is damaged, and the
+ * pieces in which it comes.
  *
  * A stream of sealed records gives its messages in their order, all of them if nothing was changed, and never
  * anything else; CLOSED only at its end. A stream of bytes from nowhere gives nothing but what its headers
@@ -163,7 +163,9 @@ static void sealed_stream(struct world *w, struct fuzz_input *input)
         MUST(w->length >= sent && memcmp(w->sent, w->stream, sent) == 0);
 }
 
-/* libFuzzer sees both sides of a memcmp() and would sooner or later play back genuine records: another key. */
+/*
+ * libFuzzer sees both sides of a memcmp() and would sooner or later play back genuine records: another key.
+ */
 static void foreign_stream(struct world *w, struct fuzz_input *input)
 {
     static const uint8_t unused[DIRECTION_KEY_BYTES] = "a key that seals no records....";

@@ -1,7 +1,7 @@
 /*
- * fake_stream.h - a stream in memory, for tests of what sits on streams: the test is the peer and the clock. It keeps
- * stream.h's promises and is hard on its user: bytes come in blocks of their exact size, room is a block of its
- * own, and every rule of stream.h that a user can break is checked.
+ * fake_stream.h - a stream in memory, for tests of what sits on streams: the test is the peer and the clock.
+ * It keeps stream.h's promises and is hard on its user: bytes come in blocks of their exact size, room is a
+ * block of its own, and every rule of stream.h that a user can break is checked.
  */
 #ifndef WILD_TEST_FAKE_STREAM_H
 #define WILD_TEST_FAKE_STREAM_H

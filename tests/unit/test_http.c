@@ -413,11 +413,13 @@ static void health_says_200_or_503_and_why(void)
         {STATE_SERVING, NULL, "{\"healthy\":true,\"mode\":\"standalone\",\"state\":\"serving\"}\n"},
         {STATE_SERVING, "never mind", "{\"healthy\":true,\"mode\":\"standalone\",\"state\":\"serving\"}\n"},
         {STATE_RECOVERING, NULL,
-         "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"recovering\",\"why\":\"the log is being replayed\"}\n"},
+         "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"recovering\","
+         "\"why\":\"the log is being replayed\"}\n"},
         {STATE_READ_ONLY, "fsync: \"EIO\"\n",
          "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"read_only\",\"why\":\"fsync:  EIO  \"}\n"},
         {STATE_DRAINING, NULL,
-         "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"draining\",\"why\":\"the node is shutting down\"}\n"},
+         "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"draining\","
+         "\"why\":\"the node is shutting down\"}\n"},
         {77, NULL, "{\"healthy\":false,\"mode\":\"standalone\",\"state\":\"unknown\"}\n"},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -538,7 +540,8 @@ static const char *answer(struct world *w)
 {
     static char text[PAGE_BYTES_MAX];
     size_t from = w->stream->out_taken, length = fake_take(w->stream, SIZE_MAX);
-    memcpy(text, w->stream->out + from, length);
+    if (length > 0)
+        memcpy(text, w->stream->out + from, length);
     text[length] = 0;
     return text;
 }

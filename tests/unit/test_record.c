@@ -1,5 +1,5 @@
-/* test_record.c - records on a stream: whole messages out of any pieces, and the end of the connection for anything
- * that is not in order. */
+/* test_record.c - records on a stream: whole messages out of any pieces, and the end of the connection for
+ * anything that is not in order. */
 #include "record.h"
 
 #include <stdio.h>

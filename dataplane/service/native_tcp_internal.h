@@ -1,0 +1,143 @@
+/*
+ * native_tcp_internal.h - what the files of the native TCP service share: native_tcp.c (places, events,
+ * time), native_tcp_handshake.c (INIT to READY) and native_tcp_records.c (messages and replies).
+ */
+#ifndef WILD_NATIVE_TCP_INTERNAL_H
+#define WILD_NATIVE_TCP_INTERNAL_H
+
+#include "record.h"
+#include "service/http_parser.h"
+#include "service/native_buffers.h"
+#include "service/native_engine.h"
+#include "service/native_tcp.h"
+
+enum {
+    NATIVE_TCP_INLINE_BYTES = 160, /* of an unfinished record: handshake messages and most small requests */
+    NATIVE_TCP_BATCH_MAX = 32,     /* messages executed together */
+    NATIVE_TCP_PREFIXES = 256,
+    NATIVE_TCP_JOBS_PER_TURN = 32,
+    NATIVE_TCP_HELD_PER_TURN = 4, /* held-back connections looked at */
+    NOBODY = -1,
+};
+static_assert((int)NATIVE_TCP_INLINE_BYTES >= (int)HANDSHAKE_INIT_BYTES, "handshakes need no buffer");
+
+enum native_tcp_state {
+    CONNECTION_FREE = 0,
+    CONNECTION_SNIFF,
+    CONNECTION_INIT,
+    CONNECTION_COMPUTING,
+    CONNECTION_CONFIRM,
+    CONNECTION_LIVE,
+    CONNECTION_CLOSING, /* what was answered is sent, what comes is thrown away */
+    CONNECTION_ABORTED, /* the same without the sending: `closed` comes next */
+    CONNECTION_GONE,    /* the stream is, but the helper or the queue still holds the place */
+};
+
+struct native_connection {
+    struct native_tcp *service;
+    struct stream *stream;
+    struct record_reader reader;
+    struct record_writer writer;
+    struct native_buffer *buffer;                     /* the reader's, when it is not `inline_bytes` */
+    struct native_buffer *unsent_first, *unsent_last; /* sealed, and not taken by the stream yet */
+    uint64_t since_ns;                                /* accepted; LIVE: the last message */
+    uint64_t partial_ns;    /* since when a record is not whole; 0: none is in part */
+    uint64_t blocked_ns;    /* since when replies are not read; 0: they are */
+    uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
+    uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */
+    int32_t next, previous; /* FREE: the free list; unconfirmed: by age */
+    int32_t held_next;      /* the queue of those held back */
+    uint8_t state;          /* enum native_tcp_state */
+    uint8_t prefix;         /* COMPUTING: of its source */
+    bool unconfirmed;       /* stands in that list */
+    bool computing;         /* the helper has it */
+    bool live;              /* counted as such */
+    bool held_back, queued;
+    bool cookie_sent, plain, retry_ready;
+    uint8_t sniffed; /* bytes in inline_bytes while SNIFF */
+    uint8_t inline_bytes[NATIVE_TCP_INLINE_BYTES];
+};
+static_assert(sizeof(struct native_connection) <= 512, "native_tcp.h says so");
+
+struct native_tcp {
+    struct native_tcp_config config;
+    struct native_engine engine;
+    bool draining;
+    unsigned bits; /* of a place in an id */
+    unsigned used, unconfirmed, unconfirmed_max, live, held_back;
+    int32_t free;
+    int32_t oldest, newest; /* unconfirmed */
+    int32_t held_first, held_last;
+    struct native_connection *connections;
+    struct retry_window *retries; /* a connection's, at the same place */
+    struct session_keys *keys;    /* likewise; in the arena */
+    struct cookie_secrets *cookies;
+    struct native_buffers buffers;
+    uint32_t prefix_seed;
+    uint16_t computing[NATIVE_TCP_PREFIXES]; /* jobs with the helper, by source prefix */
+    /* A batch: messages opened and not yet executed. */
+    unsigned batch;
+    size_t batch_bytes; /* their replies at most */
+    unsigned probes;
+    struct native_request request[NATIVE_TCP_BATCH_MAX];
+    struct table_probe probe[NATIVE_TCP_BATCH_MAX];
+    /* A reply on its way: the message stands where a record's would. */
+    _Alignas(64) uint8_t reply[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+};
+
+static inline void native_tcp_count(const struct native_tcp *service, enum counter which)
+{
+    counter_add(service->config.counters, which, 1);
+}
+
+static inline int32_t native_tcp_place(const struct native_connection *c)
+{
+    return (int32_t)(c - c->service->connections);
+}
+
+static inline struct session_keys *native_tcp_keys(const struct native_connection *c)
+{
+    return &c->service->keys[native_tcp_place(c)];
+}
+
+/* ---- native_tcp.c ---- */
+
+/* A reset, now; counted as `why`. Nothing of the connection is used after it but by its `closed`. */
+void native_tcp_abort(struct native_connection *c, enum counter why);
+/* Nothing more is read; the stream is closed once all that was answered is sent. */
+void native_tcp_close(struct native_connection *c);
+/* Out of the list of the unconfirmed, if it is in it. */
+void native_tcp_unlist(struct native_connection *c);
+/* SNIFF, INIT or CONFIRM -> LIVE. */
+void native_tcp_live(struct native_connection *c);
+/* No more of its bytes are taken until the turn finds that it may go on. */
+void native_tcp_hold_back(struct native_connection *c);
+/* GONE -> FREE, once neither the helper nor the queue holds the place. */
+void native_tcp_release(struct native_connection *c);
+
+/* ---- native_tcp_handshake.c ---- */
+
+/*
+ * A message of the handshake, of a kind that the state expects. It ends the connection if it is not in order.
+ */
+void native_tcp_handshake(struct native_connection *c, const struct record_item *item);
+/* Finished jobs. True: there were some. */
+bool native_tcp_responses(struct native_tcp *service);
+
+/* ---- native_tcp_records.c ---- */
+
+/* Bytes in any state from INIT to LIVE; returns how many were taken. */
+size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
+/*
+ * Sends bytes that must be sent: what the stream does not take waits in buffers; without one it is a reset.
+ */
+void native_tcp_send(struct native_connection *c, const uint8_t *bytes, size_t length);
+void native_tcp_send_unsent(struct native_connection *c);
+/* A CLOSE record, then native_tcp_close(). */
+void native_tcp_close_in_order(struct native_connection *c);
+/* Gives the assembly buffer and all unsent ones back. */
+void native_tcp_give_buffers(struct native_connection *c);
+/* Whether too much is unread, by the mark for stopping or the one for going on. */
+bool native_tcp_is_blocked(const struct native_connection *c, size_t mark);
+
+#endif

@@ -1,0 +1,333 @@
+/* native_tcp_records.c - bytes to messages, messages to replies, replies to bytes. */
+#include "service/native_tcp_internal.h"
+
+#include <rte_common.h>
+
+/* ---- out ---- */
+
+/* What must be sent and cannot leave yet. False: no buffer. */
+static bool keep_unsent(struct native_connection *c, const uint8_t *bytes, size_t length)
+{
+    while (length > 0) {
+        struct native_buffer *last = c->unsent_last;
+        if (last == NULL || last->length == last->size) {
+            struct native_buffer *more = native_buffer_take(&c->service->buffers, NATIVE_BUFFER_LARGE_BYTES);
+            if (more == NULL)
+                return false;
+            if (last == NULL)
+                c->unsent_first = more;
+            else
+                last->next = more;
+            c->unsent_last = last = more;
+        }
+        size_t part = RTE_MIN(length, (size_t)(last->size - last->length));
+        memcpy(last->bytes + last->length, bytes, part);
+        last->length += (uint32_t)part;
+        bytes += part;
+        length -= part;
+    }
+    return true;
+}
+
+void native_tcp_send(struct native_connection *c, const uint8_t *bytes, size_t length)
+{
+    size_t written = c->unsent_first == NULL ? stream_write(c->stream, bytes, length) : 0;
+    if (written < length && !keep_unsent(c, bytes + written, length - written))
+        native_tcp_abort(c, COUNTER_native_tcp_no_buffer);
+}
+
+void native_tcp_send_unsent(struct native_connection *c)
+{
+    while (c->unsent_first != NULL) {
+        struct native_buffer *first = c->unsent_first;
+        first->taken += (uint32_t)stream_write(c->stream, first->bytes + first->taken,
+                                               (size_t)first->length - first->taken);
+        if (first->taken < first->length)
+            return;
+        c->unsent_first = first->next;
+        if (c->unsent_first == NULL)
+            c->unsent_last = NULL;
+        native_buffer_give(&c->service->buffers, first);
+    }
+}
+
+/* Seals the reply message that stands in service->reply; into the segment itself, if that has the room. */
+static void send_reply(struct native_connection *c, size_t length)
+{
+    uint8_t *record = c->service->reply;
+    const uint8_t *message = record + RECORD_HEADER_BYTES;
+    size_t most = length + RECORD_ROOM_BYTES, room = 0;
+    uint8_t *place = NULL;
+    if (c->unsent_first == NULL)
+        place = stream_reserve(c->stream, most <= STREAM_RESERVE_MAX ? most : 1, &room);
+    if (place != NULL && room >= most)
+        stream_commit(c->stream, record_seal(&c->writer, message, length, place));
+    else
+        native_tcp_send(c, record, record_seal(&c->writer, message, length, record));
+}
+
+bool native_tcp_is_blocked(const struct native_connection *c, size_t mark)
+{
+    return c->unsent_first != NULL || stream_unsent(c->stream) > mark;
+}
+
+void native_tcp_close_in_order(struct native_connection *c)
+{
+    uint8_t record[RECORD_OVERHEAD_BYTES];
+    size_t length = c->plain ? 0 : record_close(&c->writer, record);
+    if (length > 0)
+        native_tcp_send(c, record, length);
+    if (c->state == CONNECTION_LIVE)
+        native_tcp_close(c);
+}
+
+void native_tcp_give_buffers(struct native_connection *c)
+{
+    struct native_buffers *buffers = &c->service->buffers;
+    if (c->buffer != NULL)
+        native_buffer_give(buffers, c->buffer);
+    c->buffer = NULL;
+    while (c->unsent_first != NULL) {
+        struct native_buffer *first = c->unsent_first;
+        c->unsent_first = first->next;
+        native_buffer_give(buffers, first);
+    }
+    c->unsent_last = NULL;
+}
+
+/* ---- messages ---- */
+
+/* Bytes that the reply may take at most. */
+static size_t reply_bytes_max(const struct native_request *request)
+{
+    size_t most = MESSAGE_HEADER_BYTES + REPLY_HEADER_BYTES;
+    if (request->count > 1)
+        return RECORD_MESSAGE_BYTES_MAX;
+    switch (request->first.operation.opcode) {
+    case OPCODE_GET:
+        return most + VALUE_BYTES_MAX;
+    case OPCODE_ECHO:
+        return most + request->first.operation.value_length;
+    default:
+        return most + HEALTH_REPLY_BYTES;
+    }
+}
+
+/* The retry window of a session that has said something. */
+static struct retry_window *retry_of(struct native_connection *c)
+{
+    if (c->plain)
+        return NULL;
+    struct retry_window *retry = &c->service->retries[native_tcp_place(c)];
+    if (!c->retry_ready)
+        retry_window_reset(retry);
+    c->retry_ready = true;
+    return retry;
+}
+
+/* The batch: look-ups together, then one message after the other. */
+static void execute_batch(struct native_connection *c)
+{
+    struct native_tcp *service = c->service;
+    unsigned count = service->batch, operations = 0;
+    if (count == 0)
+        return;
+    struct retry_window *retry = retry_of(c);
+    table_probe_hash(service->config.table, service->probe, service->probes);
+    table_probe_find(service->config.table, service->probe, service->probes);
+    for (unsigned i = 0; i < count && c->state == CONNECTION_LIVE; i++) {
+        size_t length = native_execute(&service->engine, &service->request[i], retry,
+                                       service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
+        operations += service->request[i].count;
+        send_reply(c, length);
+    }
+    counter_add(service->config.counters, COUNTER_native_tcp_messages, count);
+    counter_add(service->config.counters, COUNTER_native_operations, operations);
+    service->batch = service->probes = 0;
+    service->batch_bytes = 0;
+}
+
+static_assert(MESSAGE_HEADER_BYTES + MESSAGE_OPERATIONS_MAX * REPLY_HEADER_BYTES <= RECORD_MESSAGE_BYTES_MAX,
+              "bare replies always fit");
+
+/* False: it is malformed. */
+static bool batch_add(struct native_connection *c, const struct record_item *item)
+{
+    struct native_tcp *service = c->service;
+    struct native_request *request = &service->request[service->batch];
+    struct native_step *first = &request->first;
+    uint8_t version = c->plain ? (uint8_t)PROTOCOL_VERSION_MAX : native_tcp_keys(c)->version;
+    if (!native_decode(request, item->bytes, item->length, version, false))
+        return false;
+    if (native_has_key(first)) {
+        first->probe = &service->probe[service->probes++];
+        first->probe->key = first->operation.key;
+        first->probe->key_length = first->operation.key_length;
+    }
+    service->batch++;
+    service->batch_bytes += reply_bytes_max(request) + RECORD_OVERHEAD_BYTES;
+    return true;
+}
+
+static bool batch_is_full(const struct native_tcp *service)
+{
+    return service->batch == NATIVE_TCP_BATCH_MAX ||
+           service->batch_bytes + RECORD_BYTES_MAX > NATIVE_TCP_BATCH_BYTES;
+}
+
+/* ---- in ---- */
+
+/* A buffer for an unfinished record. False: none is free. */
+static bool lend(struct native_connection *c, uint32_t bytes)
+{
+    struct native_buffer *buffer = NULL;
+    if (bytes <= NATIVE_TCP_INLINE_BYTES) {
+        record_reader_lend(&c->reader, c->inline_bytes, NATIVE_TCP_INLINE_BYTES);
+    } else {
+        buffer = native_buffer_take(&c->service->buffers, bytes);
+        if (buffer == NULL)
+            return false;
+        record_reader_lend(&c->reader, buffer->bytes, buffer->size);
+    }
+    if (c->buffer != NULL)
+        native_buffer_give(&c->service->buffers, c->buffer);
+    c->buffer = buffer;
+    return true;
+}
+
+/* Between records the buffer is somebody else's. */
+static void give_back(struct native_connection *c)
+{
+    if (c->buffer == NULL || c->reader.held > 0)
+        return;
+    record_reader_lend(&c->reader, NULL, 0);
+    native_buffer_give(&c->service->buffers, c->buffer);
+    c->buffer = NULL;
+}
+
+static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
+{
+    return item->bytes >= bytes && item->bytes < bytes + length;
+}
+
+/* The first PLAIN record is the handshake of a bench client. */
+static void first_plain(struct native_connection *c)
+{
+    c->plain = true;
+    c->writer = record_writer_start(NULL, NULL);
+    native_tcp_live(c);
+}
+
+/* A message. False: the connection is not to be read on now. */
+static bool take_message(struct native_connection *c, const struct record_item *item, bool in_place)
+{
+    struct native_tcp *service = c->service;
+    if (c->state == CONNECTION_INIT)
+        first_plain(c);
+    c->since_ns = service->engine.now.mono_ns;
+    c->partial_ns = 0;
+    if (!batch_add(c, item)) {
+        execute_batch(c);
+        native_tcp_count(service, COUNTER_native_drop_message);
+        if (c->state == CONNECTION_LIVE)
+            native_tcp_close(c);
+        return false;
+    }
+    /* What lies in the buffer must be done before that is used again. */
+    if (in_place && !batch_is_full(service))
+        return true;
+    execute_batch(c);
+    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX)) {
+        native_tcp_count(service, COUNTER_native_tcp_blocked);
+        c->blocked_ns = service->engine.now.mono_ns;
+        native_tcp_hold_back(c);
+    }
+    return c->state == CONNECTION_LIVE && !c->held_back;
+}
+
+static void take_closed(struct native_connection *c)
+{
+    execute_batch(c);
+    if (c->state != CONNECTION_LIVE)
+        return;
+    native_tcp_count(c->service, COUNTER_native_tcp_closed);
+    native_tcp_close_in_order(c);
+}
+
+static void take_refused(struct native_connection *c)
+{
+    execute_batch(c);
+    if (c->state != CONNECTION_LIVE) {
+        if (c->state != CONNECTION_ABORTED)
+            native_tcp_abort(c, COUNTER_native_tcp_refused);
+        return;
+    }
+    native_tcp_count(c->service, COUNTER_native_tcp_refused);
+    native_tcp_close(c);
+}
+
+/* No more for now; whether a record is left in part. */
+static void settle(struct native_connection *c)
+{
+    execute_batch(c);
+    if (c->state == CONNECTION_ABORTED || c->state == CONNECTION_CLOSING)
+        return;
+    give_back(c);
+    if (c->reader.held == 0)
+        c->partial_ns = 0;
+    else if (c->partial_ns == 0)
+        c->partial_ns = c->service->engine.now.mono_ns;
+    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX) && !c->held_back) {
+        native_tcp_count(c->service, COUNTER_native_tcp_blocked);
+        c->blocked_ns = c->service->engine.now.mono_ns;
+        native_tcp_hold_back(c);
+    }
+}
+
+size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
+{
+    uint8_t *at = bytes;
+    const uint8_t *end = bytes + length;
+    if (c->held_back)
+        return 0;
+    for (;;) {
+        struct record_item item;
+        bool ended = false;
+        switch (record_next(&c->reader, &at, end, &item)) {
+        case RECORD_NEEDS_BYTES:
+            settle(c);
+            return length;
+        case RECORD_NEEDS_BUFFER:
+            if (lend(c, item.length))
+                break;
+            native_tcp_count(c->service, COUNTER_native_tcp_buffer_waits);
+            settle(c);
+            c->partial_ns = 0; /* it is not the client that keeps us waiting */
+            c->wants = item.length;
+            native_tcp_hold_back(c);
+            return (size_t)(at - bytes);
+        case RECORD_HANDSHAKE:
+            native_tcp_handshake(c, &item);
+            ended = c->state == CONNECTION_ABORTED;
+            break;
+        case RECORD_MESSAGE:
+            ended = !take_message(c, &item, lies_in(&item, bytes, length));
+            break;
+        case RECORD_REKEYED:
+            native_tcp_count(c->service, COUNTER_native_tcp_rekeys);
+            break;
+        case RECORD_CLOSED:
+            take_closed(c);
+            ended = true;
+            break;
+        case RECORD_REFUSED:
+            take_refused(c);
+            ended = true;
+            break;
+        }
+        if (ended) {
+            give_back(c);
+            return c->held_back ? (size_t)(at - bytes) : length;
+        }
+    }
+}
