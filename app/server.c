@@ -105,7 +105,8 @@ static int start_sockets(struct server *server, char *error, size_t error_bytes)
 {
     struct kernel_port_config config = {.address = address_from_ip4(htonl(server->options->bind_ip4)),
                                         .port = server->options->port,
-                                        .workers = server->eal.workers};
+                                        .workers = server->eal.workers,
+                                        .streams = true};
 
     server->config.kernel = &server->kernel;
     return kernel_port_open(&server->kernel, &config, error, error_bytes);
