@@ -42,6 +42,7 @@ static void start_node(struct hub *hub, unsigned i, const char *secret)
                                  .udp_port = PROTOCOL_DEFAULT_PORT,
                                  .capacity = 4096,
                                  .sessions = NODE_SESSIONS_MIN,
+                                 .connections = NODE_CONNECTIONS_MIN,
                                  .secrets = &text,
                                  .secret_count = secret != NULL,
                                  .cluster_name = "wild",

@@ -44,6 +44,7 @@ static void start(unsigned count)
                                       .kernel = &port,
                                       .capacity = 4096,
                                       .sessions = NODE_SESSIONS_MIN,
+                                      .connections = NODE_CONNECTIONS_MIN,
                                       .secrets = &text,
                                       .secret_count = 1,
                                       .cluster_name = "wild",

@@ -12,6 +12,8 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+enum { TEST_EAL_PRIVATE_BYTES = 32 }; /* what TCP notes about frames it keeps (tcp.h) */
+
 /* Once a process. Ends it if EAL does not start. */
 static inline void test_eal_start(void)
 {
@@ -37,8 +39,8 @@ static inline void test_eal_start(void)
 /* Ends the process if memory is short. No per-lcore cache: what is available is exactly what is not in use. */
 static inline struct rte_mempool *test_eal_pool(const char *name, unsigned mbufs)
 {
-    struct rte_mempool *pool =
-        rte_pktmbuf_pool_create(name, mbufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, mbufs, 0, TEST_EAL_PRIVATE_BYTES,
+                                                       RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (pool == NULL) {
         fprintf(stderr, "pool: %s\n", rte_strerror(rte_errno));
         exit(1);

@@ -135,6 +135,7 @@ static void configure(struct node_config *config, const struct secret_option *se
         .udp_port = 7878,
         .capacity = 1000,
         .sessions = NODE_SESSIONS_MIN,
+        .connections = NODE_CONNECTIONS_MIN,
         .secrets = secret,
         .secret_count = 1,
         .cluster_name = "wild",
