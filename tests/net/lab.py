@@ -87,8 +87,8 @@ class Network:
         return run("ip", "netns", "exec", self.station_ns, *command, **more)
 
     def client(self, *command, auth=None, **more):
-        return self.station(f"{place.build}/tools/wild-client-example", "--endpoint", f"{NODE}:{PORT}",
-                            *(auth or ["--auth-secret-file", place.secret_file]), *command, **more)
+        return self.station(f"{place.build}/tools/wild-client-example", "--transport", "udp", "--endpoint",
+                            f"{NODE}:{PORT}", *(auth or ["--auth-secret-file", place.secret_file]), *command, **more)
 
     def close(self):
         for node in self.nodes:

@@ -216,7 +216,8 @@ static struct wild_client *connect_to(const struct server *server, bool sealed)
                                    .secret = NATIVE_PEER_SECRET,
                                    .timeout_ms = 30000,
                                    .connect_timeout_ms = 30000,
-                                   .sealed = sealed};
+                                   .sealed = sealed,
+                                   .transport = WILD_TRANSPORT_UDP};
     struct wild_client *client = wild_connect(&options, error);
     if (client == NULL)
         fprintf(stderr, "%s\n", error);
@@ -263,9 +264,9 @@ static void test_every_operation_works(void)
 }
 
 /*
- * The counter says how often INCRs were executed: once for each that was answered, at most once for each whose
- * outcome is unknown. There are none of the latter unless the machine let the server wait so long that the
- * client gave its session up, which the test counts but does not judge.
+ * The counter says how often INCRs were executed: once for each that was answered, at most once for each
+ * whose outcome is unknown. There are none of the latter unless the machine let the server wait so long that
+ * the client gave its session up, which the test counts but does not judge.
  */
 static void test_writes_happen_once_over_a_bad_link(void)
 {
@@ -353,8 +354,10 @@ static void test_a_wrong_secret_meets_silence(void)
 {
     struct server *server = server_start(6);
     char error[WILD_ERROR_BYTES];
-    struct wild_options options = {
-        .endpoint = server->endpoint, .secret = NATIVE_PEER_SECRET2, .connect_timeout_ms = 200};
+    struct wild_options options = {.endpoint = server->endpoint,
+                                   .secret = NATIVE_PEER_SECRET2,
+                                   .connect_timeout_ms = 200,
+                                   .transport = WILD_TRANSPORT_UDP};
     CU_ASSERT_PTR_NULL(wild_connect(&options, error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error, "the secret or cluster name differs"));
     CU_ASSERT(server_count(server, COUNTER_native_init_refused) > 0);
@@ -372,8 +375,8 @@ static void test_the_load_test_finds_no_fault(void)
         unsigned long long operations = 0, errors = 1, mismatches = 1;
         server_link(server, i == 0 ? 2 : 0, 1, 1);
         snprintf(command, sizeof(command),
-                 "WILD_AUTH_SECRET=%s %s --endpoint %s --timeout 20000 load-test --seconds 1 --keys 1000"
-                 " --connections %d %s 2>/dev/null",
+                 "WILD_AUTH_SECRET=%s %s --transport udp --endpoint %s --timeout 20000 load-test --seconds 1"
+                 " --keys 1000 --connections %d %s 2>/dev/null",
                  NATIVE_PEER_SECRET, program, server->endpoint, CLIENTS, variants[i]);
         FILE *pipe = popen(command, "r");
         CU_ASSERT_PTR_NOT_NULL_FATAL(pipe);

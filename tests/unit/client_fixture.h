@@ -27,7 +27,9 @@ static inline struct wild_client *open_client(const struct responder *node, uint
                                    .secret = CLIENT_SECRET,
                                    .timeout_ms = timeout_ms,
                                    .connect_timeout_ms = 10000,
-                                   .sealed = sealed};
+                                   .sealed = sealed,
+                                   .transport =
+                                       responder_is_stream(node) ? WILD_TRANSPORT_TCP : WILD_TRANSPORT_UDP};
     struct wild_client *client = wild_connect(&options, error);
     if (client == NULL)
         fprintf(stderr, "%s\n", error);
@@ -40,6 +42,13 @@ static inline void begin_with(struct fixture *f, uint32_t timeout_ms, bool seale
     f->node = responder_start(CLIENT_SECRET, "127.0.0.1");
     CU_ASSERT_PTR_NOT_NULL_FATAL(f->node);
     f->client = open_client(f->node, timeout_ms, sealed);
+}
+
+static inline void begin_stream(struct fixture *f, uint32_t timeout_ms)
+{
+    f->node = responder_start_stream(CLIENT_SECRET, "127.0.0.1");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f->node);
+    f->client = open_client(f->node, timeout_ms, false);
 }
 
 static inline void begin(struct fixture *f)

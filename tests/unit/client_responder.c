@@ -1,259 +1,20 @@
-#include "client_responder.h"
-
+/* client_responder.c - the responder's thread, its datagrams, and the test's side. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "handshake.h"
-#include "seeded.h"
-
-enum { ITEMS_MAX = 2048, REPLIES_MAX = 256 };
-
-struct item {
-    uint64_t version;
-    uint16_t key_length, value_length;
-    uint8_t key[KEY_BYTES_MAX], value[VALUE_BYTES_MAX];
-};
-
-struct outcome {
-    uint64_t request_id, version;
-    int64_t integer;
-    uint8_t status;
-    bool parked;
-};
-
-struct session {
-    bool live;
-    struct session_keys keys;
-    struct replay_window window;
-    uint64_t counter;
-};
-
-/* Everything behind `lock`: writer and reader are the thread and the test. */
-struct responder {
-    pthread_t thread;
-    pthread_mutex_t lock;
-    int fd;
-    bool stop;
-    char endpoint[80];
-    struct role_keys keys;
-    struct handshake_identity identity;
-    struct random_source random;
-    struct cookie_secrets cookies;
-    struct responder_orders orders;
-
-    struct session_keys pending;
-    bool has_pending;
-    struct session session;
-    uint32_t next_session;
-    uint64_t lsn, datagrams;
-    unsigned handshake_datagrams, sessions, closes;
-
-    struct item items[ITEMS_MAX];
-    unsigned item_count;
-    struct outcome outcomes[RETRY_WINDOW_IDS];
-    uint64_t entropy;
-    unsigned gets;
-    uint8_t damaged[VALUE_BYTES_MAX];
-
-    struct responder_entry log[RESPONDER_LOG_MAX];
-    unsigned log_count;
-
-    struct {
-        size_t length;
-        uint8_t bytes[DATAGRAM_BYTES_MAX];
-    } replies[REPLIES_MAX];
-    unsigned reply_count, held_count;
-    struct sockaddr_storage peer;
-    socklen_t peer_bytes;
-};
-
-/* ---- the store ---- */
-
-static struct item *item_find(struct responder *r, const struct operation *operation)
-{
-    for (unsigned i = 0; i < r->item_count; i++)
-        if (r->items[i].key_length == operation->key_length &&
-            memcmp(r->items[i].key, operation->key, operation->key_length) == 0)
-            return &r->items[i];
-    return NULL;
-}
-
-static void item_store(struct responder *r, struct item *item, const struct operation *operation,
-                       const void *value, uint16_t length)
-{
-    if (item == NULL) {
-        if (r->item_count == ITEMS_MAX)
-            abort();
-        item = &r->items[r->item_count++];
-        item->key_length = operation->key_length;
-        memcpy(item->key, operation->key, operation->key_length);
-    }
-    if (length > 0)
-        memcpy(item->value, value, length);
-    item->value_length = length;
-    item->version = ++r->lsn;
-}
-
-static enum status conditions(const struct operation *operation, const struct item *item)
-{
-    if ((operation->flags & FLAG_IF_ABSENT) && item != NULL)
-        return STATUS_EXISTS;
-    if ((operation->flags & (FLAG_IF_PRESENT | FLAG_IF_VERSION)) && item == NULL)
-        return STATUS_NOT_FOUND;
-    if ((operation->flags & FLAG_IF_VERSION) && item->version != operation->version)
-        return STATUS_VERSION_MISMATCH;
-    return STATUS_OK;
-}
-
-static void execute_write(struct responder *r, const struct operation *operation, struct outcome *out)
-{
-    struct item *item = item_find(r, operation);
-    out->status = conditions(operation, item);
-    if (out->status != STATUS_OK) {
-        out->version = item != NULL ? item->version : 0;
-        return;
-    }
-    int64_t delta, integer;
-    char digits[DECIMAL_BYTES_MAX + 1];
-    switch (operation->opcode) {
-    case OPCODE_SET:
-        item_store(r, item, operation, operation->value, operation->value_length);
-        break;
-    case OPCODE_INCR:
-        incr_operand_decode(operation->value, operation->value_length, &delta, &integer);
-        if (item != NULL) {
-            memcpy(digits, item->value, item->value_length < sizeof(digits) ? item->value_length : 20);
-            digits[item->value_length < sizeof(digits) ? item->value_length : 20] = '\0';
-            integer = strtoll(digits, NULL, 10);
-        }
-        out->integer = integer + delta;
-        item_store(r, item, operation, digits,
-                   (uint16_t)snprintf(digits, sizeof(digits), "%lld", (long long)out->integer));
-        break;
-    case OPCODE_TOUCH:
-        if (item == NULL)
-            out->status = STATUS_NOT_FOUND;
-        else
-            item->version = ++r->lsn;
-        break;
-    case OPCODE_DELETE:
-        if (item == NULL)
-            out->status = STATUS_NOT_FOUND;
-        else
-            *item = r->items[--r->item_count], ++r->lsn;
-        break;
-    case OPCODE_FLUSH:
-        r->item_count = 0;
-        ++r->lsn;
-        break;
-    default:
-        out->status = STATUS_BAD_REQUEST;
-    }
-    out->version = r->lsn;
-}
-
-static bool is_write(unsigned opcode)
-{
-    return opcode >= OPCODE_SET && opcode <= OPCODE_FLUSH;
-}
-
-/* False: no answer (parked). */
-static bool answer_write(struct responder *r, const struct operation *operation, struct reply *reply,
-                         uint8_t value[INCR_RESULT_BYTES], bool *executed)
-{
-    struct outcome *outcome = &r->outcomes[operation->request_id % RETRY_WINDOW_IDS];
-    *executed = false;
-    if (outcome->request_id > operation->request_id) {
-        reply->status = STATUS_TIMEOUT; /* below the window */
-        return true;
-    }
-    if (outcome->request_id != operation->request_id) {
-        if (r->orders.busy > 0) {
-            r->orders.busy--;
-            reply->status = STATUS_BUSY;
-            return true;
-        }
-        *outcome = (struct outcome){.request_id = operation->request_id};
-        outcome->parked = r->orders.park_first_write;
-        r->orders.park_first_write = false;
-        execute_write(r, operation, outcome);
-        *executed = true;
-    }
-    reply->status = outcome->status;
-    reply->version = outcome->version;
-    if (operation->opcode == OPCODE_INCR && outcome->status == STATUS_OK) {
-        incr_result_encode(value, outcome->integer);
-        reply->value = value;
-        reply->value_length = INCR_RESULT_BYTES;
-    }
-    return !r->orders.park_writes && !outcome->parked;
-}
-
-static void answer_read(struct responder *r, const struct operation *operation, struct reply *reply,
-                        uint8_t health_bytes[HEALTH_REPLY_BYTES])
-{
-    if (operation->opcode == OPCODE_HEALTH) {
-        struct health health = {.lsn = r->lsn, .items = r->item_count, .capacity = ITEMS_MAX, .epoch = 7};
-        health_encode(health_bytes, &health);
-        reply->value = health_bytes;
-        reply->value_length = HEALTH_REPLY_BYTES;
-        return;
-    }
-    if (r->orders.busy > 0) {
-        r->orders.busy--;
-        reply->status = STATUS_BUSY;
-        return;
-    }
-    struct item *item = item_find(r, operation);
-    if (item == NULL) {
-        reply->status = STATUS_NOT_FOUND;
-    } else if ((operation->flags & FLAG_MIN_LSN) && operation->version > r->lsn) {
-        reply->status = STATUS_STALE;
-    } else {
-        reply->value = item->value;
-        reply->value_length = item->value_length;
-        reply->version = item->version;
-        if (r->orders.wrong_values > 0 && item->value_length > 0 && ++r->gets > 100) {
-            r->orders.wrong_values--;
-            memcpy(r->damaged, item->value, item->value_length);
-            r->damaged[item->value_length / 2] ^= 1;
-            reply->value = r->damaged;
-        }
-    }
-}
+#include "client_responder_internal.h"
 
 /* ---- datagrams ---- */
 
 static void send_bytes(struct responder *r, const void *bytes, size_t length)
 {
     sendto(r->fd, bytes, length, 0, (struct sockaddr *)&r->peer, r->peer_bytes);
-}
-
-static void log_operation(struct responder *r, const struct operation *operation, unsigned kind,
-                          bool executed)
-{
-    if (r->log_count < RESPONDER_LOG_MAX)
-        r->log[r->log_count++] = (struct responder_entry){operation->request_id, r->datagrams,
-                                                          operation->opcode, (uint8_t)kind, executed};
-}
-
-/* A value that does not fit leaves room for the bare replies of the operations after it, and is MORE. */
-static void add_reply(struct message_writer *writer, struct reply *reply, unsigned left)
-{
-    size_t room = (size_t)(writer->end - writer->at);
-    if (reply_bytes(reply->value_length) + left * reply_bytes(INCR_RESULT_BYTES) > room) {
-        reply->status = STATUS_MORE;
-        reply->value_length = 0;
-    }
-    message_add_reply(writer, reply);
 }
 
 static void seal_reply(struct responder *r, size_t message_length)
@@ -279,32 +40,12 @@ static void add_garbage(struct responder *r, const uint8_t *message, size_t leng
 
 static void answer_message(struct responder *r, unsigned kind, const uint8_t *bytes, size_t length)
 {
-    struct message_reader reader;
-    struct message_header header;
-    struct message_writer writer;
-    struct operation operation;
-    if (r->reply_count == REPLIES_MAX || message_open(&reader, &header, bytes, length, false) != 0)
-        return;
     uint8_t out[MESSAGE_BYTES_MAX];
-    message_begin(&writer, out, sizeof(out));
-    while (message_next_operation(&reader, &operation) == 1) {
-        uint8_t value[HEALTH_REPLY_BYTES];
-        struct reply reply = {.opcode = operation.opcode, .request_id = operation.request_id};
-        bool executed = true, answered = true;
-        reply.status = operation_check(&operation);
-        if (reply.status == STATUS_OK && is_write(operation.opcode))
-            answered = answer_write(r, &operation, &reply, value, &executed);
-        else if (reply.status == STATUS_OK)
-            answer_read(r, &operation, &reply, value);
-        log_operation(r, &operation, kind, executed);
-        if (answered)
-            add_reply(&writer, &reply, reader.left);
-    }
-    if (writer.count == 0)
+    if (r->reply_count == REPLIES_MAX)
         return;
-    header.epoch = 7;
-    header.history = 42;
-    size_t reply_length = message_finish(&writer, &header);
+    size_t reply_length = responder_answer(r, r->outcomes, kind, bytes, length, out, sizeof(out));
+    if (reply_length == 0)
+        return;
     add_garbage(r, out, reply_length);
     memcpy(r->replies[r->reply_count].bytes + DATAGRAM_HEADER_BYTES, out, reply_length);
     seal_reply(r, reply_length);
@@ -443,6 +184,10 @@ static void turn(struct responder *r)
 static void *run(void *argument)
 {
     struct responder *r = argument;
+    if (r->stream) {
+        stream_run(r);
+        return NULL;
+    }
     for (bool stop = false; !stop;) {
         struct pollfd descriptor = {.fd = r->fd, .events = POLLIN};
         poll(&descriptor, 1, 5);
@@ -468,21 +213,26 @@ static bool bind_loopback(struct responder *r, const char *address)
     struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr *any = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in4;
     socklen_t bytes = v6 ? sizeof(in6) : sizeof(in4);
-    r->fd = socket(any->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int room = 1 << 20;
+    r->fd = socket(any->sa_family, (r->stream ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    int room = r->stream ? 4096 : 1 << 20; /* small: streams are to stall */
     if (r->fd < 0 || setsockopt(r->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0 ||
-        bind(r->fd, any, bytes) != 0 || getsockname(r->fd, any, &bytes) != 0)
+        bind(r->fd, any, bytes) != 0 || getsockname(r->fd, any, &bytes) != 0 ||
+        (r->stream && listen(r->fd, PEERS_MAX) != 0))
         return false;
     snprintf(r->endpoint, sizeof(r->endpoint), v6 ? "[%s]:%u" : "%s:%u", address,
              ntohs(v6 ? in6.sin6_port : in4.sin_port));
     return true;
 }
 
-struct responder *responder_start(const char *secret, const char *address)
+static struct responder *start(const char *secret, const char *address, bool stream)
 {
     char error[128];
     struct responder *r = aligned_alloc(64, (sizeof(*r) + 63) / 64 * 64);
     memset(r, 0, sizeof(*r));
+    r->stream = stream;
+    r->limits = &record_limits_default;
+    for (unsigned i = 0; i < PEERS_MAX; i++)
+        r->peers[i].fd = -1;
     keys_start();
     r->random = random_system();
     r->entropy = seeded_start(1);
@@ -501,12 +251,28 @@ struct responder *responder_start(const char *secret, const char *address)
     return r;
 }
 
+struct responder *responder_start(const char *secret, const char *address)
+{
+    return start(secret, address, false);
+}
+
+struct responder *responder_start_stream(const char *secret, const char *address)
+{
+    return start(secret, address, true);
+}
+
+bool responder_is_stream(const struct responder *r)
+{
+    return r->stream;
+}
+
 void responder_stop(struct responder *r)
 {
     pthread_mutex_lock(&r->lock);
     r->stop = true;
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
+    stream_drop_all(r);
     pthread_mutex_destroy(&r->lock);
     close(r->fd);
     free(r);
@@ -530,6 +296,14 @@ void responder_restart(struct responder *r)
     r->session.live = r->has_pending = false;
     r->item_count = 0;
     memset(r->outcomes, 0, sizeof(r->outcomes));
+    stream_drop_all(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void responder_limits(struct responder *r, const struct record_limits *limits)
+{
+    pthread_mutex_lock(&r->lock);
+    r->limits = limits;
     pthread_mutex_unlock(&r->lock);
 }
 

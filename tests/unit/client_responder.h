@@ -2,8 +2,8 @@
  * client_responder.h - a node for client tests: a thread on a loopback socket that speaks the protocol's
  * server side over a tiny store, and misbehaves on order.
  *
- * It is no model of the product's server: it answers one client, keeps what the retry window asks for, and
- * records what it was sent.
+ * It is no model of the product's server: it answers one client over UDP, a few over TCP, keeps what the
+ * retry window asks for, and records what it was sent.
  */
 #ifndef WILD_TESTS_CLIENT_RESPONDER_H
 #define WILD_TESTS_CLIENT_RESPONDER_H
@@ -29,13 +29,27 @@ struct responder_orders {
     bool reverse;                         /* answers of the datagrams at hand leave in reverse order */
     bool cookie;                          /* INIT needs a cookie */
     bool park_writes;                     /* executed, but not answered: as if not durable yet */
-    bool park_first_write;                /* the first write from now on alone */
+    bool park_first_write;                /* the first write from now on alone; datagrams only */
+
+    /* Streams only. A reply is a record; `at` says where in it. */
+    unsigned drop_records;  /* requests: the connection ends, they are not executed */
+    unsigned cut_replies;   /* `at` bytes of it are sent, then the connection ends */
+    unsigned flip_replies;  /* byte `at` is changed */
+    unsigned swap_replies;  /* the next two change places, each sealed in its new one */
+    unsigned close_replies; /* a CLOSE in its place, and the end */
+    unsigned at;
+    unsigned end_handshakes; /* the connection ends once INIT has come */
+    unsigned end_sessions;   /* and when READY has been sent */
+    unsigned read_bytes;     /* at a time; 0: as many as there are */
+    bool deaf;               /* nothing is read */
+    bool always_split;       /* everything that is sent, after `at` bytes */
+    bool resets;             /* connections end with RST, not FIN */
 };
 
 /* One operation that came, first or again. */
 struct responder_entry {
-    uint64_t request_id, datagram; /* number of the datagram it came in */
-    uint8_t opcode, kind;          /* datagram kind */
+    uint64_t request_id, datagram; /* number of the datagram or record it came in */
+    uint8_t opcode, kind;          /* of the datagram or record */
     bool executed;
 };
 
@@ -43,14 +57,19 @@ struct responder;
 
 struct responder *responder_start(const char *secret,
                                   const char *address); /* NULL: the address is not there */
+struct responder *responder_start_stream(const char *secret, const char *address);
+bool responder_is_stream(const struct responder *responder);
 void responder_stop(struct responder *responder);
 const char *responder_endpoint(const struct responder *responder);
 void responder_order(struct responder *responder, struct responder_orders orders);
+/* From the next connection on. */
+struct record_limits;
+void responder_limits(struct responder *responder, const struct record_limits *limits);
 /* A new process of the same node: sessions, retry window and items are gone. */
 void responder_restart(struct responder *responder);
 /* Copies what came since the last call; the number of entries. */
 unsigned responder_log(struct responder *responder, struct responder_entry out[RESPONDER_LOG_MAX]);
 unsigned responder_sessions(struct responder *responder); /* confirmed so far */
-unsigned responder_closes(struct responder *responder);   /* CLOSE datagrams that verified */
+unsigned responder_closes(struct responder *responder);   /* CLOSE datagrams and records that verified */
 
 #endif

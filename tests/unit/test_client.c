@@ -297,6 +297,7 @@ static void expect_refusal(struct wild_options options, const char *expected)
 {
     char error[WILD_ERROR_BYTES] = "";
     options.connect_timeout_ms = 150;
+    options.transport = WILD_TRANSPORT_UDP;
     struct wild_client *client = wild_connect(&options, error);
     CU_ASSERT_PTR_NULL(client);
     if (strstr(error, expected) == NULL)
@@ -333,7 +334,8 @@ static void test_a_secret_file_must_be_private(void)
     int fd = mkstemp(path);
     CU_ASSERT_FATAL(fd >= 0 && write(fd, CLIENT_SECRET "\n", sizeof(CLIENT_SECRET)) == sizeof(CLIENT_SECRET));
     f.node = responder_start(CLIENT_SECRET, "127.0.0.1");
-    struct wild_options options = {.endpoint = responder_endpoint(f.node), .secret_file = path};
+    struct wild_options options = {
+        .endpoint = responder_endpoint(f.node), .secret_file = path, .transport = WILD_TRANSPORT_UDP};
     CU_ASSERT_EQUAL(fchmod(fd, 0644), 0);
     CU_ASSERT_PTR_NULL(wild_connect(&options, error));
     CU_ASSERT_PTR_NULL(strstr(error, "wild1:"));

@@ -10,6 +10,11 @@
 #define RTT_100_SACK                                                                                         \
     "listen\n< S 0 win 65535 <mss 1460,sackOK>\n> S. 0 ack 1\n+100ms\n< . 1 ack 1 win 65535\naccepted\n"
 
+/* With SACK and time stamps and no round trip to speak of: a probe, then three time-outs, the last 100 ms ago. */
+#define BACKED_OFF                                                                                           \
+    "send 100\n> . 1:101 ack 1\n~42ms > . 1:101 ack 1\n~200ms > . 1:101 ack 1\n"                             \
+    "~400ms > . 1:101 ack 1\n~800ms > . 1:101 ack 1\n+100ms\n"
+
 static const struct tcp_script scripts[] = {
     {"2.2: RTO is SRTT + 4 RTTVAR of the first measurement",
      RTT_100 "send 100\n> . 1:101 ack 1\n~300ms > . 1:101 ack 1\n"},
@@ -53,6 +58,11 @@ static const struct tcp_script scripts[] = {
     {"with time stamps a segment sent twice is measured (RFC 7323 4)",
      SCRIPT_ESTABLISHED_ALL "send 100\n> . 1:101 ack 1\n+5s\ndiscard\n< . 1 ack 101 win 512 <ts 200 0>\n"
                             "unsent 0\nsend 10\n> . 101:111 ack 1\n"},
+    {"its echo says that the last sending arrived: measured from there", SCRIPT_ESTABLISHED_ALL BACKED_OFF
+     "< . 1 ack 101 win 512 <ts 200 1500>\nunsent 0\nsend 100\n> . 101:201 ack 1\n~65ms > . 101:201 ack 1\n~200ms > . 101:201 ack 1\n"},
+    {"its echo is older: the first ACK was lost, so the time since is no measurement and the back-off stays",
+     SCRIPT_ESTABLISHED_ALL BACKED_OFF
+     "< . 1 ack 101 win 512 <ts 200 0>\nunsent 0\nsend 100\n> . 101:201 ack 1\n~42ms > . 101:201 ack 1\n~1600ms > . 101:201 ack 1\n"},
     {"5.4: the earliest segment alone is sent again",
      RTT_100 "send 5000\n>> . 1:5001 ack 1\n~300ms > . 1:1461 ack 1\n+500ms\nnothing\n"},
     {"after an ACK of that, the rest follows in slow start",

@@ -9,8 +9,12 @@
  *   batch.c     wild_submit(), wild_poll() and batches
  *   health.c    wild_health(), texts
  * How it travels, behind struct carrier:
- *   datagrams.c UDP: messages may be lost, come twice or overtake each other; every unanswered one is sent again
+ *   datagrams.c UDP: messages may be lost, come twice or overtake each other; the unanswered are sent again
  *   session.c   the handshake over UDP, its retransmissions, and how a lost session is replaced
+ *   stream.c    TCP: a connection's beginning and end, its handshake, and when it is given up
+ *   stream_records.c messages in records on it; a reply can only be late, or lost with the connection
+ * And for many threads:
+ *   pool.c      clients that are lent
  *
  * Everything runs on the caller's thread, inside its calls. `now` is CLOCK_MONOTONIC in nanoseconds, read by
  * the public functions and after each wait, and passed down.
@@ -24,6 +28,7 @@
 #include "handshake.h"
 #include "keys.h"
 #include "message.h"
+#include "stream.h"
 #include "wild.h"
 
 enum {
@@ -69,6 +74,7 @@ struct flight {
     uint64_t sequence;          /* of submission */
     uint64_t submitted_ns, deadline_ns, sent_ns;
     uint64_t retry_ns, rto_ns; /* when it is sent again, and the pause before that; NEVER_NS */
+    uint64_t record_end;       /* streams: where in the connection's bytes its record ends */
     struct wild_result result;
     unsigned sends;    /* in the present session: 0 = the node cannot have seen it */
     unsigned refusals; /* answers to these copies that say "not executed": BUSY and its like, MORE */
@@ -85,6 +91,7 @@ struct flight_queue {
 
 /* Every secret byte of a client, in pages of their own, which are all zero in a child process. */
 struct client_secrets {
+    bool present;          /* in this process: see carriers */
     struct role_keys keys; /* the client role alone */
     struct handshake_client handshake;
     struct session_keys current;
@@ -99,9 +106,10 @@ struct message_load {
 };
 
 /*
- * How messages reach the node and its answers come back. A carrier keeps client->live and the session's keys; it
- * takes operations from the outbox with messages_fill(), says pipeline_sent() of each, and hands replies to
- * messages_take(). When a session is lost it calls pipeline_renew(). It does nothing in a child process.
+ * How messages reach the node and its answers come back. A carrier keeps client->live and the session's
+ * keys; it takes operations from the outbox with messages_fill(), says pipeline_sent() of each, and hands
+ * replies to messages_take(). When a session is lost it calls pipeline_renew(). In a child process, where
+ * secrets->present is false, it sends nothing.
  */
 struct carrier {
     size_t message_bytes_max;
@@ -132,7 +140,7 @@ struct carrier {
     void (*end)(
         struct wild_client *client); /* says CLOSE where there is a session, and frees what create() made */
 };
-extern const struct carrier carrier_datagrams;
+extern const struct carrier carrier_datagrams, carrier_stream;
 
 struct wild_client {
     const struct carrier *carrier;
@@ -177,6 +185,7 @@ struct wild_client {
     uint8_t body[FLIGHTS_MAX][BODY_BYTES_MAX];
     union { /* the carrier's own */
         struct datagrams datagrams;
+        struct stream stream;
     };
 };
 
@@ -193,7 +202,7 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
 /* A session, and in this process: after fork() it is the parent's alone. */
 static inline bool client_may_seal(const struct wild_client *client)
 {
-    return client->live && client->secrets->current.suite != 0;
+    return client->live && client->secrets->present;
 }
 
 uint64_t client_now(void);
@@ -205,6 +214,8 @@ enum wild_status pipeline_submit(struct wild_client *client, const struct operat
                                  uint64_t history, uint64_t tag, bool synchronous, uint64_t now,
                                  unsigned *index);
 void pipeline_sent(struct wild_client *client, unsigned index, uint64_t now);
+/* It was not, after all: the present session's node cannot have seen it. Queued again. */
+void pipeline_unsent(struct wild_client *client, unsigned index);
 void pipeline_answer(struct wild_client *client, const struct reply *reply, uint64_t history, uint64_t now);
 void pipeline_timer(struct wild_client *client, uint64_t now);
 /*
@@ -219,10 +230,10 @@ unsigned flight_queue_take(struct flight_queue *queue); /* not when empty */
 
 /* messages.c */
 /*
- * A message of the next operations in the outbox that fit together and whose answers are likely to; its bytes,
- * 0 if none may go. They leave the outbox and stand in `load`: the carrier sends them. `fresh`: also operations
- * that the session has not seen yet; without it those go to the end of the outbox. Examines at most *left
- * entries and counts them down.
+ * A message of the next operations in the outbox that fit together and whose answers are likely to; its
+ * bytes, 0 if none may go. They leave the outbox and stand in `load`: the carrier sends them. `fresh`: also
+ * operations that the session has not seen yet; without it those go to the end of the outbox. Examines at
+ * most *left entries and counts them down.
  */
 size_t messages_fill(struct wild_client *client, uint8_t *out, bool fresh, unsigned *left,
                      struct message_load *load);
@@ -232,6 +243,10 @@ void client_wait(int fd, short events, uint64_t wait_ns); /* for poll()'s events
 /* One turn: send what is queued, wait for an answer, a timer or `until_ns`, and handle what came. Returns
  * the time after it. */
 uint64_t client_turn(struct wild_client *client, uint64_t now, uint64_t until_ns);
+
+/* connect.c */
+/* A client with the same keys, address and options, and no connection: what others are copied from. */
+struct wild_client *client_pattern(const struct wild_client *from, char error[WILD_ERROR_BYTES]);
 
 /* calls.c */
 enum wild_status client_call(struct wild_client *client, const struct operation *operation,

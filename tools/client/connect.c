@@ -41,6 +41,7 @@ static struct client_secrets *secrets_create(char error[WILD_ERROR_BYTES])
     }
     /* A program with many clients must not fail on a low RLIMIT_MEMLOCK: locked if it can be. */
     (void)!mlock(pages, sizeof(struct client_secrets));
+    ((struct client_secrets *)pages)->present = true;
     return pages;
 }
 
@@ -130,8 +131,8 @@ static int endpoint_split(const char *endpoint, char *host, size_t host_bytes, c
     return 0;
 }
 
-/* Runs the handshake with client->address; 0 once there is a session. What only hints at a failure ends it early
- * when there is another address to try. */
+/* Runs the handshake with client->address; 0 once there is a session. What only hints at a failure ends it
+ * early when there is another address to try. */
 static int establish(struct wild_client *client, uint64_t deadline_ns, bool last)
 {
     const struct carrier *carrier = client->carrier;
@@ -146,8 +147,9 @@ static int establish(struct wild_client *client, uint64_t deadline_ns, bool last
         now = client_turn(client, now, deadline_ns);
     if (client->live)
         return 0;
+    outcome = client->failure != 0 ? client->failure : -ETIMEDOUT;
     carrier->hang_up(client);
-    return client->failure != 0 ? client->failure : -ETIMEDOUT;
+    return outcome;
 }
 
 static void say_no_session(const struct wild_client *client, int outcome, char error[WILD_ERROR_BYTES])
@@ -156,6 +158,11 @@ static void say_no_session(const struct wild_client *client, int outcome, char e
         say(error, "no answer from %s: nothing listens on that port", client->endpoint);
     else if (outcome == -ETIMEDOUT)
         say(error, "no answer from %s: node down, or the secret or cluster name differs", client->endpoint);
+    else if (outcome == -ECONNRESET || outcome == -EPIPE || outcome == -EPROTO)
+        say(error,
+            "%s ended the handshake: the secret or cluster name differs, the node takes no more connections, "
+            "or it is none of WILD's",
+            client->endpoint);
     else
         say(error, "cannot reach %s: %s", client->endpoint, strerror(-outcome));
 }
@@ -238,7 +245,8 @@ struct wild_client *wild_connect(const struct wild_options *options, char error[
 {
     error[0] = '\0';
     const char *endpoint = options->endpoint != NULL ? options->endpoint : "127.0.0.1";
-    struct wild_client *client = client_create(&carrier_datagrams, error);
+    bool udp = options->transport == WILD_TRANSPORT_UDP;
+    struct wild_client *client = client_create(udp ? &carrier_datagrams : &carrier_stream, error);
     if (client == NULL)
         return NULL;
     if (strlen(endpoint) >= sizeof(client->endpoint)) {
@@ -258,7 +266,7 @@ struct wild_client *wild_connect(const struct wild_options *options, char error[
     return client;
 }
 
-struct wild_client *wild_duplicate(const struct wild_client *from, char error[WILD_ERROR_BYTES])
+struct wild_client *client_pattern(const struct wild_client *from, char error[WILD_ERROR_BYTES])
 {
     error[0] = '\0';
     struct wild_client *client = client_create(from->carrier, error);
@@ -271,6 +279,14 @@ struct wild_client *wild_duplicate(const struct wild_client *from, char error[WI
     client->address = from->address;
     client->address_bytes = from->address_bytes;
     memcpy(&client->secrets->keys, &from->secrets->keys, sizeof(client->secrets->keys));
+    return client;
+}
+
+struct wild_client *wild_duplicate(const struct wild_client *from, char error[WILD_ERROR_BYTES])
+{
+    struct wild_client *client = client_pattern(from, error);
+    if (client == NULL)
+        return NULL;
     int outcome = establish(client, client_now() + client->connect_timeout_ns, true);
     if (outcome != 0) {
         say_no_session(client, outcome, error);

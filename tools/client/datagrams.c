@@ -50,7 +50,7 @@ static void datagrams_hang_up(struct wild_client *client)
 
 static void datagrams_end(struct wild_client *client)
 {
-    session_end(client);
+    client_session_end(client);
     datagrams_hang_up(client);
 }
 
@@ -94,8 +94,8 @@ static void send_probe(struct wild_client *client)
                    seal(client, out, messages_probe(client, out + DATAGRAM_HEADER_BYTES, PROBE_ID)));
 }
 
-/* One datagram of what is next in the outbox; its bytes, 0 if nothing may go. While the session is in doubt, what
- * the node cannot have seen waits for the outcome. */
+/* One datagram of what is next in the outbox; its bytes, 0 if nothing may go. While the session is in doubt,
+ * what the node cannot have seen waits for the outcome. */
 static size_t fill_datagram(struct wild_client *client, uint8_t *out, unsigned *left, uint64_t now)
 {
     struct message_load load;
@@ -147,7 +147,7 @@ static void take_datagram(struct wild_client *client, uint8_t *bytes, size_t len
         return;
     }
     if (header.kind != DATAGRAM_DATA && header.kind != DATAGRAM_SEALED) {
-        session_take(client, header.kind, bytes, length, now);
+        client_session_take(client, header.kind, bytes, length, now);
         return;
     }
     if (!client->live || header.session != session->session ||
@@ -157,7 +157,7 @@ static void take_datagram(struct wild_client *client, uint8_t *bytes, size_t len
         return;
     }
     client->statistics.datagrams_received++;
-    session_alive(client, now);
+    client_session_alive(client, now);
     messages_take(client, message, message_length, now);
 }
 
@@ -200,14 +200,14 @@ const struct carrier carrier_datagrams = {
     .create = datagrams_create,
     .open = datagrams_open,
     .hang_up = datagrams_hang_up,
-    .start = session_start,
-    .doubt = session_doubt,
+    .start = client_session_start,
+    .doubt = client_session_doubt,
     .flush = datagrams_flush,
     .wait = datagrams_wait,
     .receive = datagrams_receive,
-    .timer = session_timer,
+    .timer = client_session_timer,
     .timer_ns = datagrams_timer_ns,
-    .answered = session_rtt,
-    .unanswered = session_silence,
+    .answered = client_session_rtt,
+    .unanswered = client_session_silence,
     .end = datagrams_end,
 };

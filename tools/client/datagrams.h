@@ -57,16 +57,20 @@ struct datagrams {
 struct wild_client;
 
 /* session.c */
-void session_start(struct wild_client *client, uint64_t now); /* sends INIT; nothing while one is under way */
-void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now);
-void session_timer(struct wild_client *client, uint64_t now);
-/* A session that was idle for long is asked for a sign of life beside a new handshake, and the operation waits
- * for whichever comes first. */
-void session_doubt(struct wild_client *client, uint64_t now);
-void session_alive(struct wild_client *client, uint64_t now); /* a datagram of the session was accepted */
-void session_rtt(struct wild_client *client, uint64_t sample_ns);
-void session_silence(struct wild_client *client, uint64_t now); /* operations are about to be sent again */
-void session_end(struct wild_client *client);                   /* says CLOSE */
+void client_session_start(struct wild_client *client,
+                          uint64_t now); /* sends INIT; nothing while one is under way */
+void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
+                         uint64_t now);
+void client_session_timer(struct wild_client *client, uint64_t now);
+/* A session that was idle for long is asked for a sign of life beside a new handshake, and the operation
+ * waits for whichever comes first. */
+void client_session_doubt(struct wild_client *client, uint64_t now);
+void client_session_alive(struct wild_client *client,
+                          uint64_t now); /* a datagram of the session was accepted */
+void client_session_rtt(struct wild_client *client, uint64_t sample_ns);
+void client_session_silence(struct wild_client *client,
+                            uint64_t now);           /* operations are about to be sent again */
+void client_session_end(struct wild_client *client); /* says CLOSE */
 
 /* datagrams.c */
 void datagrams_send(struct wild_client *client, const void *bytes, size_t length);

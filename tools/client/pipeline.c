@@ -194,6 +194,12 @@ static void flight_queue_again(struct wild_client *client, struct flight *flight
     flight_queue_add(&client->outbox, (unsigned)(flight - client->flight));
 }
 
+void pipeline_unsent(struct wild_client *client, unsigned index)
+{
+    client->flight[index].sends = client->flight[index].refusals = 0;
+    flight_queue_again(client, &client->flight[index]);
+}
+
 void pipeline_lend(struct wild_client *client, unsigned index, struct wild_result *out)
 {
     struct flight *flight = &client->flight[index];
@@ -349,7 +355,8 @@ void pipeline_renew(struct wild_client *client, uint64_t now)
         struct flight *flight = &client->flight[i];
         if ((flight->state != FLIGHT_SENT && flight->state != FLIGHT_QUEUED) || flight->sends == 0)
             continue;
-        if (!is_safe_to_repeat(&flight->operation)) {
+        /* What was refused as often as it was sent has not happened. */
+        if (!is_safe_to_repeat(&flight->operation) && flight->refusals < flight->sends) {
             flight_finish(client, flight, WILD_UNKNOWN, now);
             continue;
         }

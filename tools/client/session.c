@@ -1,7 +1,7 @@
 /*
- * session.c - how a client over UDP gets its session, and another one when the node has lost it (handshake.h).
+ * session.c - how a client over UDP gets its session, and another when the node has lost it (handshake.h).
  *
- *               session_start          RESPONSE               READY
+ *            client_session_start             RESPONSE               READY
  *   IDLE -------------------> INIT ------------> CONFIRM ------------> IDLE, with a new session
  *    ^                        |  ^                |    |
  *    |                        |  +----------------+    |
@@ -23,7 +23,7 @@
 /* ---- the round trip, and doubt about the session ---- */
 
 /* RFC 6298 section 2, with a floor that suits a data centre and no clock granularity to speak of. */
-void session_rtt(struct wild_client *client, uint64_t sample_ns)
+void client_session_rtt(struct wild_client *client, uint64_t sample_ns)
 {
     struct datagrams *d = &client->datagrams;
     if (d->rtt_ns == 0) {
@@ -43,7 +43,7 @@ void session_rtt(struct wild_client *client, uint64_t sample_ns)
  * the first silent round already asks for a sign of life (datagrams.c), and only a node that stays silent to
  * that as well is taken to have lost the session.
  */
-void session_silence(struct wild_client *client, uint64_t now)
+void client_session_silence(struct wild_client *client, uint64_t now)
 {
     struct datagrams *d = &client->datagrams;
     d->probe = true;
@@ -55,7 +55,7 @@ void session_silence(struct wild_client *client, uint64_t now)
     /* RFC 6298 5.5: until a round trip is measured again, new operations wait as long. */
     client->rto_ns = min_u64(2 * client->rto_ns, RTO_MAX_NS);
     if (d->silent_rounds >= SILENT_ROUNDS_MAX && now - d->silent_since_ns >= SILENCE_MIN_NS)
-        session_start(client, now);
+        client_session_start(client, now);
 }
 
 /* ---- the handshake ---- */
@@ -87,7 +87,7 @@ static void shake_end(struct wild_client *client)
     keys_wipe(&client->secrets->next, sizeof(client->secrets->next));
 }
 
-void session_start(struct wild_client *client, uint64_t now)
+void client_session_start(struct wild_client *client, uint64_t now)
 {
     if (client->datagrams.shake.state != SHAKE_IDLE)
         return;
@@ -105,7 +105,7 @@ void session_start(struct wild_client *client, uint64_t now)
     shake_send_init(client, now);
 }
 
-void session_timer(struct wild_client *client, uint64_t now)
+void client_session_timer(struct wild_client *client, uint64_t now)
 {
     struct shake *shake = &client->datagrams.shake;
     if (shake->state == SHAKE_IDLE || now < shake->retry_ns)
@@ -119,7 +119,7 @@ void session_timer(struct wild_client *client, uint64_t now)
         shake_send_confirm(client, now);
     } else {
         shake_end(client); /* the node dropped its half */
-        session_start(client, now);
+        client_session_start(client, now);
     }
 }
 
@@ -152,7 +152,7 @@ static void take_response(struct wild_client *client, const uint8_t *bytes, size
     }
     client->statistics.datagrams_received++;
     if (shake->state == SHAKE_INIT && shake->tries == 1)
-        session_rtt(client, now - shake->sent_ns);
+        client_session_rtt(client, now - shake->sent_ns);
     memcpy(&secrets->next, &secrets->offered, sizeof(secrets->next));
     keys_wipe(&secrets->offered, sizeof(secrets->offered));
     memcpy(shake->confirm, confirm, sizeof(confirm));
@@ -203,7 +203,8 @@ static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t 
     pipeline_renew(client, now);
 }
 
-void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length, uint64_t now)
+void client_session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, size_t length,
+                         uint64_t now)
 {
     switch (kind) {
     case DATAGRAM_COOKIE:
@@ -220,16 +221,16 @@ void session_take(struct wild_client *client, unsigned kind, uint8_t *bytes, siz
     }
 }
 
-void session_doubt(struct wild_client *client, uint64_t now)
+void client_session_doubt(struct wild_client *client, uint64_t now)
 {
     if (client->live && now - client->datagrams.heard_ns > client->doubt_ns) {
         datagrams_receive(client, now); /* what has been waiting in the socket is no sign of present life */
         client->datagrams.probe = true;
-        session_start(client, now);
+        client_session_start(client, now);
     }
 }
 
-void session_alive(struct wild_client *client, uint64_t now)
+void client_session_alive(struct wild_client *client, uint64_t now)
 {
     client->datagrams.heard_ns = now;
     client->datagrams.silent_rounds = 0;
@@ -238,7 +239,7 @@ void session_alive(struct wild_client *client, uint64_t now)
         shake_end(client);
 }
 
-void session_end(struct wild_client *client)
+void client_session_end(struct wild_client *client)
 {
     if (client_may_seal(client))
         send_close(client);

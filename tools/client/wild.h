@@ -1,12 +1,11 @@
 /*
  * wild.h - libwild, the C client of WILD.
  *
- * One wild_client is one authenticated session with one node over UDP (IPv4 or IPv6) on an ordinary socket.
- * One client per thread: a client belongs to one thread at a time and has no lock. Nothing here allocates per
- * operation or starts a thread; a client holds about 250 KiB. Its keys stand in memory of their own (not
- * dumped to core files, locked where RLIMIT_MEMLOCK allows) and are wiped by wild_close().
- * After fork() a client is the parent's alone: the child's copy has no keys, can only be closed, and what it is
- * asked for ends as WILD_NO_ANSWER. A child makes clients of its own.
+ * One wild_client is one authenticated session with one node, over TCP or UDP (IPv4 or IPv6), on an ordinary
+ * socket. Nothing here allocates per operation or starts a thread; a client holds about 400 KiB. Its keys
+ * stand in memory of their own (not dumped to core files, locked where RLIMIT_MEMLOCK allows) and are wiped
+ * by wild_close(). After fork() a client is the parent's alone: the child's copy has no keys, can only be
+ * closed, and what it is asked for ends as WILD_NO_ANSWER. A child makes clients of its own.
  *
  *   struct wild_options options = {.endpoint = "198.18.0.1:7878", .secret_file = "/etc/wild/secret"};
  *   char error[WILD_ERROR_BYTES];
@@ -16,17 +15,33 @@
  *   wild_get(client, "key", 3, &result);   // result.value, result.value_length
  *   wild_close(client);
  *
- * Retries. A request that is not answered is sent again with its request id, after a pause learned from the
- * round trips seen (at least 5 ms) that doubles each time, until the time-out; the server executes a write
- * once within a session. If the session itself is lost (the node restarted: it stays silent to several
- * retransmissions and to a probe), libwild makes a new one while the time-out lasts and sends again only what
- * is safe: reads, unconditional SET, DELETE and TOUCH. INCR, FLUSH and conditional writes that had been sent
- * end as WILD_UNKNOWN. (An unconditional write that is sent again may thus happen twice.)
+ * Threads. A client belongs to one thread at a time and has no lock: everything that takes a wild_client is
+ * for that thread, but for wild_duplicate(), which may be called with another's. A wild_pool lends clients to
+ * threads: wild_pool_take() and wild_pool_give() are safe from any thread at any time. wild_connect(),
+ * wild_pool_create() and wild_status_text() are safe as well.
+ *
+ * Transports. Over TCP everything is encrypted, a message holds up to 16 KiB of operations, and what the
+ * network loses is TCP's business. Over UDP datagrams are authenticated (encrypted when asked for), one lost
+ * datagram holds up nothing but itself, and libwild repeats it. Every call below means the same over both.
+ *
+ * Retries. Over UDP, a request that is not answered is sent again with its request id, after a pause learned
+ * from the round trips seen (at least 5 ms) that doubles each time, until the time-out; the server executes a
+ * write once within a session. The session is lost when the node restarts: over UDP it then stays silent to
+ * several retransmissions and to a probe, over TCP the connection ends. The connection also ends when the
+ * node closes it, when anything on it is not in order, and when an operation times out on it while nothing at
+ * all has come for half of that time. libwild then makes a new session while the time-out lasts, and sends
+ * again only what is safe: reads, unconditional SET, DELETE and TOUCH, in the order of their submission.
+ * INCR, FLUSH and conditional writes end as WILD_UNKNOWN, unless they cannot have reached the node: those are
+ * sent again as well. (An unconditional write that is sent again may thus happen twice.)
+ *
+ * A time-out ends the operation, not the session: an answer that comes later is recognised and given to
+ * nobody.
  *
  * A node that answers BUSY has not executed the operation. The synchronous calls try again, with a growing
- * pause (0.1 ms to 10 ms), until the time-out, then return WILD_BUSY; wild_poll() hands BUSY out at once. Of a
- * write that was sent more than once, BUSY (NOT_PRIMARY, READ_ONLY) is a result only when every copy met with
- * it: any other copy may have been executed, so the write is repeated with its id until its outcome is known.
+ * pause (0.1 ms to 10 ms), until the time-out, then return WILD_BUSY; wild_poll() hands BUSY out at once. Of
+ * a write that was sent more than once, BUSY (NOT_PRIMARY, READ_ONLY) is a result only when every copy met
+ * with it: any other copy may have been executed, so the write is repeated with its id until its outcome is
+ * known.
  */
 #ifndef WILD_CLIENT_H
 #define WILD_CLIENT_H
@@ -73,22 +88,31 @@ const char *wild_status_text(enum wild_status status);
 
 struct wild_client;
 
+enum wild_transport {
+    WILD_TRANSPORT_TCP = 0,
+    WILD_TRANSPORT_UDP = 1,
+};
+
 /* Zeros are defaults. Exactly one of secret, secret_file and insecure_no_auth must be given. */
 struct wild_options {
     const char *endpoint;        /* "HOST:PORT", "[IPv6]:PORT" or "HOST" (port 7878); NULL: 127.0.0.1:7878 */
     const char *secret;          /* secret text: wild1:…, wildc1:… or a passphrase; or */
     const char *secret_file;     /* a file that holds it (mode 0600; a trailing newline is ignored), or */
-    bool insecure_no_auth;       /* the published key of a node that runs with --insecure-no-auth */
+    bool insecure_no_auth;       /* the published key of a node that runs with --insecure-no-auth: the same
+                                    handshake and sessions, but they prove nothing */
     const char *cluster_name;    /* salt of passphrases; NULL: "wild" */
-    bool sealed;                 /* encrypt datagrams, not only authenticate them */
+    bool sealed;                 /* UDP: encrypt datagrams, not only authenticate them; TCP always encrypts */
     uint32_t timeout_ms;         /* per operation, retries included; 0: 1000 */
-    uint32_t connect_timeout_ms; /* 0: 3000 */
+    uint32_t connect_timeout_ms; /* of a connection with its handshake; 0: 3000 */
+    enum wild_transport transport;
+    uint32_t connections_max; /* of a pool; 0: 8 */
 };
 
 /*
- * Makes a session; waits up to connect_timeout_ms. NULL with one line in `error` (never a secret). A node
- * meets a wrong secret with silence, so "no answer" stands for a node that is down as well as for a secret or
- * cluster name that differs. A passphrase takes about 0.3 s to become a key.
+ * Makes a session; waits up to connect_timeout_ms, over TCP not longer than the node's host leaves in doubt
+ * whether anybody listens. NULL with one line in `error` (never a secret). A node meets a wrong secret with
+ * silence (UDP) or by closing the connection (TCP), and gives no reason: the line names all that may be the
+ * cause. A passphrase takes about 0.3 s to become a key.
  */
 struct wild_client *wild_connect(const struct wild_options *options, char error[WILD_ERROR_BYTES]);
 /*
@@ -150,9 +174,10 @@ enum wild_status wild_health(struct wild_client *client, struct wild_health *hea
 
 /*
  * Pipelining and batches. Submit up to WILD_PIPELINE_MAX operations; operations submitted between
- * wild_batch_begin() and wild_batch_end() share datagrams where they fit (wild_poll() and the synchronous
- * calls send what has been gathered so far). A batch saves datagrams and changes nothing else: every
- * operation has its own answer, and answers come in any order. Keys and values are copied at submission.
+ * wild_batch_begin() and wild_batch_end() share messages (datagrams, records) where they fit (wild_poll() and
+ * the synchronous calls send what has been gathered so far). A batch saves messages and system calls and
+ * changes nothing else: every operation has its own answer, and answers come in any order (over TCP in that
+ * of submission, but for what had to be sent again). Keys and values are copied at submission.
  */
 enum wild_operation {
     WILD_OP_GET = 1,
@@ -183,20 +208,41 @@ void wild_batch_end(struct wild_client *client);
  */
 size_t wild_poll(struct wild_client *client, struct wild_result *results, size_t room, uint32_t timeout_ms);
 size_t wild_in_flight(const struct wild_client *client);
-/* For event loops that hold many clients: readable means wild_poll() has work; call it at least every 10 ms
- * as well. */
+/* For event loops that hold many clients: readable means wild_poll() has work (over TCP also: it can write
+ * again); call it at least every 10 ms as well. It stays the same as long as the client. */
 int wild_descriptor(const struct wild_client *client);
 
 struct wild_statistics {
-    uint64_t operations;         /* finished, whatever their status */
-    uint64_t retransmissions;    /* operations sent again */
-    uint64_t reconnects;         /* sessions made after the first */
-    uint64_t timeouts;           /* operations that ended as WILD_NO_ANSWER */
+    uint64_t operations;      /* finished, whatever their status */
+    uint64_t retransmissions; /* operations sent again */
+    uint64_t reconnects;      /* sessions made after the first */
+    uint64_t timeouts;        /* operations that ended as WILD_NO_ANSWER */
+    /* Over TCP these three count records, and messages of handshakes. */
     uint64_t datagrams_sent;     /* handshakes included */
     uint64_t datagrams_received; /* accepted: form, tag and counter were right */
-    uint64_t datagrams_refused;  /* forged, replayed, damaged, or of a session that is gone */
+    uint64_t datagrams_refused;  /* forged, replayed, damaged, or of a session that is gone; over TCP each has
+                                    cost its connection */
 };
 void wild_statistics(const struct wild_client *client, struct wild_statistics *out);
+
+/*
+ * A pool of clients of one node, for programs with more threads than connections, or with threads that come
+ * and go. It makes the first client at once (so that what is wrong with `options` shows here) and others when
+ * they are wanted, up to connections_max; they stay open until the pool is destroyed.
+ */
+struct wild_pool;
+struct wild_pool *wild_pool_create(const struct wild_options *options, char error[WILD_ERROR_BYTES]);
+/*
+ * A client that is the caller's until it is given back. When all are taken, waits up to connect_timeout_ms
+ * for one; NULL with one line in `error` when there is none, or a new one does not connect.
+ */
+struct wild_client *wild_pool_take(struct wild_pool *pool, char error[WILD_ERROR_BYTES]);
+/* Values of its results are invalid from here on. A client with operations in flight, or results not taken,
+ * is closed, and the pool makes another when it needs one. NULL is fine. */
+void wild_pool_give(struct wild_pool *pool, struct wild_client *client);
+/* Closes all. Every client must have been given back, and no other thread may be using the pool. NULL is
+ * fine. */
+void wild_pool_destroy(struct wild_pool *pool);
 
 #ifdef __cplusplus
 }

@@ -46,12 +46,13 @@ void options_help(void)
     }
     puts("\noptions:\n"
          "  --endpoint H:P          the node (127.0.0.1:7878)\n"
-         "  --transport udp         how to talk to it\n"
+         "  --transport tcp|udp     how to talk to it (tcp)\n"
          "  --auth-secret S         the secret; better in a file or in WILD_AUTH_SECRET\n"
          "  --auth-secret-file F    a file that holds it, readable by its owner alone\n"
          "  --insecure-no-auth      the node runs in bench mode, without a secret\n"
          "  --cluster-name NAME     what passphrases are salted with (wild)\n"
-         "  --sealed                encrypt requests and answers, not only authenticate them\n"
+         "  --sealed                over udp: encrypt requests and answers, not only authenticate them\n"
+         "                          (over tcp they always are)\n"
          "  --timeout MS            per operation, retries included (1000); three times that to connect\n"
          "  -j, --json              one JSON object on stdout\n"
          "  -h, --help\n"
@@ -106,11 +107,10 @@ static int option_set(struct options *options, const struct option_row *row, cha
     case KIND_SECRET:
         return secret_take(options, value) ? EXIT_DONE : usage("the secret is too long");
     case KIND_TRANSPORT:
-        if (strcmp(value, "udp") == 0)
-            return EXIT_DONE;
-        if (strcmp(value, "tcp") == 0)
-            return usage("--transport tcp is not there yet: this version speaks udp");
-        return usage("--transport is udp or tcp, not \"%s\"", value);
+        if (strcmp(value, "tcp") != 0 && strcmp(value, "udp") != 0)
+            return usage("--transport is tcp or udp, not \"%s\"", value);
+        *(enum wild_transport *)row->target = value[0] == 't' ? WILD_TRANSPORT_TCP : WILD_TRANSPORT_UDP;
+        return EXIT_DONE;
     case KIND_VERSION:
         options->write.if_version = true;
         break;
@@ -212,7 +212,7 @@ int options_read(struct options *options, int argc, char **argv)
     unsigned writes = ON(SET) | ON(DELETE) | ON(INCR), used_by = ANY;
     const struct option_row rows[] = {
         {"--endpoint", KIND_TEXT, ANY, &options->client.endpoint, 0, 0},
-        {"--transport", KIND_TRANSPORT, ANY, NULL, 0, 0},
+        {"--transport", KIND_TRANSPORT, ANY, &options->client.transport, 0, 0},
         {"--auth-secret", KIND_SECRET, ANY, NULL, 0, 0},
         {"--auth-secret-file", KIND_TEXT, ANY, &options->client.secret_file, 0, 0},
         {"--insecure-no-auth", KIND_FLAG, ANY, &options->client.insecure_no_auth, 0, 0},
