@@ -69,7 +69,8 @@ struct tcp_config {
      * limit. Half-open ones do not count: whoever spoofs an address must not use up its share. */
     unsigned per_source_max;
     unsigned send_frames_max, receive_frames_max;
-    uint32_t send_bytes_max, receive_bytes_max; /* each connection; receive: also the largest window */
+    /* Each connection; receive: also the largest window. At least STREAM_RESERVE_MAX and TCP_MSS_MIN. */
+    uint32_t send_bytes_max, receive_bytes_max;
     bool keepalive;
     /* Whether an active open's local port is one whose replies come to this lcore. NULL: any. */
     bool (*port_is_ours)(void *state, const struct flow *flow);

@@ -340,7 +340,7 @@ void tcp_send_syn(struct tcp *tcp, struct tcp_connection *c)
         .flags = answers ? TCP_SYN | TCP_ACK : TCP_SYN,
     };
     struct tcp_options options = {
-        .mss = (uint16_t)(c->path_mtu - tcp_ip_header_bytes(&c->stream.flow) - TCP_HEADER_BYTES),
+        .mss = tcp_mss_offered(&c->stream.flow, c->path_mtu),
         .has_window_scale = c->marks & TCP_MARK_SCALE,
         .window_shift = c->rcv_shift,
         .sack_permitted = c->marks & TCP_MARK_SACK,

@@ -295,9 +295,9 @@ uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *
     uint32_t most = (uint32_t)UINT16_MAX * unit;
     uint32_t room = RTE_MIN(space, most) & ~(unit - 1);
 
-    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly, but not byte
-     * after byte to more than there is room for. Then it seems to shrink by less than a unit, as RFC 7323 2.4
-     * allows; up to rcv_adv everything is taken even so. */
+    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly, but
+     * not byte after byte to more than there is room for. Then it seems to shrink by less than a unit, as RFC
+     * 7323 2.4 allows; up to rcv_adv everything is taken even so. */
     uint32_t promised = seq_before(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
     uint32_t offered = (promised + unit - 1) & ~(unit - 1);
     if (offered > promised && offered >= space + unit)
