@@ -155,6 +155,14 @@ static inline struct tcp_frame *tcp_received_keep(struct tcp *tcp, struct tcp_se
     return frame;
 }
 
+/* Frames for sending are short, and this connection holds many: what peers ask for and do not read must not
+ * take them from all others. */
+static inline bool tcp_hogs_frames(const struct tcp *tcp, const struct tcp_connection *c)
+{
+    unsigned max = tcp->config.send_frames_max;
+    return c->send_frames >= TCP_HOG_FRAMES && tcp->send_frames >= max - max / 8;
+}
+
 static inline void tcp_received_free(struct tcp *tcp, struct tcp_frame *frame)
 {
     tcp->receive_frames--;

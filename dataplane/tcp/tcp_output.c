@@ -275,6 +275,11 @@ void tcp_persist_timeout(struct tcp *tcp, struct tcp_connection *c)
             tcp_connection_end(tcp, c, STREAM_END_TIMED_OUT);
             return;
         }
+        if (c->recovery.persist_backoff >= TCP_HOG_TRIES && tcp_hogs_frames(tcp, c)) {
+            tcp_count(tcp, COUNTER_tcp_hogs);
+            tcp_connection_abort(tcp, c, STREAM_END_ABORTED);
+            return;
+        }
         tcp_count(tcp, COUNTER_tcp_window_probes);
         tcp_send_probe(tcp, c);
         c->recovery.persist_backoff = (uint8_t)RTE_MIN(c->recovery.persist_backoff + 1, 16);

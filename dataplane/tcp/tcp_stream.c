@@ -81,6 +81,8 @@ static uint8_t *reserve(struct stream *stream, size_t least, size_t *room)
     least = least > 0 ? least : 1;
     struct tcp_frame *frame = open_tail(c, least);
     if (frame == NULL) {
+        if (unlikely(tcp_hogs_frames(tcp, c)))
+            return starve(tcp, c, COUNTER_tcp_send_share);
         if (c->reserved == NULL)
             c->reserved = frame_for_sending(tcp);
         frame = c->reserved;
@@ -134,7 +136,8 @@ static bool room_again(const struct tcp *tcp, const struct tcp_connection *c)
 {
     uint32_t unsent = unacknowledged(c), limit = tcp->config.send_bytes_max;
     uint32_t wanted = RTE_MIN((uint32_t)STREAM_RESERVE_MAX, limit);
-    return unsent <= limit - wanted && tcp->send_frames < tcp->config.send_frames_max;
+    return unsent <= limit - wanted && tcp->send_frames < tcp->config.send_frames_max &&
+           !tcp_hogs_frames(tcp, c);
 }
 
 bool tcp_tell_writable(struct tcp *tcp, struct tcp_connection *c)
