@@ -199,6 +199,7 @@
     X(tcp_after_fin, "TCP payload dropped: behind the peer's FIN")                                           \
     X(tcp_held_no_frame, "TCP payload dropped: the service does not read and no frame may be kept")          \
     X(tcp_send_full, "TCP writes put off: the send limit is reached")                                        \
+    X(tcp_send_share, "TCP writes put off: frames are short, and the connection holds many")                 \
     X(tcp_send_no_frame, "TCP writes put off: no free buffer")                                               \
     X(tcp_moved, "TCP connections whose peer now comes by another station")                                  \
     X(tcp_time_waits, "TCP connections that went into TIME-WAIT")                                            \
@@ -225,6 +226,7 @@
     X(tcp_recoveries, "TCP losses found without a time-out: the congestion window was reduced")              \
     X(tcp_tail_probes, "TCP tail loss probes sent")                                                          \
     X(tcp_given_up, "TCP connections ended: the peer no longer answered")                                    \
+    X(tcp_hogs, "TCP connections reset: frames were short, and the peer took none of the many they held")                                    \
     X(tcp_sack_ignored, "TCP SACK blocks ignored: not within what is in flight")                             \
     X(tcp_sack_forgotten, "TCP time-outs that forgot what was sacked")                                       \
     X(tcp_dsacks, "TCP acknowledgements that reported a duplicate")                                          \

@@ -7,6 +7,7 @@
 #ifndef WILD_ENDPOINT_H
 #define WILD_ENDPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -39,6 +40,12 @@ static inline struct address address_from_ip4(rte_be32_t ip4)
     struct address a = {.bytes = {[10] = 0xFF, [11] = 0xFF}};
     memcpy(a.bytes + 12, &ip4, 4);
     return a;
+}
+
+static inline bool address_is_ip4(const struct address *a)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    return memcmp(a->bytes, mapped, sizeof mapped) == 0;
 }
 
 static inline rte_be32_t address_ip4(const struct address *a)

@@ -14,7 +14,8 @@
 static bool config_is_sound(const struct tcp_config *config)
 {
     return config->connections_max > 0 && config->connections_max <= TCP_CONNECTIONS_LIMIT &&
-           config->time_wait_max <= TCP_CONNECTIONS_LIMIT &&
+           config->time_wait_max <= TCP_CONNECTIONS_LIMIT && config->send_bytes_max >= STREAM_RESERVE_MAX &&
+           config->receive_bytes_max >= TCP_MSS_MIN &&
            rte_pktmbuf_priv_size(config->pool) >= TCP_FRAME_PRIVATE_BYTES;
 }
 

@@ -18,8 +18,9 @@
  *   received     in order: given to the user at once; held back or out of order: frames, each connection at
  *                most receive_bytes_max (a frame counts TCP_FRAME_COST_BYTES at least), all together
  *                receive_frames_max
- * Short of frames: new connections are refused first (SYNs are answered by cookies, then dropped), then
- * out-of-order segments are dropped (they will be sent again), never data that was acknowledged.
+ * Short of frames: new connections are refused first (SYNs are answered by cookies, then dropped), and
+ * out-of-order segments are dropped (they will be sent again), never data that was acknowledged. Connections
+ * that hold many frames for peers who do not take them get no more, and are reset after about 3 s (counted).
  *
  * Frames. What is sent first leaves in the very frame it was written into, headers in the frame's headroom;
  * the core keeps a reference, so the layer below and devices must not change it nor hold it as theirs alone
@@ -69,7 +70,8 @@ struct tcp_config {
      * limit. Half-open ones do not count: whoever spoofs an address must not use up its share. */
     unsigned per_source_max;
     unsigned send_frames_max, receive_frames_max;
-    uint32_t send_bytes_max, receive_bytes_max; /* each connection; receive: also the largest window */
+    /* Each connection; receive: also the largest window. At least STREAM_RESERVE_MAX and TCP_MSS_MIN. */
+    uint32_t send_bytes_max, receive_bytes_max;
     bool keepalive;
     /* Whether an active open's local port is one whose replies come to this lcore. NULL: any. */
     bool (*port_is_ours)(void *state, const struct flow *flow);

@@ -76,7 +76,8 @@ void tcp_cookie_send(struct tcp *tcp, const struct tcp_segment *segment, const s
         .window = (uint16_t)RTE_MIN(tcp->config.receive_bytes_max, (uint32_t)UINT16_MAX),
         .flags = TCP_SYN | TCP_ACK,
     };
-    struct tcp_options options = {.mss = tcp_mss_offered(tcp, &arrival->path)};
+    uint16_t mtu = tcp->config.output.mtu(tcp->config.output.state, &arrival->path);
+    struct tcp_options options = {.mss = tcp_mss_offered(flow, mtu)};
     if (offered->has_timestamps) {
         options.has_timestamps = true;
         options.ts_value = stamp_make(tcp, ts_offset, offered);

@@ -32,11 +32,10 @@ void tcp_demux_fini(struct tcp_demux *demux)
 uint32_t tcp_flow_hash(const struct tcp_demux *demux, const struct flow *flow)
 {
     /* IPv4: 8 bytes say it all, and cost half. The two forms cannot meet: the length goes into the hash. */
-    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
     uint8_t bytes[20];
     memcpy(bytes, flow->peer.bytes, 16);
     memcpy(bytes + 16, &flow->peer_port, 4);
-    if (likely(memcmp(bytes, mapped, sizeof mapped) == 0))
+    if (likely(address_is_ip4(&flow->peer)))
         return (uint32_t)siphash13(&demux->hash_start, bytes + 12, 8);
     return (uint32_t)siphash13(&demux->hash_start, bytes, sizeof bytes);
 }

@@ -75,13 +75,15 @@ static inline bool tcp_flow_equal(const struct flow *a, const struct flow *b)
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* The MSS option of our SYNs (RFC 6691): what a segment without options may carry on this link. */
-static inline uint16_t tcp_mss_offered(const struct tcp *tcp, const struct return_path *path)
+static inline unsigned tcp_ip_header_bytes(const struct flow *flow)
 {
-    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    bool ip4 = memcmp(path->flow.peer.bytes, mapped, sizeof mapped) == 0;
-    uint16_t mtu = tcp->config.output.mtu(tcp->config.output.state, path);
-    return (uint16_t)(mtu - (ip4 ? 20 : 40) - TCP_HEADER_BYTES);
+    return address_is_ip4(&flow->peer) ? 20 : 40;
+}
+
+/* The MSS option of our SYNs (RFC 6691): what a segment without options may carry. */
+static inline uint16_t tcp_mss_offered(const struct flow *flow, uint16_t mtu)
+{
+    return (uint16_t)(mtu - tcp_ip_header_bytes(flow) - TCP_HEADER_BYTES);
 }
 
 /* Numbers before our SYN leaves; irs as far as it is known. */
@@ -119,12 +121,6 @@ static inline uint32_t tcp_timestamp(const struct tcp *tcp, const struct tcp_con
     return (uint32_t)(tcp->now.mono_ns / TCP_MS) + c->ts_offset; /* RFC 7323 5.4: a tick of 1 ms */
 }
 
-static inline unsigned tcp_ip_header_bytes(const struct flow *flow)
-{
-    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    return memcmp(flow->peer.bytes, mapped, sizeof mapped) == 0 ? 20 : 40;
-}
-
 static inline struct return_path tcp_path_back(const struct tcp_connection *c)
 {
     struct return_path path = {.flow = c->stream.flow, .vlan_tci = c->vlan_tci};
@@ -157,6 +153,14 @@ static inline struct tcp_frame *tcp_received_keep(struct tcp *tcp, struct tcp_se
     segment->frame = NULL;
     tcp->receive_frames++;
     return frame;
+}
+
+/* Frames for sending are short, and this connection holds many: what peers ask for and do not read must not
+ * take them from all others. */
+static inline bool tcp_hogs_frames(const struct tcp *tcp, const struct tcp_connection *c)
+{
+    unsigned max = tcp->config.send_frames_max;
+    return c->send_frames >= TCP_HOG_FRAMES && tcp->send_frames >= max - max / 8;
 }
 
 static inline void tcp_received_free(struct tcp *tcp, struct tcp_frame *frame)

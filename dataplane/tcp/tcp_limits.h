@@ -56,6 +56,12 @@ enum {
     TCP_GAPS_MAX = 32,                  /* separate runs in one out-of-order queue */
     TCP_CHALLENGE_ACKS_PER_SECOND = 10, /* each connection (RFC 5961 7; a global limit is CVE-2016-5696) */
 
+    /* Short of frames for sending (the last eighth is left), a connection that holds this many gets no more;
+     * and it makes room if as many probes of its closed window, or repetitions, have changed nothing: about
+     * 3 s. */
+    TCP_HOG_FRAMES = 16,
+    TCP_HOG_TRIES = 3,
+
     TCP_LISTENERS_MAX = 8,
     TCP_CONNECTIONS_LIMIT = 1 << 20,
     TCP_BURST_MAX = 64,

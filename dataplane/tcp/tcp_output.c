@@ -275,6 +275,11 @@ void tcp_persist_timeout(struct tcp *tcp, struct tcp_connection *c)
             tcp_connection_end(tcp, c, STREAM_END_TIMED_OUT);
             return;
         }
+        if (c->recovery.persist_backoff >= TCP_HOG_TRIES && tcp_hogs_frames(tcp, c)) {
+            tcp_count(tcp, COUNTER_tcp_hogs);
+            tcp_connection_abort(tcp, c, STREAM_END_ABORTED);
+            return;
+        }
         tcp_count(tcp, COUNTER_tcp_window_probes);
         tcp_send_probe(tcp, c);
         c->recovery.persist_backoff = (uint8_t)RTE_MIN(c->recovery.persist_backoff + 1, 16);
@@ -340,7 +345,7 @@ void tcp_send_syn(struct tcp *tcp, struct tcp_connection *c)
         .flags = answers ? TCP_SYN | TCP_ACK : TCP_SYN,
     };
     struct tcp_options options = {
-        .mss = (uint16_t)(c->path_mtu - tcp_ip_header_bytes(&c->stream.flow) - TCP_HEADER_BYTES),
+        .mss = tcp_mss_offered(&c->stream.flow, c->path_mtu),
         .has_window_scale = c->marks & TCP_MARK_SCALE,
         .window_shift = c->rcv_shift,
         .sack_permitted = c->marks & TCP_MARK_SACK,

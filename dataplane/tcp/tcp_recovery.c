@@ -316,6 +316,11 @@ static void retransmission_timeout(struct tcp *tcp, struct tcp_connection *c)
         give_up(tcp, c);
         return;
     }
+    if (r->retries >= TCP_HOG_TRIES && tcp_hogs_frames(tcp, c)) {
+        tcp_count(tcp, COUNTER_tcp_hogs);
+        tcp_connection_abort(tcp, c, STREAM_END_ABORTED);
+        return;
+    }
     tcp_count(tcp, COUNTER_tcp_timeouts);
     if (r->retries < TCP_RETRIES)
         back_off(r);

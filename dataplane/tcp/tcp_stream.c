@@ -81,6 +81,8 @@ static uint8_t *reserve(struct stream *stream, size_t least, size_t *room)
     least = least > 0 ? least : 1;
     struct tcp_frame *frame = open_tail(c, least);
     if (frame == NULL) {
+        if (unlikely(tcp_hogs_frames(tcp, c)))
+            return starve(tcp, c, COUNTER_tcp_send_share);
         if (c->reserved == NULL)
             c->reserved = frame_for_sending(tcp);
         frame = c->reserved;
@@ -134,7 +136,8 @@ static bool room_again(const struct tcp *tcp, const struct tcp_connection *c)
 {
     uint32_t unsent = unacknowledged(c), limit = tcp->config.send_bytes_max;
     uint32_t wanted = RTE_MIN((uint32_t)STREAM_RESERVE_MAX, limit);
-    return unsent <= limit - wanted && tcp->send_frames < tcp->config.send_frames_max;
+    return unsent <= limit - wanted && tcp->send_frames < tcp->config.send_frames_max &&
+           !tcp_hogs_frames(tcp, c);
 }
 
 bool tcp_tell_writable(struct tcp *tcp, struct tcp_connection *c)
@@ -295,9 +298,9 @@ uint32_t tcp_receive_window(const struct tcp *tcp, const struct tcp_connection *
     uint32_t most = (uint32_t)UINT16_MAX * unit;
     uint32_t room = RTE_MIN(space, most) & ~(unit - 1);
 
-    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly, but not byte
-     * after byte to more than there is room for. Then it seems to shrink by less than a unit, as RFC 7323 2.4
-     * allows; up to rcv_adv everything is taken even so. */
+    /* What was offered stays offered (RFC 9293 3.8.6): rounded up, as the scale cannot say it exactly, but
+     * not byte after byte to more than there is room for. Then it seems to shrink by less than a unit, as RFC
+     * 7323 2.4 allows; up to rcv_adv everything is taken even so. */
     uint32_t promised = seq_before(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
     uint32_t offered = (promised + unit - 1) & ~(unit - 1);
     if (offered > promised && offered >= space + unit)

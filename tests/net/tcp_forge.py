@@ -1,6 +1,7 @@
 """Segments that no Linux TCP would send, from a stranger on the wire: made byte by byte, sent by packet sockets."""
 import socket
 import struct
+import time
 
 from lab import NODE, STATION, must
 from tcp_lab import TIMEOUT_S, inside
@@ -39,6 +40,7 @@ class Stranger:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.bind(("strange0", ETH_P_IP))
         self.socket.settimeout(TIMEOUT_S)
+        self.ends, self.ack = {}, 0
         to, own = wire.mac(wire.node_ns, wire.interface), wire.mac(self.namespace, "strange0")
         self.ethernet = bytes.fromhex((to + own).replace(":", "")) + struct.pack("!H", ETH_P_IP)
 
@@ -51,6 +53,23 @@ class Stranger:
                 pass
             except OSError as why:
                 must(why.errno == 105, f"send: {why}")  # ENOBUFS
+
+    def open(self, dport, sport):
+        """A connection of the stranger's own, from an address that nobody has; its numbers begin with 0."""
+        self.ends = {"sport": sport, "dport": dport, "source": "198.18.0.77"}
+        for _ in range(20):  # the link may lose segments
+            self.send(segment(SYN, 0, options=struct.pack("!BBHBBBB", 2, 4, 1460, 1, 3, 3, 7), **self.ends))
+            time.sleep(0.005)
+            for packet in self.heard():
+                tcp = packet[34:]
+                if tcp[13] == SYN | ACK and struct.unpack("!H", tcp[2:4])[0] == sport:
+                    self.ack = struct.unpack("!I", tcp[4:8])[0] + 1
+                    self.send(segment(ACK, 1, self.ack, **self.ends))
+                    return
+        must(False, "the station does not accept the stranger")
+
+    def send_data(self, at, payload):
+        self.send(segment(ACK, at, self.ack, payload=payload, **self.ends))
 
     def heard(self):
         """Segments from the node's port that came to the stranger."""

@@ -9,7 +9,7 @@ import time
 
 from lab import NODE, must
 from tcp_forge import ACK, FIN, PSH, RST, SYN, Stranger, Tap, segment
-from tcp_lab import (CHUNK, DISCARD, ECHO, PATTERN_BYTES, REQUEST, SEED, SLOW, SOURCE, ask_source, exchange,
+from tcp_lab import (CHUNK, DISCARD, ECHO, PATTERN_BYTES, REQUEST, SEED, SLOW, SOURCE, ask_source, download, exchange,
                      in_background, pattern, receive_exactly, receive_pattern, send_pattern, station_on, upload)
 
 MB = 1 << 20
@@ -140,23 +140,56 @@ def forge(station, stranger, tap, connection):
     must(not stranger.heard(), "the stranger hears the connection")
 
 
+def ask_and_not_read(wire, count):
+    slow = []
+    for _ in range(count):
+        slow.append(wire.connect(SOURCE, SO_RCVBUF=8192))
+        ask_source(slow[-1], 4 * MB)
+    return slow
+
+
 def case_tcp_slow_readers():
-    """Thirty do not read what they asked for: the others are served."""
+    """Twenty do not read what they asked for: the others are served, and they, when they read at last."""
     with station_on() as (wire, station):
-        slow = []
-        for _ in range(30):
-            slow.append(wire.connect(SOURCE, SO_RCVBUF=8192))
-            ask_source(slow[-1], 4 * MB)
+        slow = ask_and_not_read(wire, 20)
         with GoodClient(wire):
             time.sleep(1.5)  # windows stay closed for so long that they are probed
-            with wire.connect(SOURCE) as quick:
-                ask_source(quick, 4 * MB)
-                receive_pattern(quick, 4 * MB)
+            download(wire, 4 * MB)
             receive_pattern(slow[0], 4 * MB)
         for connection in slow:
             connection.close()
         last = station.stop()
-        must(last["tcp_window_probes"] > 0, f"no window was probed: {last}")
+        must(last["tcp_window_probes"] > 0 and last["tcp_hogs"] == 0, f"windows were not probed: {last}")
+
+
+def case_tcp_readers_who_want_all_frames():
+    """A hundred ask for more than there are frames, and read nothing: the others are served, and they make room."""
+    with station_on() as (wire, station):
+        with GoodClient(wire):
+            slow = ask_and_not_read(wire, 100)
+            download(wire, 4 * MB)
+            station.wait_for("nobody made room", lambda counts: counts["tcp_hogs"] > 0)
+            download(wire, 4 * MB)
+        for connection in slow:
+            connection.close()
+        station.stop()
+
+
+def case_tcp_writers_who_want_all_frames():
+    """Sixty connections of a stranger leave a hole and fill what is behind it: the others are served, with loss."""
+    with station_on() as (wire, station), Stranger(wire) as stranger:
+        wire.lose(1)
+        with GoodClient(wire):
+            for sport in range(2000, 2060):
+                stranger.open(DISCARD, sport)
+                for number in range(1, 250):
+                    stranger.send_data(1 + number * 1400, b"x" * 1400)
+            counts = station.wait_for("the hole was filled", lambda counts: counts["tcp_gap_dropped_frames"] > 0)
+            must(counts["receive_frames"] > 4096, f"frames were not short: {counts}")
+            upload(wire, MB)
+            download(wire, MB)
+        wire.lose(0)
+        station.stop(connections=None)
 
 
 def case_tcp_slow_writers():

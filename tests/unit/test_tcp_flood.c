@@ -11,6 +11,9 @@
     "counts half_open 2\npeer 1\n"
 #define COOKIE FULL "< S 0 win 65535 <mss 1460>\n> S. 0 ack 1\ncounts half_open 2\nstate CLOSED\n"
 
+/* Established, and the peer takes nothing. */
+#define SCRIPT_CLOSED_WINDOW SCRIPT_LISTEN "< . 1 ack 1 win 0\naccepted\n"
+
 static const struct tcp_script scripts[] = {
     {"a full backlog is answered by cookies, which keep nothing", COOKIE "counts connections 2\n"},
     {"a cookie is completed by its ACK",
@@ -106,6 +109,33 @@ static const struct tcp_script scripts[] = {
                         "state FIN_WAIT_2\n"},
     {"no frame for a SYN: tcp_connect says so or tries again",
      "starve 1\n< S 0\nnothing\nfeed\nconnect\n> S 0\n"},
+
+    /* whose peer takes nothing must not have all frames: 40 here, of which the last 5 are others' */
+    {"frames are short: who holds many gets no more, who holds few does",
+     "config send_frames 40\n" SCRIPT_CLOSED_WINDOW "send 100000 takes 51100\ncounter tcp_send_share 1\n"
+     "peer 2\n< S 0 win 65535 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1 win 65535\nsend 7300\n"
+     ">> . 1:7301 ack 1\n< . 1 ack 7301 win 65535\n"},
+    {"frames are short: who holds many may write again once enough was taken",
+     "config send_frames 40\n" SCRIPT_CLOSED_WINDOW "send 100000 takes 51100\nnot writable\n"
+     "< . 1 ack 1 win 1460\n> . 1:1461 ack 1\nnot writable\n< . 1 ack 1461 win 0\nwritable\n"},
+    {"frames are short: a window that stays closed ends the connection that holds many",
+     "config send_frames 40\n" SCRIPT_CLOSED_WINDOW "send 100000 takes 51100\n"
+     "repeat 3\n~180..900ms > . 0:1 ack 1\n< . 1 ack 1 win 0\nend\n~1500..1700ms > R? 1\nclosed ABORTED\n"
+     "counter tcp_hogs 1\ncounts connections 0 send_frames 0\n"},
+    {"frames are plenty: a window may stay closed",
+     "config send_frames 400\n" SCRIPT_CLOSED_WINDOW "send 51100\n"
+     "repeat 5\n~180..3300ms > . 0:1 ack 1\n< . 1 ack 1 win 0\nend\nopen\ncounter tcp_hogs 0\n"},
+    {"frames are short: a closed window does not end a connection that holds few",
+     "config send_frames 12\n" SCRIPT_CLOSED_WINDOW "send 17520\n"
+     "repeat 5\n~180..3300ms > . 0:1 ack 1\n< . 1 ack 1 win 0\nend\nopen\ncounter tcp_hogs 0\n"},
+    {"frames are short: silence ends a connection that holds many",
+     "config send_frames 40\n" SCRIPT_ESTABLISHED
+     "send 100000 takes 51100\n>> . 1:14601 ack 1\n+2900ms\ndiscard 20\n"
+     "open\n~0..300ms > R? 14601\nclosed ABORTED\ncounter tcp_hogs 1\ncounts send_frames 0\n"},
+    {"frames for received data are short: holes leave a quarter to others",
+     "config receive_frames 8\n" SCRIPT_ESTABLISHED
+     "< . 2:3 ack 1\ndiscard 1\n< . 4:5 ack 1\ndiscard 1\n< . 6:7 ack 1\ndiscard 1\n< . 8:9 ack 1\ndiscard 1\n< . 10:11 ack 1\ndiscard 1\n< . 12:13 ack 1\ndiscard 1\n< . 14:15 ack 1\ndiscard 1\n< . 16:17 ack 1\ndiscard 1\ncounts receive_frames 6\n"
+     "counter tcp_gap_dropped_frames 2\npeer 2\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\naccepted\n"},
 };
 
 int main(int argc, char **argv)

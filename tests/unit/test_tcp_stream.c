@@ -434,6 +434,40 @@ static void bytes_held_when_both_ends_have_closed_are_still_delivered(void)
     world_stop();
 }
 
+/* A window in units of 4 bytes and segments of 101: each acknowledgement could round the offer up. */
+static void a_window_that_is_rounded_holds_no_more_than_there_is_room_for(void)
+{
+    enum { BUFFER = 131072, UNIT = 4, PIECE = 101 };
+    struct random_source random = seeded_source(&world.pair.random);
+    struct tcp_config configs[2] = {pair_config(&world.pair, 0, &random),
+                                    pair_config(&world.pair, 1, &random)};
+    configs[0].receive_bytes_max = BUFFER;
+    configs[1].send_bytes_max = 2 * BUFFER;
+    world_start(11, configs);
+    world.template[0].greedy = false;
+    world.template[0].take_max = 0;
+    struct user *client = open_one(0);
+    pair_run(&world.pair, PAIR_MS);
+    const struct tcp_connection *c = (const struct tcp_connection *)world.user[0][0].stream;
+    CU_ASSERT_FATAL(c != NULL);
+    CU_ASSERT_EQUAL(1u << c->rcv_shift, UNIT);
+    uint32_t edge = c->rcv_adv;
+    uint8_t bytes[PIECE];
+    for (unsigned i = 0; i < BUFFER / PIECE + 100; i++) {
+        for (unsigned k = 0; k < PIECE; k++)
+            bytes[k] = pattern((uint64_t)i * PIECE + k, client->salt);
+        CU_ASSERT_EQUAL_FATAL(stream_write(client->stream, bytes, PIECE), PIECE);
+        pair_run(&world.pair, PAIR_MS);
+        CU_ASSERT_FATAL(!seq_before(c->rcv_adv, edge)); /* RFC 9293 3.8.6 */
+        edge = c->rcv_adv;
+    }
+    CU_ASSERT(c->held_bytes > BUFFER - 2 * PIECE && c->held_bytes < BUFFER + UNIT);
+    world.user[0][0].greedy = true;
+    pair_run(&world.pair, 10000 * PAIR_MS);
+    CU_ASSERT_EQUAL(world.user[0][0].received, (BUFFER / PIECE + 100) * PIECE);
+    world_stop();
+}
+
 static void what_is_reserved_and_not_committed_goes_back(void)
 {
     world_start(7, NULL);
@@ -517,6 +551,8 @@ int main(void)
         {"a source has its share and others have theirs", a_source_has_its_share_and_others_have_theirs},
         {"bytes held when both ends have closed are still delivered",
          bytes_held_when_both_ends_have_closed_are_still_delivered},
+        {"a window that is rounded holds no more than there is room for",
+         a_window_that_is_rounded_holds_no_more_than_there_is_room_for},
         {"what is reserved and not committed goes back", what_is_reserved_and_not_committed_goes_back},
         {"writes before a connection is there leave when it is",
          writes_before_a_connection_is_there_leave_when_it_is},
