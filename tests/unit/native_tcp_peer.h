@@ -12,7 +12,7 @@
 
 enum { TCP_STREAMS_MAX = 1100, TCP_REPLIES_MAX = 2048 };
 
-struct tcp_options {
+struct tcp_node_options {
     unsigned connections, small_buffers, large_buffers;
     bool bench, http, second_secret;
 };
@@ -50,7 +50,7 @@ static inline struct stats_node tcp_stats_node(void *state)
 static const struct stats_source tcp_stats = {
     .version = "1", .counter = tcp_no_number, .gauge = tcp_no_gauge, .node = tcp_stats_node};
 
-static inline struct tcp_node *tcp_node_start(const struct tcp_options *options)
+static inline struct tcp_node *tcp_node_start(const struct tcp_node_options *options)
 {
     struct tcp_node *node = aligned_alloc(64, (sizeof(*node) + 63) & ~(size_t)63);
     struct native_shared *s = &node->shared;
@@ -184,8 +184,8 @@ struct tcp_client {
     unsigned count, messages;
 };
 
-/* NULL: the node did not accept. Numbers are addresses of /24 networks of their own. */
-static inline struct tcp_client *tcp_client_open(struct tcp_node *node, unsigned number)
+/* Numbers are addresses of /24 networks of their own. */
+static inline struct tcp_client *tcp_client_make(struct tcp_node *node, unsigned number)
 {
     char error[256];
     struct tcp_client *c = aligned_alloc(64, (sizeof(*c) + 63) & ~(size_t)63);
@@ -201,6 +201,13 @@ static inline struct tcp_client *tcp_client_open(struct tcp_node *node, unsigned
                                         RECORD_KIND_BIT(RECORD_PLAIN),
                                     &record_limits_default);
     record_reader_lend(&c->reader, c->buffer, sizeof(c->buffer));
+    return c;
+}
+
+/* NULL: the node did not accept. */
+static inline struct tcp_client *tcp_client_open(struct tcp_node *node, unsigned number)
+{
+    struct tcp_client *c = tcp_client_make(node, number);
     struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
     if (!acceptor.accepted(acceptor.state, &c->stream->stream)) {
         fake_free(c->stream);

@@ -18,7 +18,7 @@ static bool was_reset(const struct tcp_client *c)
 
 static void a_session_is_made_and_answers(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_open(node, 1);
     uint8_t operand[INCR_OPERAND_BYTES];
     CU_ASSERT_TRUE(tcp_client_connect(c));
@@ -41,7 +41,7 @@ static void a_session_is_made_and_answers(void)
 
 static void the_second_secret_opens_sessions_too_and_others_do_not(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.second_secret = true});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.second_secret = true});
     struct tcp_client *c = tcp_client_open(node, 1), *d = tcp_client_open(node, 2);
     c->keys = node->shared.keys[1];
     CU_ASSERT_TRUE(tcp_client_connect(c));
@@ -88,7 +88,7 @@ static void a_conversation_may_be_split_anywhere(void)
     static uint8_t script[8192];
     size_t length = HANDSHAKE_INIT_BYTES + HANDSHAKE_CONFIRM_BYTES + 1; /* grows with the first round */
     for (size_t split = 0; split < length; split += split < 600 ? 1 : 7) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 4});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 4});
         struct tcp_client *c = tcp_client_open(node, 1);
         tcp_client_start(c);
         size_t first = split < HANDSHAKE_INIT_BYTES ? split : 0;
@@ -120,7 +120,7 @@ static void a_conversation_may_be_split_anywhere(void)
 static void a_conversation_in_single_bytes_is_answered(void)
 {
     static uint8_t script[8192];
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 4});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 4});
     struct tcp_client *c = tcp_client_new(node, 1);
     size_t length = make_script(c, script);
     for (size_t i = 0; i < length; i++)
@@ -134,7 +134,7 @@ static void a_conversation_in_single_bytes_is_answered(void)
 static void pipelined_requests_are_answered_in_order(void)
 {
     static uint8_t bytes[200000];
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     size_t length = 0;
     char key[16], value[16];
@@ -160,7 +160,7 @@ static void pipelined_requests_are_answered_in_order(void)
 
 static void the_largest_messages_are_answered_whole(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     struct operation operations[MESSAGE_OPERATIONS_MAX] = {{0}};
     for (unsigned i = 0; i < MESSAGE_OPERATIONS_MAX; i++)
@@ -189,7 +189,7 @@ static void the_largest_messages_are_answered_whole(void)
 
 static void a_repeated_write_happens_once_within_its_connection(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2);
     uint8_t operand[INCR_OPERAND_BYTES];
     struct operation incr = native_incr("n", 1, 1, operand);
@@ -217,7 +217,7 @@ static void a_repeated_write_happens_once_within_its_connection(void)
 static void a_client_may_go_on_to_its_next_key(void)
 {
     static const struct record_limits often = {.records = 3, .bytes = UINT64_C(1) << 36};
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     c->writer.limits = &often;
     for (unsigned i = 0; i < 20; i++)
@@ -229,7 +229,7 @@ static void a_client_may_go_on_to_its_next_key(void)
 
 static void the_published_state_decides_what_is_answered(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     published_state_set(&node->shared.published,
                         &(struct state_view){.mode = MODE_PRIMARY, .state = STATE_READ_ONLY});
@@ -245,7 +245,7 @@ static void the_published_state_decides_what_is_answered(void)
 static void plain_records_are_answered_in_bench_mode_only(void)
 {
     for (unsigned bench = 0; bench < 2; bench++) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){.bench = bench});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.bench = bench});
         struct tcp_client *c = tcp_client_open(node, 1);
         c->writer = record_writer_start(NULL, NULL);
         if (bench) {
@@ -272,7 +272,7 @@ static void http_is_told_by_its_first_bytes(void)
 {
     static const char request[] = "GET /health HTTP/1.1\r\nHost: 198.18.0.1:7878\r\n\r\n";
     for (size_t split = 0; split < sizeof request - 1; split++) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){.http = true});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
         struct tcp_client *c = tcp_client_open(node, 1);
         tcp_client_send(c, request, split);
         tcp_node_turn(node);
@@ -286,7 +286,7 @@ static void http_is_told_by_its_first_bytes(void)
         tcp_node_turn(node);
         tcp_node_stop(node);
     }
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_open(node, 1);
     tcp_client_send(c, request, sizeof request - 1);
     tcp_node_turn(node);
@@ -301,7 +301,7 @@ static void http_is_told_by_its_first_bytes(void)
 static void a_client_that_does_not_read_is_held_back_and_no_other_is(void)
 {
     static uint8_t bytes[200000];
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *slow = tcp_client_new(node, 1), *quick = tcp_client_new(node, 2);
     size_t length = 0, wanted = 200;
     slow->stream->send_limit = 1 << 20;
@@ -338,7 +338,7 @@ static void a_client_that_does_not_read_is_held_back_and_no_other_is(void)
 
 static void a_client_that_never_reads_is_reset_in_time(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *slow = tcp_client_new(node, 1), *quick = tcp_client_new(node, 2);
     slow->stream->send_limit = 1 << 20;
     tcp_client_do(slow, native_set("large", large_value));
@@ -363,7 +363,7 @@ static void a_client_that_never_reads_is_reset_in_time(void)
 /* A stream that takes less than the service would like, or nothing for a while: no reply is lost or moved. */
 static void replies_wait_in_buffers_when_the_stream_takes_none(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     tcp_client_do(c, native_set("large", large_value));
     c->stream->send_limit = 700;
@@ -403,7 +403,7 @@ static void replies_wait_in_buffers_when_the_stream_takes_none(void)
 
 static void without_a_buffer_for_a_reply_the_connection_is_reset(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.large_buffers = 1});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
     struct tcp_client *first = tcp_client_new(node, 1), *second = tcp_client_new(node, 2);
     tcp_client_do(first, native_set("large", large_value));
     first->stream->no_buffers = second->stream->no_buffers = true;
@@ -434,7 +434,8 @@ static size_t seal_large(struct tcp_client *c, uint8_t *out)
 static void records_in_part_wait_for_buffers_in_turn(void)
 {
     static uint8_t bytes[3][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.large_buffers = 1, .small_buffers = 1});
+    struct tcp_node *node =
+        tcp_node_start(&(struct tcp_node_options){.large_buffers = 1, .small_buffers = 1});
     struct tcp_client *c[3];
     size_t length[3];
     for (unsigned i = 0; i < 3; i++) {
@@ -464,7 +465,7 @@ static void records_in_part_wait_for_buffers_in_turn(void)
 static void a_record_that_never_completes_is_reset_in_time(void)
 {
     static uint8_t bytes[2][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.large_buffers = 1});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
     struct tcp_client *slow = tcp_client_new(node, 1), *waiting = tcp_client_new(node, 2);
     seal_large(slow, bytes[0]);
     size_t length = seal_large(waiting, bytes[1]);
@@ -502,7 +503,7 @@ static void connections_that_say_too_little_are_reset_in_time(void)
         {96, NATIVE_TCP_HANDSHAKE_NS, COUNTER_native_pending_expired}, /* RESPONSE sent, no CONFIRM */
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
         struct tcp_client *c = tcp_client_open(node, 1);
         tcp_client_start(c);
         tcp_client_send(c, c->handshake.init, rows[i].bytes);
@@ -515,7 +516,7 @@ static void connections_that_say_too_little_are_reset_in_time(void)
         tcp_client_free(c);
         tcp_node_stop(node);
     }
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.http = true});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
     struct tcp_client *c = tcp_client_open(node, 1);
     tcp_client_send(c, "GE", 2);
     tcp_node_pass(node, NATIVE_TCP_SNIFF_NS);
@@ -526,7 +527,7 @@ static void connections_that_say_too_little_are_reset_in_time(void)
 
 static void an_idle_session_is_closed_in_order(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1);
     for (uint64_t passed = 0; passed < NATIVE_TCP_IDLE_NS - NATIVE_TCP_CHECK_NS;
          passed += NATIVE_TCP_CHECK_NS)
@@ -550,7 +551,7 @@ static void an_idle_session_is_closed_in_order(void)
 
 static void a_stream_that_ends_without_close_was_cut_off(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_open(node, 2);
     struct operation get = native_get("k");
     tcp_client_say(c, &get, 1);

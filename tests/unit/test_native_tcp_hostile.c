@@ -33,7 +33,7 @@ static void first_bytes_that_mean_nothing_are_reset(void)
         {"\xF7\xFF", 2, COUNTER_native_tcp_refused},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){.http = true});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
         struct tcp_client *c = tcp_client_open(node, 1);
         for (size_t b = 0; b < rows[i].length; b++)
             tcp_client_send(c, rows[i].bytes + b, 1);
@@ -48,7 +48,7 @@ static void first_bytes_that_mean_nothing_are_reset(void)
 
 static void a_changed_bit_in_the_handshake_ends_it(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 2000});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 2000});
     for (size_t bit = 0; bit < 8 * 80; bit += 3) { /* mac2 is checked by the cookie's tests */
         struct tcp_client *c = tcp_client_open(node, (unsigned)bit % 200);
         tcp_client_start(c);
@@ -117,7 +117,7 @@ static void garbage_in_a_session_ends_it_after_what_came_before(void)
     for (unsigned which = 0; which < 9; which++)
         for (unsigned together = 0; together < 2; together++) {
             static uint8_t bytes[4096];
-            struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+            struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
             struct tcp_client *c = tcp_client_new(node, 1), *other = tcp_client_new(node, 2);
             struct operation good = native_set("good", "good");
             size_t length = tcp_client_seal(c, &good, 1, bytes);
@@ -156,7 +156,7 @@ static void garbage_in_a_session_ends_it_after_what_came_before(void)
 static void a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then(void)
 {
     for (unsigned how = 0; how < 4; how++) {
-        struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 4});
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 4});
         struct tcp_client *c = tcp_client_open(node, 1);
         node->helper_stopped = true;
         tcp_client_start(c);
@@ -189,7 +189,7 @@ static void a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then
 
 static void the_unconfirmed_have_a_share_and_the_oldest_makes_room(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 16}); /* 4 unconfirmed */
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 16}); /* 4 unconfirmed */
     struct tcp_client *c[6], *live = tcp_client_new(node, 9);
     for (unsigned i = 0; i < 4; i++) {
         c[i] = tcp_client_open(node, i);
@@ -215,7 +215,7 @@ static void the_unconfirmed_have_a_share_and_the_oldest_makes_room(void)
 
 static void when_every_place_is_taken_the_next_is_refused(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 8});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 8});
     struct tcp_client *c[8];
     for (unsigned i = 0; i < 8; i++)
         c[i] = tcp_client_new(node, i);
@@ -233,7 +233,7 @@ static void when_every_place_is_taken_the_next_is_refused(void)
 
 static void under_load_a_cookie_is_asked_for(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 400});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 400});
     struct tcp_client *c[66];
     node->helper_stopped = true;
     for (unsigned i = 0; i < 66; i++) {
@@ -268,7 +268,7 @@ static void under_load_a_cookie_is_asked_for(void)
 /* One prefix may have half of the lane. */
 static void a_flood_from_one_prefix_leaves_room_in_the_lane(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 1024});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 1024});
     node->helper_stopped = true;
     unsigned refused = 0;
     for (unsigned i = 0; i < 140; i++) {
@@ -293,7 +293,7 @@ static void a_flood_from_one_prefix_leaves_room_in_the_lane(void)
 
 static void a_draining_node_answers_sessions_and_takes_no_more(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){0});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
     struct tcp_client *live = tcp_client_new(node, 1), *begun = tcp_client_open(node, 2);
     tcp_client_respond(begun);
     published_state_set(&node->shared.published,
@@ -311,7 +311,7 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
 static void keys_are_wiped_when_their_session_ends(void)
 {
     static const struct session_keys none;
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 4});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 4});
     struct tcp_client *c = tcp_client_new(node, 1);
     const struct session_keys *keys = node->service->keys; /* the first place's */
     CU_ASSERT_EQUAL(memcmp(keys->send.raw, c->session.receive.raw, DIRECTION_KEY_BYTES), 0);
@@ -325,7 +325,7 @@ static void keys_are_wiped_when_their_session_ends(void)
 /* Connections that are open and say nothing hold no buffers, whatever they did before. */
 static void idle_sessions_hold_no_buffers(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_options){.connections = 1024});
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 1024});
     static struct tcp_client *c[600];
     for (unsigned i = 0; i < 600; i++) {
         c[i] = tcp_client_open(node, i % 200);
