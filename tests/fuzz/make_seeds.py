@@ -26,6 +26,55 @@ def write(target, name, data):
         file.write(data)
 
 
+# fuzz_tcp.c's steps. Numbers: what is expected (0), or a base and an offset.
+FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
+MSS, MSS_SACK = b"\x01\xb4\x05", b"\x03\xb4\x05"
+
+
+def tcp_segment(flags, seq=b"\0", ack=b"\0", window=0xFFFF, length=0, options=b"\0", peer=0, op=0):
+    return (bytes([op, peer, flags]) + seq + (ack if flags & ACK or op & 1 else b"") + struct.pack(">H", window)
+            + bytes([length]) + options)
+
+
+def tcp_user(what, much=0, peer=0):
+    return bytes([0xB0, peer, what, much])
+
+
+def tcp_time(power):
+    return bytes([0xA0, power])
+
+
+def tcp_seeds():
+    opened = tcp_segment(SYN, options=MSS_SACK) + tcp_segment(ACK)
+    data, ended = tcp_segment(ACK | PSH, length=100), tcp_segment(ACK | FIN)
+    sack = tcp_segment(ACK, ack=b"\1", options=b"\x10\x06\x0f")
+    duplicate = tcp_segment(ACK, ack=b"\1")
+    every = b"\x0f\xb4\x05\x07" + b"\5\0"
+    return {
+        "conversation": opened + data + tcp_user(0, 90) + tcp_segment(ACK) + ended + tcp_user(3) + tcp_segment(ACK),
+        "close": opened + tcp_user(3) + tcp_segment(ACK) + ended + tcp_time(36) + tcp_segment(SYN, b"\x90\x0f"),
+        "both-close": opened + tcp_user(3) + ended + tcp_segment(ACK) + tcp_time(40),
+        "time-out": opened + tcp_user(1, 90) + b"".join(tcp_time(n) for n in range(27, 40)),
+        "duplicates": opened + tcp_user(2, 200) + 5 * duplicate + tcp_segment(ACK) + tcp_time(30),
+        "sack": opened + tcp_user(2, 200) + 4 * sack + tcp_time(28) + tcp_segment(ACK) + tcp_time(34),
+        "gaps": opened + b"".join(tcp_segment(ACK, bytes([0x88, n]), length=60) for n in (9, 11, 13, 10, 12)) + data,
+        "hold": opened + tcp_user(5) + 8 * tcp_segment(ACK, length=250) + tcp_time(32) + tcp_user(7) + data,
+        "window": opened + tcp_segment(ACK, window=0) + tcp_user(1, 30) + 3 * tcp_time(31) + tcp_segment(ACK),
+        "stamps": tcp_segment(SYN, options=every) + tcp_segment(ACK, options=b"\x08\2\0") + tcp_user(1, 50)
+        + tcp_segment(ACK, length=90, options=b"\x08\3\0"),
+        "reset": opened + tcp_segment(RST, b"\x80\x0a") + tcp_segment(RST),
+        "icmp": opened + tcp_user(2, 200) + bytes([0x90, 0, 3, 4, 1]) + struct.pack("<H", 576) + tcp_time(30),
+        "connect": bytes([0xC0, 4]) + tcp_segment(SYN | ACK, options=MSS, peer=4) + tcp_user(0, 10, 4),
+        "simultaneous": bytes([0xC0, 4]) + tcp_segment(SYN, options=MSS, peer=4) + tcp_segment(ACK, peer=4),
+        "flood": b"".join(tcp_segment(SYN, options=MSS, peer=n) for n in range(6)) + tcp_segment(ACK, peer=5),
+        "burst": opened + b"".join(tcp_segment(ACK, length=200, op=2) for n in range(6)) + b"\xe0",
+        "dry": opened + bytes([0xD0, 1]) + tcp_user(1, 90) + data + bytes([0xD0, 255]) + tcp_time(30),
+        "options": opened + tcp_segment(SYN, options=b"\x20" + bytes([8, 10, 2, 0, 3, 1, 5, 255] + 8 * [1]), peer=1),
+        "abort": opened + tcp_user(2, 100) + tcp_user(4) + data,
+        "deadline": opened + tcp_user(6, 5) + tcp_time(24) + tcp_time(37) + tcp_time(38),
+    }
+
+
 def main():
     v = vectors()
     # fuzz_message.c: replies (1), padding (2), then the message
@@ -123,6 +172,11 @@ def main():
     write("http", "folded", http(0, [], stats, host, " more"))
     write("http", "version", http(0, [], "GET / HTTP/2.0", host))
     write("http", "large", http(0, [], stats, host, *(f"X-{i}: {100 * 'v'}" for i in range(70))))
+    # fuzz_tcp.c: a byte of configuration, then steps
+    for number, (name, steps) in enumerate(sorted(tcp_seeds().items())):
+        write("tcp", name, bytes([0]) + steps)
+        if number % 4 == 0:
+            write("tcp", name + "-short", bytes([0x7F]) + steps)
 
 
 if __name__ == "__main__":

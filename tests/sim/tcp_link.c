@@ -118,6 +118,17 @@ static bool judge(const struct pair *pair, bool harsh, struct totals *totals)
     return cut;
 }
 
+static void show(const struct pair_link *link)
+{
+    printf("loss %u %u repeat %u late %u corrupt %u of 1000, %.3f ms + %.3f ms, stall %.3f of %.3f s, ",
+           link->loss[0], link->loss[1], link->repeat, link->late, link->corrupt,
+           (double)link->delay_ns / 1e6, (double)link->late_ns / 1e6, (double)link->stall_ns / 1e9,
+           (double)link->stall_every_ns / 1e9);
+    printf("mtu %u path %u%s, without%s%s%s\n", link->mtu, link->path_mtu, link->icmp ? " icmp" : "",
+           link->strip_sack ? " SACK" : "", link->strip_timestamps ? " time stamps" : "",
+           link->strip_scale ? " scale" : "");
+}
+
 static uint64_t run(struct pair *pair, uint64_t seed, struct totals *totals)
 {
     uint64_t random = seeded_start(seed ^ UINT64_C(0x5EED));
@@ -127,13 +138,7 @@ static uint64_t run(struct pair *pair, uint64_t seed, struct totals *totals)
     bool harsh = loss + link.corrupt > HARSH_LOSS;
     pair_start(pair, seed, &link, configs);
     if (pair->verbose)
-        printf(
-            "loss %u %u repeat %u late %u corrupt %u of 1000, %.3f ms + %.3f ms, stall %.3f of %.3f s, mtu %u path "
-            "%u%s, without%s%s%s\n",
-            link.loss[0], link.loss[1], link.repeat, link.late, link.corrupt, (double)link.delay_ns / 1e6,
-            (double)link.late_ns / 1e6, (double)link.stall_ns / 1e9, (double)link.stall_every_ns / 1e9,
-            link.mtu, link.path_mtu, link.icmp ? " icmp" : "", link.strip_sack ? " SACK" : "",
-            link.strip_timestamps ? " time stamps" : "", link.strip_scale ? " scale" : "");
+        show(&link);
     for (unsigned count = (unsigned)between(&random, 1, 4); count > 0; count--) {
         struct pair_plan plan = any_plan(&random, loss);
         PAIR_MUST(pair, pair_open(pair, (unsigned)seeded_below(&random, 2), &plan), "not opened");
