@@ -54,7 +54,7 @@ static void add_sorted(struct found *found, const char *name)
         return;
     for (; at > 0 && strcmp(found->name[at - 1], name) > 0; at--)
         memcpy(found->name[at], found->name[at - 1], NIC_NAME_BYTES);
-    snprintf(found->name[at], NIC_NAME_BYTES, "%s", name);
+    memcpy(found->name[at], name, strlen(name) + 1);
     found->count++;
 }
 
