@@ -101,6 +101,17 @@ static void stop_ports(void *subject)
     kernel_port_close(&server->kernel);
 }
 
+/* A stream is a descriptor, and the usual limit is far below what the operator's own is. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int start_sockets(struct server *server, char *error, size_t error_bytes)
 {
     struct kernel_port_config config = {.address = address_from_ip4(htonl(server->options->bind_ip4)),
@@ -108,6 +119,7 @@ static int start_sockets(struct server *server, char *error, size_t error_bytes)
                                         .workers = server->eal.workers,
                                         .streams = true};
 
+    raise_descriptors();
     server->config.kernel = &server->kernel;
     return kernel_port_open(&server->kernel, &config, error, error_bytes);
 }
