@@ -2,7 +2,8 @@
  * test_native_bursts.c - how datagrams gather into bursts, and which way a message takes through the service,
  * changes no answer: two nodes with the same secrets, clock and randomness get the same datagrams, one node
  * each by itself and every lone GET with a flag that sends it the general way, the other in bursts. Every
- * reply is the same to the byte, tag included, and so are the counters. WILD_SEED=S
+ * reply is the same to the byte, tag included, and so are the counters. Repeats get silence, and who has no
+ * session gets no more bytes than it sent. WILD_SEED=S
  */
 #include <sodium.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ enum { APART, TOGETHER, SIDES };
 struct play {
     uint64_t seed, random;
     struct side side[SIDES];
+    uint16_t most[BURST_MAX]; /* bytes that an answer may have */
     unsigned count;
     bool closed[PEERS];
 };
@@ -142,11 +144,16 @@ static size_t make_message(struct play *play, struct native_peer *peer, uint8_t 
         out[below(play, length < 60 ? length : 60)] ^= (uint8_t)(1u << below(play, 8));
         *lone = false;
     }
+    if (below(play, 20) == 0) { /* padding, which only bench mode allows */
+        size_t padding = 1 + below(play, 9);
+        memset(out + length, 0, padding);
+        length += length + padding <= MESSAGE_BYTES_MAX ? padding : 0;
+    }
     return length;
 }
 
 static void add(struct play *play, const uint8_t *bytes, const uint8_t *apart_bytes, size_t length,
-                const struct return_path *path)
+                const struct return_path *path, uint16_t most)
 {
     static const uint16_t spare[] = {0, 1, 7, 40, 900, NATIVE_ROOM - DATAGRAM_BYTES_MAX};
     uint16_t room = (uint16_t)(length + spare[below(play, sizeof(spare) / sizeof(spare[0]))]);
@@ -159,7 +166,7 @@ static void add(struct play *play, const uint8_t *bytes, const uint8_t *apart_by
         side->datagrams[play->count] = (struct udp_datagram){
             .payload = side->bytes[play->count], .length = (uint16_t)length, .room = room, .path = *path};
     }
-    play->count++;
+    play->most[play->count++] = most;
 }
 
 static void add_session_datagram(struct play *play)
@@ -184,9 +191,9 @@ static void add_session_datagram(struct play *play)
             bytes[s][at] ^= 0x10;
     }
     const struct return_path *path = &play->side[TOGETHER].peers[below(play, 30) == 0 ? 0 : p].path;
-    add(play, bytes[TOGETHER], bytes[APART], length, path);
+    add(play, bytes[TOGETHER], bytes[APART], length, path, close ? 0 : DATAGRAM_BYTES_MAX);
     while (play->count < BURST_MAX && below(play, 12) == 0) /* the network says it twice */
-        add(play, bytes[TOGETHER], bytes[APART], length, path);
+        add(play, bytes[TOGETHER], bytes[APART], length, path, 0);
 }
 
 static void add_plain(struct play *play)
@@ -207,10 +214,10 @@ static void add_plain(struct play *play)
     memcpy(bytes[APART], bytes[TOGETHER], NATIVE_ROOM);
     if (lone)
         bytes[APART][DATAGRAM_HEADER_BYTES + FLAGS_AT] |= FLAG_READ_MEMORY;
-    add(play, bytes[TOGETHER], bytes[APART], length, &stranger->path);
+    add(play, bytes[TOGETHER], bytes[APART], length, &stranger->path, (uint16_t)length);
 }
 
-/* A CONFIRM said again, or an INIT. Not behind a CLOSE: a burst's handshakes are answered before it closes. */
+/* A CONFIRM said again, or an INIT. Not behind a CLOSE: a burst answers handshakes before it closes. */
 static void add_handshake(struct play *play)
 {
     for (unsigned p = 0; p < PEERS; p++)
@@ -220,12 +227,12 @@ static void add_handshake(struct play *play)
     unsigned p = (unsigned)below(play, PEERS);
     if (below(play, 2)) {
         add(play, side->peers[p].confirm, side->peers[p].confirm, HANDSHAKE_CONFIRM_BYTES,
-            &side->peers[p].path);
+            &side->peers[p].path, HANDSHAKE_CONFIRM_BYTES);
         return;
     }
     native_peer_begin(&side->stranger, SUITE_ALL);
     add(play, side->stranger.handshake.init, side->stranger.handshake.init, HANDSHAKE_INIT_BYTES,
-        &side->stranger.path);
+        &side->stranger.path, HANDSHAKE_INIT_BYTES);
     handshake_end(&side->stranger.handshake);
 }
 
@@ -254,6 +261,7 @@ static unsigned send_all(struct play *play)
         size_t length = together->datagrams[i].length;
         CU_ASSERT_EQUAL_FATAL(apart->datagrams[i].length, length);
         CU_ASSERT_EQUAL_FATAL(memcmp(apart->bytes[i], together->bytes[i], length), 0);
+        CU_ASSERT_FATAL(length <= play->most[i]);
         answered += length > 0;
         for (unsigned s = 0; s < SIDES; s++)
             free(play->side[s].bytes[i]);
