@@ -1,7 +1,7 @@
 /*
  * test_torn_lines.c - a look-up that raced with a writer may see any words in the lines that it reads: any
- * lengths, links and keys. It follows no number out of the array of lines, which lies between pages that nobody
- * may touch here, and writes no value beyond its room. WILD_SEED=S
+ * lengths, links and keys. It follows no number out of the array of lines, which lies between pages that
+ * nobody may touch here, and writes no value beyond its room. WILD_SEED=S
  */
 #include <sys/mman.h>
 
