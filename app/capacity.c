@@ -6,6 +6,8 @@
 #include "l3.h"
 #include "table.h"
 
+enum { HUGE_PAGE_BYTES = 2 << 20 }; /* as the table takes them, region.h */
+
 /* Where the L3 cannot be read (some virtual machines): a size that most CPUs have. */
 static const uint64_t assumed_l3_bytes = UINT64_C(16) << 20;
 
@@ -44,9 +46,26 @@ void capacity_log(const struct table_info *info, const char *sysfs_root, const u
         logger_line(logger, LOG_LEVEL_WARNING, "the table lies in ordinary pages: slower than in hugepages");
 }
 
-int capacity_check(uint64_t capacity, const char *meminfo, char *error, size_t error_bytes)
+/* What of a table's memory hugepages hold: a piece that is too large for those that are free lies elsewhere. */
+static uint64_t in_huge_pages(const struct table_memory *memory, uint64_t pages)
 {
-    unsigned long long value, available_kib = UINT64_MAX, huge_pages = 0, huge_page_kib = 0;
+    const uint64_t bytes[] = {memory->bucket_bytes, memory->line_bytes}; /* in the order they are taken */
+    uint64_t held = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t needed = (bytes[i] + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
+        if (needed > pages)
+            continue;
+        pages -= needed;
+        held += bytes[i];
+    }
+    return held;
+}
+
+int capacity_check(uint64_t capacity, unsigned workers, bool huge_pages, const char *meminfo, char *error,
+                   size_t error_bytes)
+{
+    unsigned long long value, available = UINT64_MAX, pages_free = 0, pages_promised = 0, page_bytes = 0;
     FILE *file = fopen(meminfo, "re");
     char line[128];
 
@@ -54,19 +73,26 @@ int capacity_check(uint64_t capacity, const char *meminfo, char *error, size_t e
         return 0;
     while (fgets(line, sizeof line, file) != NULL)
         if (sscanf(line, "MemAvailable: %llu kB", &value) == 1)
-            available_kib = value;
+            available = value * 1024;
         else if (sscanf(line, "HugePages_Free: %llu", &value) == 1)
-            huge_pages = value;
+            pages_free = value;
+        else if (sscanf(line, "HugePages_Rsvd: %llu", &value) == 1)
+            pages_promised = value;
         else if (sscanf(line, "Hugepagesize: %llu kB", &value) == 1)
-            huge_page_kib = value;
+            page_bytes = value * 1024;
     fclose(file);
-    if (available_kib == UINT64_MAX)
+    if (available == UINT64_MAX)
         return 0;
-    available_kib += huge_pages * huge_page_kib;
-    if (capacity <= table_capacity_for(available_kib * 1024))
+    struct table_memory memory = table_memory(capacity, workers);
+    uint64_t needed = memory.bucket_bytes + memory.line_bytes;
+    if (huge_pages && page_bytes == HUGE_PAGE_BYTES && pages_free > pages_promised)
+        needed -= in_huge_pages(&memory, pages_free - pages_promised);
+    if (needed <= available)
         return 0;
     snprintf(error, error_bytes,
-             "no memory for a table of %llu items: %llu MiB are available; lower --capacity",
-             (unsigned long long)capacity, available_kib / 1024);
+             "no memory for a table of %llu items: it takes %llu MiB besides free hugepages, %llu MiB are"
+             " available; lower --capacity",
+             (unsigned long long)capacity, (unsigned long long)(needed + (1 << 20) - 1) >> 20,
+             available >> 20);
     return -1;
 }

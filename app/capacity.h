@@ -5,6 +5,7 @@
 #ifndef WILD_CAPACITY_H
 #define WILD_CAPACITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +26,11 @@ void capacity_log(const struct table_info *info, const char *sysfs_root, const u
                   const struct logger *logger);
 
 /*
- * Whether the machine has memory for so large a table: 0, or -1 with one line in `error`. The kernel promises more
- * than it has, and kills a process that takes it at its word. `meminfo` is a file like /proc/meminfo; without it
- * nothing is known, and 0.
+ * Whether the machine has memory for such a table, in hugepages where `huge_pages` allows them and enough are
+ * free: 0, or -1 with one line in `error`. The kernel promises more than it has, and kills a process that takes
+ * it at its word. `meminfo` is a file like /proc/meminfo; without it nothing is known, and 0.
  */
-int capacity_check(uint64_t capacity, const char *meminfo, char *error, size_t error_bytes);
+int capacity_check(uint64_t capacity, unsigned workers, bool huge_pages, const char *meminfo, char *error,
+                   size_t error_bytes);
 
 #endif

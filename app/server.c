@@ -225,7 +225,8 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     config->huge_pages = !server->eal.huge_pages_refused;
     config->capacity = capacity_choose(options->capacity, "/sys", server->eal.worker_cpu, server->eal.workers,
                                        &server->logger);
-    if (capacity_check(config->capacity, "/proc/meminfo", error, error_bytes) != 0)
+    if (capacity_check(config->capacity, config->workers, config->huge_pages, "/proc/meminfo", error,
+                       error_bytes) != 0)
         return -1;
     if (options->secrets == 0)
         logger_line(&server->logger, LOG_LEVEL_WARNING,

@@ -4,15 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct table_memory table_memory(uint64_t capacity, unsigned workers)
+{
+    return (struct table_memory){
+        .bucket_bytes = (bucket_main_count(capacity) + bucket_overflow_count(capacity)) * LINE_BYTES,
+        .line_bytes = lines_ordinary_count(capacity, workers) * LINE_BYTES,
+    };
+}
+
 static int map_memory(struct table *table, const struct table_config *config)
 {
-    uint64_t mains = bucket_main_count(config->capacity), spares = bucket_overflow_count(config->capacity);
-    uint64_t lines = lines_ordinary_count(config->capacity, config->workers);
-    struct region_config buckets = {.bytes = (mains + spares) * LINE_BYTES,
+    struct table_memory memory = table_memory(config->capacity, config->workers);
+    uint64_t spares = bucket_overflow_count(config->capacity);
+    struct region_config buckets = {.bytes = memory.bucket_bytes,
                                     .tail_bytes = (spares + 1) * LINE_BYTES,
                                     .numa_node = config->numa_node,
                                     .huge_pages = config->huge_pages};
-    struct region_config items = {.bytes = lines * LINE_BYTES,
+    struct region_config items = {.bytes = memory.line_bytes,
                                   .tail_bytes = config->capacity * LINE_BYTES,
                                   .numa_node = config->numa_node,
                                   .huge_pages = config->huge_pages};

@@ -69,6 +69,12 @@ struct table; /* opaque outside store/ (table_internal.h) */
 int table_create(struct table **out, const struct table_config *config, struct table_info *info);
 void table_destroy(struct table *table); /* NULL is fine; wipes the hash key */
 
+/* Memory that table_create() takes: two pieces, each in hugepages as a whole or not at all. */
+struct table_memory {
+    uint64_t bucket_bytes, line_bytes;
+};
+struct table_memory table_memory(uint64_t capacity, unsigned workers);
+
 /* Largest capacity whose hot bytes fit `bytes`. */
 uint64_t table_capacity_for(uint64_t bytes);
 

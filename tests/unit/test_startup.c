@@ -149,20 +149,60 @@ static void a_machine_that_does_not_tell_its_l3_is_warned_about(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(lines, "cannot be read"));
 }
 
-static void a_capacity_beyond_the_memory_is_refused(void)
+static int check(uint64_t capacity, bool huge_pages, char error[256])
 {
-    char path[96], error[256] = "";
+    char path[96];
 
     snprintf(path, sizeof path, "%s/meminfo", sysfs);
-    CU_ASSERT_EQUAL(capacity_check(UINT64_MAX >> 8, path, error, sizeof error), 0); /* nothing is known */
-    make_file("meminfo", "MemTotal:       4096 kB\nMemAvailable:       2048 kB\n"
-                         "HugePages_Free:        2\nHugepagesize:       2048 kB\n");
-    CU_ASSERT_EQUAL(capacity_check(table_capacity_for(6 << 20), path, error, sizeof error), 0);
+    return capacity_check(capacity, 1, huge_pages, path, error, 256);
+}
+
+static void a_capacity_beyond_the_memory_is_refused(void)
+{
+    const uint64_t capacity = 100000;
+    struct table_memory memory = table_memory(capacity, 1);
+    unsigned long long bytes = memory.bucket_bytes + memory.line_bytes;
+    struct table_config config = {.capacity = capacity, .workers = 1, .numa_node = -1};
+    struct table_info info = {0};
+    struct table *table;
+    char error[256] = "", meminfo[128];
+
+    CU_ASSERT_EQUAL(check(UINT64_MAX >> 16, true, error), 0); /* nothing is known */
+    /* All that the table takes counts, not only what look-ups touch. */
+    CU_ASSERT_EQUAL_FATAL(table_create(&table, &config, &info), 0);
+    table_destroy(table);
+    CU_ASSERT_TRUE(info.bytes >= bytes && info.bytes < bytes + 2 * 4096);
+    CU_ASSERT_TRUE(bytes > info.hot_bytes);
+    snprintf(meminfo, sizeof meminfo, "MemTotal: 1 kB\nMemAvailable:  %llu kB\n", bytes / 1024);
+    make_file("meminfo", meminfo);
+    CU_ASSERT_EQUAL(check(capacity - 20, true, error), 0);
     CU_ASSERT_STRING_EQUAL(error, "");
-    CU_ASSERT_EQUAL(capacity_check(table_capacity_for(6 << 20) + 1, path, error, sizeof error), -1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(error, "6 MiB are available; lower --capacity"));
+    CU_ASSERT_EQUAL(check(capacity + 20, true, error), -1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "8 MiB are available; lower --capacity"));
     make_file("meminfo", "MemTotal:       4096 kB\n");
-    CU_ASSERT_EQUAL(capacity_check(UINT64_MAX >> 8, path, error, sizeof error), 0);
+    CU_ASSERT_EQUAL(check(UINT64_MAX >> 16, true, error), 0);
+}
+
+static void only_hugepages_that_will_hold_the_table_count_as_memory(void)
+{
+    /* 2.1 MiB of buckets, 6.4 MiB of lines: two and four hugepages */
+    const uint64_t capacity = 104000;
+    struct table_memory memory = table_memory(capacity, 1);
+    char error[256] = "";
+
+    CU_ASSERT_TRUE(memory.bucket_bytes > 2 << 20 && memory.bucket_bytes < 4 << 20);
+    CU_ASSERT_TRUE(memory.line_bytes > 6 << 20 && memory.line_bytes < 8 << 20);
+    make_file("meminfo", "MemAvailable: 0 kB\nHugePages_Free: 6\nHugepagesize: 2048 kB\n");
+    CU_ASSERT_EQUAL(check(capacity, true, error), 0);
+    CU_ASSERT_EQUAL(check(capacity, false, error), -1); /* the operator refused them */
+    make_file("meminfo", "MemAvailable: 0 kB\nHugePages_Free: 6\nHugePages_Rsvd: 3\nHugepagesize: 2048 kB\n");
+    CU_ASSERT_EQUAL(check(capacity, true, error), -1); /* others were promised them */
+    make_file("meminfo", "MemAvailable: 0 kB\nHugePages_Free: 6\nHugepagesize: 1048576 kB\n");
+    CU_ASSERT_EQUAL(check(capacity, true, error), -1); /* of another size */
+    make_file("meminfo", "MemAvailable: 5120 kB\nHugePages_Free: 4\nHugepagesize: 2048 kB\n");
+    CU_ASSERT_EQUAL(check(capacity, true, error), -1); /* buckets take two, and the lines fit neither */
+    make_file("meminfo", "MemAvailable: 7168 kB\nHugePages_Free: 4\nHugepagesize: 2048 kB\n");
+    CU_ASSERT_EQUAL(check(capacity, true, error), 0);
 }
 
 static void the_start_up_line_names_bytes_lines_l3_and_share(void)
@@ -191,6 +231,8 @@ int main(void)
         {"a_machine_that_does_not_tell_its_l3_is_warned_about",
          a_machine_that_does_not_tell_its_l3_is_warned_about},
         {"a_capacity_beyond_the_memory_is_refused", a_capacity_beyond_the_memory_is_refused},
+        {"only_hugepages_that_will_hold_the_table_count_as_memory",
+         only_hugepages_that_will_hold_the_table_count_as_memory},
         {"the_start_up_line_names_bytes_lines_l3_and_share",
          the_start_up_line_names_bytes_lines_l3_and_share},
         CU_TEST_INFO_NULL,
