@@ -107,13 +107,18 @@ static inline const struct tcp_connection *prefetch_connection(const struct tcp 
     return &tcp->connections[number];
 }
 
-/* What it will probably acknowledge. */
+/* What it will probably acknowledge: that frame is freed, and as pools work it carries the next reply. */
 static inline void prefetch_sent(const struct tcp_connection *c)
 {
     if (c == NULL || c->send_head == NULL)
         return;
-    rte_prefetch0(tcp_frame_mbuf(c->send_head));
+    const uint8_t *frame = (const uint8_t *)tcp_frame_mbuf(c->send_head);
+    const uint8_t *payload = frame + sizeof(struct rte_mbuf) + TCP_FRAME_PRIVATE_BYTES + RTE_PKTMBUF_HEADROOM;
+    rte_prefetch0(frame);
+    rte_prefetch0(frame + 64);
     rte_prefetch0(c->send_head);
+    rte_prefetch0(payload - 1); /* its headers */
+    rte_prefetch0(payload + 63);
 }
 
 void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, struct instant now)

@@ -1,5 +1,5 @@
 /*
- * bench_tcp - what a request of 64 bytes on an established connection costs the TCP core.
+ * bench_tcp - what a request of 64 bytes on an established connection costs the TCP core, and a byte of bulk.
  *
  * Segments are handed to tcp_input() in bursts as a worker does, from as many peers as there are connections;
  * the service echoes; what leaves goes into an array. Only tcp_input() is timed: decoding, demultiplexing,
@@ -24,6 +24,7 @@ enum {
     ROOM_BYTES = RTE_PKTMBUF_HEADROOM + 768, /* 10,000 replies are kept until they are acknowledged */
     BURST = 32,
     REQUEST_BYTES = 64,
+    FULL_BYTES = 1448,
     BURSTS = 20000,
     MTU = 1500,
     PORT = 7878,
@@ -42,6 +43,7 @@ static struct bench {
     struct rte_mbuf *out[1024];
     struct return_path out_path[1024];
     unsigned out_count, accepted;
+    enum { ECHO, SINK, SOURCE } service;
     uint64_t now_ns, entropy;
 } bench;
 
@@ -68,11 +70,13 @@ static uint16_t link_mtu(void *state, const struct return_path *path)
     return MTU;
 }
 
-/* ---- above: an echo service ---- */
+/* ---- above: a service that echoes, takes, or writes as much as it may ---- */
 
 static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
 {
     size_t room;
+    if (bench.service != ECHO)
+        return length;
     uint8_t *place = stream_reserve(stream, length, &room);
     if (place == NULL)
         fail("no room for a reply");
@@ -86,19 +90,28 @@ static void nothing(struct stream *stream)
     (void)stream;
 }
 
+static void writable(struct stream *stream)
+{
+    static const uint8_t bytes[4096];
+    while (stream_write(stream, bytes, sizeof bytes) == sizeof bytes)
+        continue;
+}
+
 static void closed(struct stream *stream, enum stream_end end)
 {
     (void)stream, (void)end;
 }
 
 static const struct stream_events events = {
-    .received = received, .ended = nothing, .writable = nothing, .expired = nothing, .closed = closed};
+    .received = received, .ended = nothing, .writable = writable, .expired = nothing, .closed = closed};
 
 static bool accepted(void *state, struct stream *stream)
 {
     struct bench *b = state;
     stream->events = &events;
     b->accepted++;
+    if (b->service == SOURCE)
+        writable(stream);
     return true;
 }
 
@@ -210,7 +223,7 @@ static double requests(unsigned connections, unsigned burst)
     return bench_quantile(cycles, BURSTS, 0.5);
 }
 
-static void run(unsigned connections, unsigned burst, double bar)
+static void start(unsigned connections)
 {
     bench.accepted = 0;
     struct random_source random = seeded_source(&bench.entropy);
@@ -224,8 +237,8 @@ static void run(unsigned connections, unsigned burst, double bar)
         .half_open_max = 1024,
         .send_frames_max = CONNECTIONS_MAX + 1024,
         .receive_frames_max = MBUFS / 4,
-        .send_bytes_max = 65536,
-        .receive_bytes_max = 65536,
+        .send_bytes_max = 131072,
+        .receive_bytes_max = 65535,
         .keepalive = true,
         .numa_node = SOCKET_ID_ANY,
     };
@@ -233,20 +246,53 @@ static void run(unsigned connections, unsigned burst, double bar)
     if (bench.tcp == NULL || tcp_listen(bench.tcp, PORT, (struct stream_acceptor){&bench, accepted}) != 0)
         fail("no TCP");
     open_connections(connections);
+}
+
+static void stop(void)
+{
+    tcp_destroy(bench.tcp);
+    peers_take();
+}
+
+static void run_requests(unsigned connections, unsigned burst, double bar)
+{
+    char name[64];
+    start(connections);
     uint64_t fast = counter_get(bench.counters, COUNTER_tcp_fast);
     uint64_t segments = counter_get(bench.counters, COUNTER_tcp_segments);
     double cycles = requests(connections, burst);
     fast = counter_get(bench.counters, COUNTER_tcp_fast) - fast;
     segments = counter_get(bench.counters, COUNTER_tcp_segments) - segments;
-    char name[64];
     printf("# %u connections, bursts of %u: %.2f %% of segments took the fast path\n", connections, burst,
            100.0 * (double)fast / (double)segments);
     snprintf(name, sizeof name, "tcp_request_%u_burst_%u", connections, burst);
     bench_print(name, cycles, bar);
-    tcp_destroy(bench.tcp);
-    peers_take();
+    stop();
     if (rte_mempool_avail_count(bench.pool) != MBUFS)
         fail("frames were lost");
+}
+
+/* Cycles a byte: full segments in bursts, all taken by the service; and as much as a window of 65,000 lets
+ * out for each acknowledgement, copied into frames by the service. */
+static void run_bulk(bool send)
+{
+    static double cycles[BURSTS / 10];
+    struct peer *peer = &bench.peer[0];
+    struct tcp_arrival arrivals[BURST];
+    bench.service = send ? SOURCE : SINK;
+    start(1);
+    for (unsigned b = 0; b < RTE_DIM(cycles); b++) {
+        uint32_t before = peer->rcv_nxt;
+        unsigned count = send ? 1 : BURST;
+        for (unsigned i = 0; i < count; i++)
+            peer_segment(peer, &arrivals[i], TCP_ACK, send ? 0 : FULL_BYTES);
+        double spent = (double)input(arrivals, count);
+        cycles[b] = spent / (send ? peer->rcv_nxt - before : BURST * FULL_BYTES);
+    }
+    printf("# bulk, %s: %.2f cycles a byte\n", send ? "sent" : "received",
+           bench_quantile(cycles, RTE_DIM(cycles), 0.5));
+    stop();
+    bench.service = ECHO;
 }
 
 int main(void)
@@ -259,9 +305,15 @@ int main(void)
     bench.counters = rte_zmalloc("counters", sizeof *bench.counters, 64);
     if (bench.pool == NULL || bench.counters == NULL)
         fail("memory");
-    run(1, 1, 900);
-    run(100, BURST, 900);
-    run(CONNECTIONS_MAX, BURST, 900);
-    run(CONNECTIONS_MAX, 1, 1500);
+    run_requests(1, 1, 900);
+    run_requests(100, BURST, 900);
+    run_requests(CONNECTIONS_MAX, BURST, 900);
+    run_requests(CONNECTIONS_MAX, 1, 1500);
+    bench.pool = rte_pktmbuf_pool_create("bulk", MBUFS / 16, 256, TCP_FRAME_PRIVATE_BYTES,
+                                         RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    if (bench.pool == NULL)
+        fail("memory");
+    run_bulk(false);
+    run_bulk(true);
     return 0;
 }
