@@ -110,16 +110,16 @@ bool tcp_send_frame(struct tcp *tcp, struct tcp_connection *c, struct tcp_frame 
     bool again = frame->marks & TCP_FRAME_SENT;
     struct rte_mbuf *mbuf = tcp_frame_mbuf(frame);
     uint8_t *payload = tcp_frame_bytes(frame);
-    if (again) { /* a device may still hold the first one, headers and all */
+    if (again && rte_mbuf_refcnt_read(mbuf) > 1) { /* a device still holds it, headers and all */
         mbuf = fresh_frame(tcp);
         if (mbuf == NULL)
             return false;
         payload = memcpy(rte_pktmbuf_mtod(mbuf, uint8_t *), payload, frame->length);
-        tcp_count(tcp, COUNTER_tcp_data_sent_again);
     } else {
+        mbuf->ol_flags = 0; /* what a device was asked to do the last time */
         rte_mbuf_refcnt_update(mbuf, 1);
-        tcp_count(tcp, COUNTER_tcp_data_sent);
     }
+    tcp_count(tcp, again ? COUNTER_tcp_data_sent_again : COUNTER_tcp_data_sent);
     uint32_t end = tcp_frame_end(frame);
     bool fin = fin_follows(c, end);
     uint8_t flags = (uint8_t)((frame->next == NULL ? TCP_PSH : 0) | (fin ? TCP_FIN : 0));

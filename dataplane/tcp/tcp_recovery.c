@@ -147,6 +147,8 @@ static void progress(struct tcp *tcp, struct tcp_connection *c, const struct tcp
     r->dup_acks = 0;
     if (!seq_before(news->una, r->limited_end))
         r->limited_end = c->snd_una; /* never so old that it seems to lie ahead */
+    if (r->phase < TCP_RECOVERY && seq_before(r->recover, c->snd_una))
+        r->recover = c->snd_una - 1; /* nor this */
     if (c->snd_una == c->snd_end + 1)
         r->marks &= (uint8_t)~TCP_RECOVERY_FIN_LOST;
     measure(tcp, c, news);

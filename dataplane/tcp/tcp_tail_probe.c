@@ -50,14 +50,16 @@ void tcp_tail_probe_send(struct tcp *tcp, struct tcp_connection *c)
     bool again = frame == NULL || frame->length > window_left(c);
     if (again)
         frame = tcp_scoreboard_last_sent(c);
+    bool sent = true;
     if (frame == NULL)
         r->marks |= TCP_RECOVERY_FIN_LOST; /* FIN is all that is out: the output sends it again */
-    else if (!tcp_send_frame(tcp, c, frame))
-        return;
-    tcp_count(tcp, COUNTER_tcp_tail_probes);
-    r->marks |= TCP_RECOVERY_PROBED;
+    else
+        sent = tcp_send_frame(tcp, c, frame);
+    r->marks |= TCP_RECOVERY_PROBED; /* also if there was no frame: the next is the time-out, which R2 ends */
     r->marks &= (uint8_t)~TCP_RECOVERY_PROBED_AGAIN;
-    if (again)
+    if (sent)
+        tcp_count(tcp, COUNTER_tcp_tail_probes);
+    if (sent && again)
         r->marks |= TCP_RECOVERY_PROBED_AGAIN;
     r->tlp_end = c->snd_nxt;
 }
