@@ -296,7 +296,12 @@ void responder_restart(struct responder *r)
     r->session.live = r->has_pending = false;
     r->item_count = 0;
     memset(r->outcomes, 0, sizeof(r->outcomes));
-    stream_drop_all(r);
+    r->drop_all = r->stream;
+    while (r->drop_all) {
+        pthread_mutex_unlock(&r->lock);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        pthread_mutex_lock(&r->lock);
+    }
     pthread_mutex_unlock(&r->lock);
 }
 

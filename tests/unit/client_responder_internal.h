@@ -12,7 +12,7 @@
 #include "record.h"
 #include "seeded.h"
 
-enum { ITEMS_MAX = 2048, REPLIES_MAX = 256, PEERS_MAX = 16, WAITING_MAX = 256, OUT_BYTES = 1 << 20 };
+enum { ITEMS_MAX = 2048, REPLIES_MAX = 256, PEERS_MAX = 16, WAITING_MAX = 1024, OUT_BYTES = 1 << 20 };
 
 struct item {
     uint64_t version;
@@ -58,6 +58,7 @@ struct responder {
     pthread_mutex_t lock;
     int fd;
     bool stop, stream;
+    bool drop_all; /* the thread is to end all connections */
     char endpoint[80];
     struct role_keys keys;
     struct handshake_identity identity;
@@ -101,7 +102,7 @@ size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDO
                         const uint8_t *bytes, size_t length, uint8_t *out, size_t room);
 
 /* client_responder_stream.c */
-void stream_run(struct responder *r); /* the thread's life, until r->stop */
-void stream_drop_all(struct responder *r);
+void stream_run(struct responder *r);      /* the thread's life, until r->stop */
+void stream_drop_all(struct responder *r); /* by the thread, or when there is none any more */
 
 #endif

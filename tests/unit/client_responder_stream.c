@@ -258,6 +258,9 @@ void stream_run(struct responder *r)
             descriptors[1 + i] = (struct pollfd){.fd = r->peers[i].fd, .events = POLLIN};
         poll(descriptors, PEERS_MAX + 1, 2);
         pthread_mutex_lock(&r->lock);
+        if (r->drop_all)
+            stream_drop_all(r);
+        r->drop_all = false;
         accept_all(r);
         for (unsigned i = 0; i < PEERS_MAX; i++)
             if (r->peers[i].fd >= 0 && !r->orders.deaf)

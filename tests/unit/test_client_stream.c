@@ -480,8 +480,7 @@ static void test_a_late_answer_meets_nobody(void)
     end(&f);
 }
 
-/* More than the ring of answers due can hold: the rest waits, and nothing is sent that could not be matched.
- * */
+/* More than the ring of answers due can hold: the rest waits, and nothing is sent that no ring remembers. */
 static void test_answers_due_are_bounded(void)
 {
     struct fixture f;
