@@ -28,7 +28,7 @@
 #include "handshake.h"
 #include "keys.h"
 #include "message.h"
-#include "stream.h"
+#include "client_stream.h"
 #include "wild.h"
 
 enum {

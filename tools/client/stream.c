@@ -1,6 +1,6 @@
 /*
  * stream.c - a client's connection over TCP: how it begins, how it ends, and what that means for the
- * operations on it. The states: stream.h.
+ * operations on it. The states: client_stream.h.
  *
  * A connection is its session. Nothing is sent twice on it, and a reply can only be late or lost with the
  * connection: so there is no retransmission here, and a connection that has failed in any way is not mended

@@ -1,5 +1,5 @@
 /*
- * stream.h - what a client over TCP keeps, and what its two files offer each other.
+ * client_stream.h - what a client over TCP keeps, and what its two files offer each other.
  */
 #ifndef WILD_CLIENT_STREAM_H
 #define WILD_CLIENT_STREAM_H
