@@ -146,6 +146,9 @@ static uint64_t run(struct pair *pair, uint64_t seed, struct totals *totals)
     }
     pair_run(pair, pair->now.mono_ns + HOURS_MAX * 3600 * SECOND, true);
     PAIR_MUST(pair, pair_live(pair) == 0, "%u hang", pair_live(pair));
+    /* a cookie remembers nothing: when the first segment is lost, the second finds nobody and is reset */
+    for (unsigned side = 0; side < PAIR_SIDES; side++)
+        harsh |= counter_get(&pair->sides[side].counters, COUNTER_tcp_cookie_refused) > 0;
     bool cut = judge(pair, harsh, totals);
     /* TIME-WAIT and what a peer that has gone left behind end by themselves */
     pair_run(pair, pair->now.mono_ns + 3600 * SECOND, false);
