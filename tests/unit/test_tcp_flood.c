@@ -17,7 +17,8 @@
 static const struct tcp_script scripts[] = {
     {"a full backlog is answered by cookies, which keep nothing", COOKIE "counts connections 2\n"},
     {"a cookie is completed by its ACK",
-     COOKIE "< . 1 ack 1 win 65535\naccepted\nstate ESTABLISHED\nsend 100\n> . 1:101 ack 1\n"},
+     COOKIE "< . 1 ack 1 win 65535\naccepted\nstate ESTABLISHED\nsend 100\n> . 1:101 ack 1\n"
+            "counter tcp_cookie_sent 1\ncounter tcp_cookie_accepted 1\n"},
     {"a cookie is completed by an ACK with data",
      COOKIE "< P. 1:101 ack 1 win 65535\naccepted\nreceived 100\n~0..40ms > . 1 ack 101\n"},
     {"a cookie is completed by an ACK with data and FIN",
@@ -31,7 +32,8 @@ static const struct tcp_script scripts[] = {
     {"a segment without ACK does not complete a cookie",
      COOKIE "< P 1:101\nnothing\n< - 1\nnothing\nnot accepted\n"},
     {"a forged cookie is reset",
-     COOKIE "< . 1 ack 2\n> R 2\n< . 1 ack 1000000\n> R 1000000\nnot accepted\ncounts connections 2\n"},
+     COOKIE "< . 1 ack 2\n> R 2\n< . 1 ack 1000000\n> R 1000000\nnot accepted\ncounts connections 2\n"
+            "counter tcp_cookie_refused 2\n"},
     {"a cookie holds for the peer's initial number alone",
      COOKIE "< . 2 ack 1\n> R 1\n< . 77777 ack 1\n> R 1\nnot accepted\n"},
     {"a cookie holds for its peer alone",

@@ -24,7 +24,8 @@ static const struct tcp_script scripts[] = {
     {"RFC 5927: a quoted number below what is in flight is forged",
      THREE_OUT "icmp 3.4 seq 0 mtu 576\nicmp 3.4 seq 4294960000 mtu 576\n~200ms > . 1:1461 ack 1\n"},
     {"RFC 5927: a quoted number beyond what is in flight is forged",
-     THREE_OUT "icmp 3.4 seq 4381 mtu 576\nicmp 3.4 seq 9000000 mtu 576\n~200ms > . 1:1461 ack 1\n"},
+     THREE_OUT "icmp 3.4 seq 4381 mtu 576\nicmp 3.4 seq 9000000 mtu 576\n~200ms > . 1:1461 ack 1\n"
+               "counter tcp_icmp_strange 2\n"},
     {"RFC 5927: nothing in flight, nothing to believe",
      SCRIPT_ESTABLISHED "icmp 3.4 seq 1 mtu 576\nicmp 3.4 seq 0 mtu 576\nsend 1460\n> . 1:1461 ack 1\n"},
     {"an MTU that is no smaller changes nothing",

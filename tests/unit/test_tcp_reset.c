@@ -10,10 +10,12 @@ static const struct tcp_script scripts[] = {
     {"RST in ESTABLISHED at RCV.NXT",
      SCRIPT_ESTABLISHED "< R 1\nclosed RESET\nstate CLOSED\ncounts connections 0\n"},
     {"RST in ESTABLISHED in the window",
-     SCRIPT_ESTABLISHED "< R 2\n> . 1 ack 1\nopen\n< R 1\nclosed RESET\n"},
+     SCRIPT_ESTABLISHED "< R 2\n> . 1 ack 1\nopen\n< R 1\nclosed RESET\n"
+                        "counter tcp_reset_doubtful 1\ncounter tcp_reset 1\n"},
     {"RST in ESTABLISHED at the window's last number", SCRIPT_ESTABLISHED "< R 65535\n> . 1 ack 1\nopen\n"},
     {"RST in ESTABLISHED out of the window",
-     SCRIPT_ESTABLISHED "< R 0\nnothing\n< R 65536\nnothing\n< R 2000000000\nnothing\nopen\n"},
+     SCRIPT_ESTABLISHED "< R 0\nnothing\n< R 65536\nnothing\n< R 2000000000\nnothing\nopen\n"
+                        "counter tcp_reset_elsewhere 3\n"},
     {"RST+ACK in ESTABLISHED at RCV.NXT", SCRIPT_ESTABLISHED "< R. 1 ack 1\nclosed RESET\n"},
     {"RST+ACK with a wrong acknowledgement number is judged by its sequence number",
      SCRIPT_ESTABLISHED "< R. 1 ack 50000\nclosed RESET\n"},
@@ -87,7 +89,8 @@ static const struct tcp_script scripts[] = {
 
     /* RFC 5961 7; CVE-2016-5696: the limit is the connection's own. 10 a second. */
     {"challenges are limited: ten a second",
-     SCRIPT_ESTABLISHED "repeat 10\n< R 2\n> . 1 ack 1\nend\n< R 2\nnothing\n< S 5\nnothing\nopen\n"},
+     SCRIPT_ESTABLISHED "repeat 10\n< R 2\n> . 1 ack 1\nend\n< R 2\nnothing\n< S 5\nnothing\nopen\n"
+                        "counter tcp_challenges_sent 10\ncounter tcp_challenges_limited 2\n"},
     {"challenges come again in the next second",
      SCRIPT_ESTABLISHED "repeat 10\n< R 2\n> . 1 ack 1\nend\n< R 2\nnothing\n+1100ms\n< R 2\n> . 1 ack 1\n"},
     {"one connection's challenges do not use up another's",

@@ -91,7 +91,8 @@ static const struct tcp_script scripts[] = {
                         "~800ms > . 1:101 ack 1\n~1600ms > . 1:101 ack 1\n~3200ms > . 1:101 ack 1\n"
                         "~6400ms > . 1:101 ack 1\n~12800ms > . 1:101 ack 1\n~25600ms > . 1:101 ack 1\n"
                         "~51200ms > . 1:101 ack 1\n~60s > . 1:101 ack 1\n+59900ms\nopen\n+200ms\n"
-                        "closed TIMED_OUT\ncounts connections 0 send_frames 0\n"},
+                        "closed TIMED_OUT\ncounts connections 0 send_frames 0\n"
+                        "counter tcp_timeouts 10\ncounter tcp_given_up 1\n"},
     {"R2: progress starts the count anew",
      SCRIPT_ESTABLISHED "send 3000\n>> . 1:3001 ack 1\n+100s\ndiscard 12\nopen\n< . 1 ack 1461\ndiscard\n"
                         "+100s\ndiscard 12\nopen\n< . 1 ack 3001\ndiscard\nunsent 0\n"},

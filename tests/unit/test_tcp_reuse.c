@@ -19,7 +19,8 @@ static const struct tcp_script scripts[] = {
      "config connections 1\n" SCRIPT_TIME_WAIT "peer 2\n< S 0 <mss 1460>\n> S. 0 ack 1\n< . 1 ack 1\n"
      "accepted\n"},
     {"RFC 1337: RST does not end it",
-     SCRIPT_TIME_WAIT "< R 2\nnothing\n< R 1\nnothing\n< R 50\nnothing\nstate TIME_WAIT\n"},
+     SCRIPT_TIME_WAIT "< R 2\nnothing\n< R 1\nnothing\n< R 50\nnothing\nstate TIME_WAIT\n"
+                      "counter tcp_time_wait_reset 3\n"},
     {"RFC 1337: old data is acknowledged, does not come to life",
      SCRIPT_TIME_WAIT "< P. 1:101 ack 1\n> . 2 ack 2\nstate TIME_WAIT\nreceived 0\n"},
     {"old data, again and again, is answered a bounded number of times or each time by one ACK, never by "

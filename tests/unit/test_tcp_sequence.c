@@ -110,7 +110,8 @@ static const struct tcp_script scripts[] = {
                         "<+ . 59:60 ack 1\n<+ . 61:62 ack 1\n<+ . 63:64 ack 1\n<+ . 65:66 ack 1\n"
                         "<+ . 67:68 ack 1\n<+ . 69:70 ack 1\n< . 71:72 ack 1\ndiscard 36\n"
                         "counts receive_frames 32\n< . 1:101 ack 1\n> . 1 ack 101\nreceived 100\n"
-                        "counts receive_frames 0\n"},
+                        "counts receive_frames 0\n"
+                        "counter tcp_gap_dropped_runs 3\n"},
     {"frames for what waits are bounded; what is acknowledged is never dropped",
      "config receive_frames 3\n" SCRIPT_ESTABLISHED "<+ . 101:201 ack 1\n<+ . 301:401 ack 1\n"
      "<+ . 501:601 ack 1\n<+ . 701:801 ack 1\n"
@@ -148,7 +149,8 @@ static const struct tcp_script scripts[] = {
     /* whoever hands segments over trims nothing */
     {"a segment shorter than its header is dropped",
      SCRIPT_ESTABLISHED "< . 1 ack 1 cut 1\nnothing\n< . 1 ack 1 cut 19\nnothing\n< . 1 ack 1 cut 20\n"
-                        "nothing\nopen\n"},
+                        "nothing\nopen\n"
+                        "counter tcp_malformed 3\n"},
     {"a data offset below 5 is dropped",
      SCRIPT_ESTABLISHED "< P. 1:11 ack 1 doff 4\nnothing\n< P. 1:11 ack 1 doff 0\nnothing\nreceived 0\n"},
     {"a data offset beyond the segment is dropped",

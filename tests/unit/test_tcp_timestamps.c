@@ -33,7 +33,8 @@ static const struct tcp_script scripts[] = {
 
     /* 5.3 */
     {"PAWS: an older stamp: acknowledged and dropped (R1)",
-     SCRIPT_ESTABLISHED_ALL "< P. 1:101 ack 1 win 512 <ts 99 0>\n> . 1 ack 1 <ts * 100>\nreceived 0\n"},
+     SCRIPT_ESTABLISHED_ALL "< P. 1:101 ack 1 win 512 <ts 99 0>\n> . 1 ack 1 <ts * 100>\nreceived 0\n"
+                            "counter tcp_old_time_stamp 1\n"},
     {"PAWS: an equal stamp passes",
      SCRIPT_ESTABLISHED_ALL "< P. 1:101 ack 1 win 512 <ts 100 0>\nreceived 100\n~40ms > . 1 ack 101\n"},
     {"PAWS: RST with an old stamp at RCV.NXT still resets (5.2: RST is not subject to PAWS)",
@@ -61,7 +62,8 @@ static const struct tcp_script scripts[] = {
     /* 3.2: "If a non-<RST> segment is received without a TSopt, a TCP SHOULD silently drop the segment." */
     {"a segment without its stamp is dropped in silence, others follow (3.2)",
      SCRIPT_ESTABLISHED_ALL "< P. 1:101 ack 1 win 512\nreceived 0\nnothing\n"
-                            "< P. 1:101 ack 1 win 512 <ts 101 0>\nreceived 100\ndiscard\n"},
+                            "< P. 1:101 ack 1 win 512 <ts 101 0>\nreceived 100\ndiscard\n"
+                            "counter tcp_no_time_stamp 1\n"},
     {"the handshake's ACK without stamps (a known bug elsewhere): the peer that omits them once is served "
      "when it sends again with them",
      "listen\n< S 0 win 65535 <mss 1460,sackOK,ts 100 0,wscale 7>\n> S. 0 ack 1\n< . 1 ack 1 win 512\n"
