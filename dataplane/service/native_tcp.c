@@ -223,11 +223,11 @@ static void ended(struct stream *stream)
 static void writable(struct stream *stream)
 {
     struct native_connection *c = connection_of(stream);
-    if (c->state == CONNECTION_ABORTED)
+    if (c->state == CONNECTION_ABORTED || c->unsent_first == NULL)
         return;
     native_tcp_send_unsent(c);
     if (c->state == CONNECTION_CLOSING && c->unsent_first == NULL)
-        stream_close(stream);
+        stream_close(stream); /* native_tcp_close() left it open for them */
 }
 
 static bool passed(const struct native_connection *c, uint64_t since_ns, uint64_t limit_ns)
@@ -381,6 +381,14 @@ void native_tcp_drain(struct native_tcp *service)
     service->draining = true;
     while (service->oldest != NOBODY)
         native_tcp_abort(&service->connections[service->oldest], COUNTER_native_init_draining);
+}
+
+void native_tcp_close_all(struct native_tcp *service)
+{
+    native_tcp_drain(service);
+    for (unsigned i = 0; i < service->config.connections_max; i++)
+        if (service->connections[i].state == CONNECTION_LIVE)
+            native_tcp_close_in_order(&service->connections[i]);
 }
 
 struct native_tcp_counts native_tcp_counts(const struct native_tcp *service)

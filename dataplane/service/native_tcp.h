@@ -95,6 +95,12 @@ bool native_tcp_turn(struct native_tcp *service, struct instant now);
 /* As native_udp_drain(): no new sessions; those there are go on being answered. */
 void native_tcp_drain(struct native_tcp *service);
 
+/*
+ * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed. A
+ * few turns let that leave.
+ */
+void native_tcp_close_all(struct native_tcp *service);
+
 struct native_tcp_counts {
     unsigned connections, unconfirmed, live, held_back;
     unsigned small_buffers, large_buffers; /* in use */

@@ -152,6 +152,23 @@ def main():
     write("native", "plain", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 2, 0, 4, 0, 99, 0, 1, 3]) * 3)
     write("native", "echo", b"\1" + bytes([6 | 128, 0, 1, 0, 0, 3, 1, 0, 4, 0, 99, 40, 0, 3]))
     write("native", "bytes", b"\0" + bytes([0 | 128, 20, 0]) + bytes([0xF7, 6, 1, 0]) + bytes(16) + bytes([0, 3]))
+    # fuzz_native_tcp.c: the node's temper, then steps (what, which client, ...)
+    def ask_tcp(which, *opcodes, split=0, damage=64):
+        return (bytes([2, which, len(opcodes) - 1]) + b"".join(bytes([o, 0, 3, 4, 0]) for o in opcodes) +
+                struct.pack("<HB", split, damage))
+
+    def session(which, temper=0):
+        return bytes([12, which, temper, 0, which, 15, 0, 9, which, 255, 1, which, 15, 0, 9, which, 255])
+
+    write("native_tcp", "operations", b"\0" + session(0) + ask_tcp(0, 2, 1, 4, 8, 7, 6) + bytes([9, 0, 255, 6, 0, 15, 0]))
+    write("native_tcp", "two", b"\0" + session(0) + session(1) + ask_tcp(0, 2) + ask_tcp(1, 1, 1, split=30))
+    write("native_tcp", "slow", b"\0" + session(0, 2) + 8 * ask_tcp(0, 8, 8, 8, 8) + bytes([9, 0, 60, 15, 0, 13, 0, 200]))
+    write("native_tcp", "never-whole", b"\0" + session(0) + ask_tcp(0, 2, 2, 2, split=70, damage=255) + bytes([13, 0, 60]))
+    write("native_tcp", "damaged", b"\0" + session(0) + ask_tcp(0, 2) + ask_tcp(0, 1, damage=7) + ask_tcp(0, 1))
+    write("native_tcp", "gone-computing", b"\0" + bytes([12, 0, 0, 14, 0, 0, 0, 15, 0, 8, 0, 15, 0, 14, 0]) + session(1))
+    write("native_tcp", "http", b"\x08" + bytes([12, 0, 0, 5, 0, 41]) + b"GET /stats HTTP/1.1\r\nHost: 198.18.0.1\r\n\r\n\x0f\0")
+    write("native_tcp", "plain", b"\x04" + bytes([12, 0, 0, 5, 0, 52]) + bytes([0xF7, 19, 48, 0]) + bytes([1, 0, 1, 0]) +
+          bytes(12) + bytes([8]) + bytes(31))
     # fuzz_http.c: the stream's temper, how many piece lengths and they, then what the peer says
     def http(temper, pieces, *lines):
         return bytes([temper, len(pieces)]) + bytes(pieces) + "\r\n".join(lines + ("", "")).encode("latin-1")

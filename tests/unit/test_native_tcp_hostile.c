@@ -303,6 +303,13 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
     CU_ASSERT_PTR_NULL(tcp_client_open(node, 3));
     CU_ASSERT_EQUAL(tcp_client_do(live, native_set("k", "v")).status, STATUS_OK);
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_init_draining), 2);
+    /* its end is said in order, behind the last reply */
+    struct operation get = native_get("k");
+    tcp_client_say(live, &get, 1);
+    native_tcp_close_all(node->service);
+    tcp_client_rest(live);
+    CU_ASSERT_TRUE(live->count == 2 && live->closed && live->stream->close_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).live, 0);
     tcp_client_free(live);
     tcp_client_free(begun);
     tcp_node_stop(node);
