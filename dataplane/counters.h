@@ -226,7 +226,7 @@
     X(tcp_recoveries, "TCP losses found without a time-out: the congestion window was reduced")              \
     X(tcp_tail_probes, "TCP tail loss probes sent")                                                          \
     X(tcp_given_up, "TCP connections ended: the peer no longer answered")                                    \
-    X(tcp_hogs, "TCP connections reset: frames were short, and the peer took none of the many they held")                                    \
+    X(tcp_hogs, "TCP connections reset: frames were short, and the peer took none of the many they held")    \
     X(tcp_sack_ignored, "TCP SACK blocks ignored: not within what is in flight")                             \
     X(tcp_sack_forgotten, "TCP time-outs that forgot what was sacked")                                       \
     X(tcp_dsacks, "TCP acknowledgements that reported a duplicate")                                          \
