@@ -79,13 +79,12 @@ static uint8_t *reserve(struct stream *stream, size_t least, size_t *room)
     if (unlikely(unsent >= limit || limit - unsent < least))
         return starve(tcp, c, COUNTER_tcp_send_full);
     least = least > 0 ? least : 1;
-    struct tcp_frame *frame = open_tail(c, least);
+    /* commit() looks for it in the same order */
+    struct tcp_frame *frame = c->reserved != NULL ? c->reserved : open_tail(c, least);
     if (frame == NULL) {
         if (unlikely(tcp_hogs_frames(tcp, c)))
             return starve(tcp, c, COUNTER_tcp_send_share);
-        if (c->reserved == NULL)
-            c->reserved = frame_for_sending(tcp);
-        frame = c->reserved;
+        frame = c->reserved = frame_for_sending(tcp);
         if (unlikely(frame == NULL)) {
             tcp_arm(tcp, c, TCP_TIMER_STARVED, tcp->now.mono_ns + TCP_STARVED_NS);
             return starve(tcp, c, COUNTER_tcp_send_no_frame);

@@ -484,6 +484,26 @@ static void what_is_reserved_and_not_committed_goes_back(void)
     world_stop();
 }
 
+static void a_smaller_reserve_after_one_that_was_given_up_is_what_is_committed(void)
+{
+    world_start(12, NULL);
+    struct user *client = open_one(0);
+    pair_run(&world.pair, 5 * PAIR_MS);
+    uint8_t bytes[1010];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = pattern(i, client->salt);
+    size_t room;
+    CU_ASSERT_EQUAL(stream_write(client->stream, bytes, 1000), 1000);
+    CU_ASSERT_PTR_NOT_NULL(stream_reserve(client->stream, 500, &room)); /* the open frame has less */
+    uint8_t *place = stream_reserve(client->stream, 10, &room);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+    memcpy(place, bytes + 1000, 10);
+    stream_commit(client->stream, 10);
+    pair_run(&world.pair, 100 * PAIR_MS);
+    CU_ASSERT_EQUAL(world.user[0][0].received, sizeof bytes); /* and each is what was written */
+    world_stop();
+}
+
 static void writes_before_a_connection_is_there_leave_when_it_is(void)
 {
     world_start(8, NULL);
@@ -554,6 +574,8 @@ int main(void)
         {"a window that is rounded holds no more than there is room for",
          a_window_that_is_rounded_holds_no_more_than_there_is_room_for},
         {"what is reserved and not committed goes back", what_is_reserved_and_not_committed_goes_back},
+        {"a smaller reserve after one that was given up is what is committed",
+         a_smaller_reserve_after_one_that_was_given_up_is_what_is_committed},
         {"writes before a connection is there leave when it is",
          writes_before_a_connection_is_there_leave_when_it_is},
         {"users are told when there are frames again", users_are_told_when_there_are_frames_again},
