@@ -53,7 +53,7 @@ struct stream_events {
 
 struct stream_functions {
     /* At least `least` bytes (<= STREAM_RESERVE_MAX), *room of them; NULL: not now. They are there until the
-     * event returns, outside of events until the stack's next turn. */
+     * event returns, outside of events until the stack runs again. */
     uint8_t *(*reserve)(struct stream *stream, size_t least, size_t *room);
     void (*commit)(struct stream *stream, size_t length); /* of the last reserve; at most its room */
     size_t (*unsent)(const struct stream *stream); /* bytes committed that the peer has not acknowledged */

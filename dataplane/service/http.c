@@ -105,7 +105,8 @@ static void respond(struct http_connection *c, enum http_content content, uint16
     c->page = (struct http_page){.content = (uint8_t)content,
                                  .status = status,
                                  .head_only = c->parser.method == HTTP_HEAD,
-                                 .last = last};
+                                 .last = last,
+                                 .kept = !last && c->parser.minor == 0};
     c->state = HTTP_WRITING;
     deadline(c, HTTP_WRITE_NS);
     enqueue(c);

@@ -136,6 +136,8 @@ static void add_head(struct text *text, const struct http_page *page, uint16_t s
         add(text, "Allow: GET, HEAD\r\n");
     if (page->last)
         add(text, "Connection: close\r\n");
+    else if (page->kept)
+        add(text, "Connection: keep-alive\r\n");
 }
 
 static void add_length(struct text *text, size_t length)

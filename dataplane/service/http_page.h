@@ -27,6 +27,7 @@ struct http_page {
     bool head_only;  /* answering HEAD */
     bool chunked;    /* HTTP/1.1: long pages come in chunks; else they end with the connection */
     bool last;       /* the connection ends after this response */
+    bool kept;       /* it does not, which HTTP/1.0 must be told (RFC 9112 C.2.2) */
     /* progress */
     bool head_written, done;
     uint16_t row;

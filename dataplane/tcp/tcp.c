@@ -111,8 +111,8 @@ void tcp_listen_stop(struct tcp *tcp)
 enum tcp_memory tcp_memory(const struct tcp *tcp)
 {
     const struct tcp_config *config = &tcp->config;
-    if (tcp->free == NULL || tcp->send_frames >= config->send_frames_max ||
-        tcp->receive_frames >= config->receive_frames_max)
+    /* a new connection needs frames to answer; received ones are kept for services that do not read */
+    if (tcp->free == NULL || tcp->send_frames >= config->send_frames_max)
         return TCP_MEMORY_NONE;
     /* the last eighth is for connections that are there */
     if (tcp->half_open >= config->half_open_max ||

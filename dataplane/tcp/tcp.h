@@ -24,8 +24,8 @@
  *
  * Frames. What is sent first leaves in the very frame it was written into, headers in the frame's headroom;
  * the core keeps a reference, so the layer below and devices must not change it nor hold it as theirs alone
- * (no FAST_FREE). What is sent again while a device still holds the first frame is copied into a new one. Frames
- * need TCP_FRAME_PRIVATE_BYTES of private area (rte_pktmbuf_pool_create).
+ * (no FAST_FREE). What is sent again while a device still holds the first frame is copied into a new one.
+ * Frames need TCP_FRAME_PRIVATE_BYTES of private area (rte_pktmbuf_pool_create).
  */
 #ifndef WILD_TCP_H
 #define WILD_TCP_H

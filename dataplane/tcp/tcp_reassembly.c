@@ -124,7 +124,8 @@ static bool has_room(struct tcp *tcp, const struct tcp_connection *c, const stru
         tcp_count(tcp, COUNTER_tcp_gap_dropped_cost);
         return false;
     }
-    /* The last quarter is for what is in order: holes can be left open by anybody, for as long as they like. */
+    /* The last quarter is for what is in order: holes can be left open by anybody, for as long as they
+     * like. */
     unsigned max = tcp->config.receive_frames_max;
     if (tcp->receive_frames >= max - max / 4) {
         tcp_count(tcp, COUNTER_tcp_gap_dropped_frames);

@@ -79,13 +79,12 @@ static uint8_t *reserve(struct stream *stream, size_t least, size_t *room)
     if (unlikely(unsent >= limit || limit - unsent < least))
         return starve(tcp, c, COUNTER_tcp_send_full);
     least = least > 0 ? least : 1;
-    struct tcp_frame *frame = open_tail(c, least);
+    /* commit() looks for it in the same order */
+    struct tcp_frame *frame = c->reserved != NULL ? c->reserved : open_tail(c, least);
     if (frame == NULL) {
         if (unlikely(tcp_hogs_frames(tcp, c)))
             return starve(tcp, c, COUNTER_tcp_send_share);
-        if (c->reserved == NULL)
-            c->reserved = frame_for_sending(tcp);
-        frame = c->reserved;
+        frame = c->reserved = frame_for_sending(tcp);
         if (unlikely(frame == NULL)) {
             tcp_arm(tcp, c, TCP_TIMER_STARVED, tcp->now.mono_ns + TCP_STARVED_NS);
             return starve(tcp, c, COUNTER_tcp_send_no_frame);
@@ -204,6 +203,14 @@ static uint32_t give(struct tcp_connection *c, uint8_t *bytes, uint32_t length)
     return (uint32_t)taken;
 }
 
+/* The last eighth of the frames is for connections that hold none yet: services that do not read for some
+ * peers, as these do not read their replies, can still put off a first record of others. */
+static bool may_hold_frame(const struct tcp *tcp, const struct tcp_connection *c)
+{
+    unsigned max = tcp->config.receive_frames_max;
+    return tcp->receive_frames < (c->held_head != NULL ? max - max / 8 : max);
+}
+
 void tcp_deliver(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment)
 {
     uint32_t length = segment->payload_bytes, taken = 0;
@@ -218,7 +225,7 @@ void tcp_deliver(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *
     segment->payload_bytes = (uint16_t)(length - taken);
     if (hold_in_tail(c, segment->payload, segment->payload_bytes))
         return;
-    if (tcp->receive_frames < tcp->config.receive_frames_max) {
+    if (may_hold_frame(tcp, c)) {
         hold_frame(c, tcp_received_keep(tcp, segment));
     } else {
         /* not received: nothing has acknowledged it yet, the peer will send it again */

@@ -76,7 +76,7 @@ def case_kernel_sockets_serve_every_address_and_many_workers():
         node = net.start("--nic", "kernel", "--bind-address", "0.0.0.0", "--port", "7979", "--workers", "3",
                          auth=["--auth-secret-file", secret_file_of_nobody(), "--", f"--lcores=(0-3)@{cpu}"],
                          binary=["prlimit", "--memlock=8388608:8388608"])
-        must(" sessions a worker" in node.log(), "keys of three workers need more than the usual limit of locked memory")
+        must(" connections a worker, as " in node.log(), "keys of three workers need more than the usual limit of locked memory")
         for address in ("127.0.0.1", "127.0.0.2"):
             result = net.station(f"{place.build}/tests/net/request_client", address, "7979", place.secret_file, check=False)
             must(result.returncode == 0 and result.stdout.count("ok ") >= 10, result.stdout + result.stderr)

@@ -42,6 +42,7 @@ class Network:
     """A node's namespace and a station's, joined by a veth pair, or one namespace for both: and a TAP, or loopback."""
 
     serial = 0
+    transport = "udp"  # of its clients
 
     def __init__(self, kind):
         Network.serial += 1
@@ -87,7 +88,7 @@ class Network:
         return run("ip", "netns", "exec", self.station_ns, *command, **more)
 
     def client(self, *command, auth=None, **more):
-        return self.station(f"{place.build}/tools/wild-client-example", "--transport", "udp", "--endpoint",
+        return self.station(f"{place.build}/tools/wild-client-example", "--transport", self.transport, "--endpoint",
                             f"{NODE}:{PORT}", *(auth or ["--auth-secret-file", place.secret_file]), *command, **more)
 
     def close(self):

@@ -72,7 +72,8 @@ static void *run(void *argument)
 
 static void service_start(struct server *server)
 {
-    server->node = tcp_node_start(&(struct tcp_options){.connections = CONNECTIONS, .bench = server->bench});
+    server->node =
+        tcp_node_start(&(struct tcp_node_options){.connections = CONNECTIONS, .bench = server->bench});
     if (server->bench)
         keys_insecure(&server->node->shared.keys[0]);
     read_clock(server);

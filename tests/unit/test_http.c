@@ -676,6 +676,31 @@ static void refused_requests_are_answered_once_and_the_connection_ends(void)
     }
 }
 
+static void an_older_client_is_told_that_the_connection_stays(void)
+{
+    static const struct {
+        const char *said;
+        bool told, closed;
+    } rows[] = {
+        {"GET /health HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, false},
+        {"GET /none HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true, false},
+        {"GET /stats HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false,
+         true}, /* its end is the connection's */
+        {"GET /health HTTP/1.0\r\n\r\n", false, true},
+        {GET("/health"), false, false},
+    };
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w;
+        start(&w, 1);
+        say(&w, rows[i].said);
+        CU_ASSERT_EQUAL(strstr(answer(&w), "\r\nConnection: keep-alive\r\n") != NULL, rows[i].told);
+        CU_ASSERT_EQUAL(w.stream->close_asked, rows[i].closed);
+        fake_end(w.stream);
+        turn(&w);
+        stop(&w);
+    }
+}
+
 static void a_slow_reader_costs_only_its_own_connection(void)
 {
     struct world w;
@@ -837,6 +862,8 @@ int main(void)
         {"what a browser may say gets no content", what_a_browser_may_say_gets_no_content},
         {"refused requests are answered once and the connection ends",
          refused_requests_are_answered_once_and_the_connection_ends},
+        {"an older client is told that the connection stays",
+         an_older_client_is_told_that_the_connection_stays},
         {"a slow reader costs only its own connection", a_slow_reader_costs_only_its_own_connection},
         {"without buffers a page waits and then goes on", without_buffers_a_page_waits_and_then_goes_on},
         {"a request that never completes is reset in time", a_request_that_never_completes_is_reset_in_time},

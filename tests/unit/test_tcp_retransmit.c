@@ -111,6 +111,9 @@ static const struct tcp_script scripts[] = {
      RTT_100 "send 100\n> . 1:101 ack 1\nstarve 0\n+400ms\nnothing\nfeed\n~0..700ms > . 1:101 ack 1\n"
              "< . 1 ack 101\nunsent 0\n"},
 
+    {"no frame to be had, and the peer is gone: R2 ends it all the same", SCRIPT_ESTABLISHED_ALL
+     "send 100\n> . 1:101 ack 1\nstarve 0\n+4min\ndiscard\nclosed TIMED_OUT\nfeed\ncounts connections 0 send_frames 0\n"},
+
     /* RFC 8985 7.3: a tail loss probe goes before the RTO, which starts anew from it */
     {"with SACK a probe after 2 SRTT + 40 ms, then the RTO (RFC 8985 7)",
      RTT_100_SACK "send 100\n> . 1:101 ack 1\n~240ms > . 1:101 ack 1\n~300ms > . 1:101 ack 1\n"

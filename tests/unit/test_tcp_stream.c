@@ -468,6 +468,42 @@ static void a_window_that_is_rounded_holds_no_more_than_there_is_room_for(void)
     world_stop();
 }
 
+/* Ten peers whose bytes nobody reads; the eleventh is served all the same, and they are once they are read.
+ * */
+static void peers_that_are_not_read_leave_frames_to_others(void)
+{
+    enum { IGNORED = 10, FRAMES = 64 };
+    struct random_source random = seeded_source(&world.pair.random);
+    struct tcp_config configs[2] = {pair_config(&world.pair, 0, &random),
+                                    pair_config(&world.pair, 1, &random)};
+    configs[0].receive_frames_max = FRAMES;
+    world_start(13, configs);
+    world.template[0].greedy = false;
+    world.template[0].take_max = 0;
+    world.template[1].to_send = 30000;
+    for (unsigned i = 0; i < IGNORED; i++)
+        open_one(i);
+    pair_run(&world.pair, 300 * PAIR_MS);
+    CU_ASSERT(counts(0).receive_frames > FRAMES * 3 / 4 && counts(0).receive_frames <= FRAMES);
+    CU_ASSERT(pair_counter(&world.pair, 0, COUNTER_tcp_held_no_frame) > 0);
+
+    world.template[0].greedy = true;
+    world.template[0].to_send = 5000;
+    struct user *served = open_one(IGNORED);
+    pair_run(&world.pair, 1000 * PAIR_MS);
+    CU_ASSERT_EQUAL(served->received, 5000);
+    CU_ASSERT_EQUAL_FATAL(world.users[0], IGNORED + 1);
+    CU_ASSERT_EQUAL(world.user[0][IGNORED].received, 30000);
+
+    for (unsigned i = 0; i < IGNORED; i++)
+        world.user[0][i].greedy = true;
+    pair_run(&world.pair, 60000 * PAIR_MS);
+    for (unsigned i = 0; i < IGNORED; i++)
+        CU_ASSERT_EQUAL(world.user[0][i].received, 30000);
+    CU_ASSERT_EQUAL(counts(0).receive_frames, 0);
+    world_stop();
+}
+
 static void what_is_reserved_and_not_committed_goes_back(void)
 {
     world_start(7, NULL);
@@ -481,6 +517,26 @@ static void what_is_reserved_and_not_committed_goes_back(void)
     pair_run(&world.pair, 5 * PAIR_MS);
     CU_ASSERT_EQUAL(rte_mempool_avail_count(world.pair.pool), before);
     CU_ASSERT_EQUAL(stream_unsent(client->stream), 0);
+    world_stop();
+}
+
+static void a_smaller_reserve_after_one_that_was_given_up_is_what_is_committed(void)
+{
+    world_start(12, NULL);
+    struct user *client = open_one(0);
+    pair_run(&world.pair, 5 * PAIR_MS);
+    uint8_t bytes[1010];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = pattern(i, client->salt);
+    size_t room;
+    CU_ASSERT_EQUAL(stream_write(client->stream, bytes, 1000), 1000);
+    CU_ASSERT_PTR_NOT_NULL(stream_reserve(client->stream, 500, &room)); /* the open frame has less */
+    uint8_t *place = stream_reserve(client->stream, 10, &room);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+    memcpy(place, bytes + 1000, 10);
+    stream_commit(client->stream, 10);
+    pair_run(&world.pair, 100 * PAIR_MS);
+    CU_ASSERT_EQUAL(world.user[0][0].received, sizeof bytes); /* and each is what was written */
     world_stop();
 }
 
@@ -553,7 +609,10 @@ int main(void)
          bytes_held_when_both_ends_have_closed_are_still_delivered},
         {"a window that is rounded holds no more than there is room for",
          a_window_that_is_rounded_holds_no_more_than_there_is_room_for},
+        {"peers that are not read leave frames to others", peers_that_are_not_read_leave_frames_to_others},
         {"what is reserved and not committed goes back", what_is_reserved_and_not_committed_goes_back},
+        {"a smaller reserve after one that was given up is what is committed",
+         a_smaller_reserve_after_one_that_was_given_up_is_what_is_committed},
         {"writes before a connection is there leave when it is",
          writes_before_a_connection_is_there_leave_when_it_is},
         {"users are told when there are frames again", users_are_told_when_there_are_frames_again},

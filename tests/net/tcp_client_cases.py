@@ -1,0 +1,178 @@
+"""Cases of tests/net/run: a whole node and the clients that people have, over TCP: our own, browsers and their like."""
+import json
+import random
+import re
+import shutil
+import socket
+import struct
+import threading
+import time
+
+from lab import NODE, PORT, Failed, must, network, operations
+from tcp_forge import SYN, Stranger, segment
+from tcp_lab import SEED, Wire, inside
+
+URL = f"http://{NODE}:{PORT}"
+
+
+def lacks(*tools):
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    return f"{', '.join(missing)} not installed" if missing else None
+
+
+def served(**options):
+    """A network whose clients use TCP, over a veth pair."""
+    net = network("veth")
+    net.transport = "tcp"
+    net.start(**options)
+    return net
+
+
+def figures(line):
+    """Operations of a load test without errors; "# " and its last line are printed, for information."""
+    line = line.strip().splitlines()[-1]
+    print(f"# {line}", flush=True)
+    found = re.fullmatch(r"load-test: (\d+) operations, 0 errors, 0 mismatches, .*", line)
+    must(found and int(found[1]) > 0, line)
+    return int(found[1])
+
+
+def statistics(net):
+    return json.loads(net.station("curl", "-sS", "-m", "5", f"{URL}/stats").stdout)
+
+
+# ---- our own ----
+
+def case_tcp_clients_operate():
+    with served() as net:
+        operations(net)
+        figures(net.client("load-test", "--seconds", "2", "--connections", "8", "--value-size", "200").stdout)
+        must(statistics(net)["counters"]["tcp_accepted"] >= 8, "the load came by another way")
+        wrong = net.client("get", "k", auth=["--auth-secret", "not the secret"], check=False)
+        must(wrong.returncode == 1 and wrong.stdout == "" and wrong.stderr.count("\n") == 1, str(wrong))
+        net.client("health")
+        must(net.nodes[0].stop() == 0, "SIGTERM")
+
+
+def case_tcp_clients_over_a_bad_link_and_through_a_flood():
+    chance = random.Random(SEED)
+    with Wire() as wire:
+        wire.transport = "tcp"
+        node = wire.start()
+        wire.lose(1)
+        figures(wire.client("load-test", "--seconds", "2", "--connections", "4", "--timeout", "5000").stdout)
+        wire.lose(0)
+        result = []
+        load = threading.Thread(target=lambda: result.append(wire.client(
+            "load-test", "--seconds", "2", "--connections", "4", "--timeout", "5000", check=False)))
+        with Stranger(wire) as stranger:
+            load.start()
+            while load.is_alive():
+                source = bytes((10, chance.getrandbits(8), chance.getrandbits(8), chance.randrange(1, 255)))
+                stranger.send(segment(SYN, chance.getrandbits(32), sport=chance.randrange(1024, 65536), dport=PORT,
+                                      source=source, options=struct.pack("!BBH", 2, 4, 1460)))
+            load.join()
+            must(result[0].returncode == 0, str(result[0]))
+            figures(result[0].stdout)
+        must(node.stop() == 0, "SIGTERM")
+
+
+def case_tcp_load_ends_with_the_node():
+    with served() as net:
+        done = []
+        load = threading.Thread(target=lambda: done.append(net.client(
+            "load-test", "--seconds", "3", "--connections", "4", check=False)))
+        load.start()
+        time.sleep(1)
+        started = time.monotonic()
+        must(net.nodes[0].stop() == 0, f"exit code: {net.nodes[0].log()}")
+        must(time.monotonic() - started < 5, "stopping took long")
+        load.join()
+        must(done[0].returncode == 1 and " 0 mismatches" in done[0].stdout, str(done[0]))
+        net.start()
+        net.client("set", "k", "after a restart")
+
+
+def case_tcp_silent_connections_are_ended():
+    """Who says nothing, or half of something, does not stay."""
+    with served() as net:
+        with inside(net.station_ns):
+            silent = [socket.create_connection((NODE, PORT), timeout=5) for _ in range(50)]
+        for connection in silent[25:]:
+            connection.send(b"GE")
+        net.client("health")
+        for connection in silent:
+            connection.settimeout(20)
+            try:
+                must(connection.recv(1) == b"", "something was said to a silent connection")
+            except ConnectionResetError:
+                pass
+            connection.close()
+        for _ in range(100):
+            if statistics(net)["tcp_connections"] <= 1:
+                return
+            time.sleep(0.05)
+        raise Failed(f"connections are left: {statistics(net)['tcp_connections']}")
+
+
+# ---- others ----
+
+def case_curl_and_wget_read_the_pages():
+    if why := lacks("curl", "wget"):
+        return why
+    with served() as net:
+        curl = lambda *more: net.station("curl", "-sS", "-m", "5", *more, check=False)
+        health = curl("-w", " %{http_code} %{content_type}", f"{URL}/health")
+        must(re.fullmatch(r'\{"healthy":true,.*\}\s+200 application/json', health.stdout), health.stdout)
+        must(statistics(net)["state"] == "serving", "/stats")
+        must("# TYPE " in curl(f"{URL}/metrics").stdout, "/metrics")
+        twice = curl("-v", f"{URL}/stats", f"{URL}/health").stderr
+        must("Re-using existing connection" in twice, twice)
+        for path in ("stats", "metrics", "health"):
+            head = curl("-I", f"{URL}/{path}").stdout
+            must(head.startswith("HTTP/1.1 200 OK\r\n") or head.startswith("HTTP/1.1 200 OK\n"), head)
+            must(net.station("wget", "-q", "-T", "5", "-t", "1", "-O", "-", f"{URL}/{path}").stdout, f"wget {path}")
+        for expected, *arguments in ((404, f"{URL}/"), (404, f"{URL}/stats/"), (405, "-X", "DELETE", f"{URL}/stats"),
+                                     (413, "-X", "GET", "-d", "x=y", f"{URL}/stats"),
+                                     (200, "--http1.0", f"{URL}/stats")):
+            code = curl("-o", "/dev/null", "-w", "%{http_code}", *arguments).stdout
+            must(code == str(expected), f"{arguments}: {code}, not {expected}")
+    return None
+
+
+def case_browsers_that_were_lured_here_get_nothing():
+    if why := lacks("curl"):
+        return why
+    with served() as net:
+        for arguments in (["-d", "a=b"], ["-H", "Origin: http://evil.example"], ["-H", "Host: evil.example"],
+                          ["-X", "POST", "-H", "Content-Type: text/plain"], ["-X", "OPTIONS", "-H", "Origin: null"],
+                          ["-H", f"Host: {NODE}.evil.example"]):
+            answer = net.station("curl", "-sS", "-i", "-m", "5", *arguments, f"{URL}/stats", check=False)
+            must(answer.returncode == 52 and answer.stdout == "", f"{arguments}: {answer}")  # 52: an empty reply
+        must(statistics(net)["counters"]["http_browser_refused"] == 6, "not counted")
+
+
+def case_promtool_accepts_the_metrics():
+    if why := lacks("promtool", "curl"):
+        return why
+    with served() as net:
+        figures(net.client("load-test", "--seconds", "1").stdout)
+        checked = net.station("bash", "-c", f"set -o pipefail; curl -sS -m 5 {URL}/metrics | promtool check metrics",
+                              check=False)
+        must(checked.returncode == 0 and checked.stdout + checked.stderr == "", str(checked))
+    return None
+
+
+def case_http_benchmarks_get_right_answers():
+    if why := lacks("ab", "wrk"):
+        return why
+    with served() as net:
+        result = net.station("ab", "-q", "-k", "-s", "5", "-n", "5000", "-c", "20", f"{URL}/health").stdout
+        found = dict(re.findall(r"^([\w -]+): +(\d+)", result, re.MULTILINE))
+        must(found["Complete requests"] == "5000" and found["Failed requests"] == "0", result)
+        must(found["Keep-Alive requests"] == "5000" and "Non-2xx" not in result, result)
+        result = net.station("wrk", "-t", "1", "-c", "30", "-d", "2", f"{URL}/stats").stdout
+        must("requests in" in result and "Non-2xx" not in result and "Socket errors" not in result, result)
+        print(f"# wrk: {' '.join(re.search(r'Requests/sec:.*', result)[0].split())}", flush=True)
+        net.client("health")
+    return None
