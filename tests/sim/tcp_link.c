@@ -198,7 +198,7 @@ static bool drop_first_reply(struct pair *pair, unsigned from, const uint8_t *se
 static void lost_reply(struct pair *pair, uint64_t seed)
 {
     uint64_t random = seeded_start(seed);
-    struct pair_link link = {.delay_ns = between(&random, 5000, 2 * MS), .mtu = 1500, .path_mtu = 1500};
+    struct pair_link link = {.delay_ns = between(&random, 5000, MS), .mtu = 1500, .path_mtu = 1500};
     link.strip_timestamps = seed % 2 == 0;
     struct tcp_config configs[2] = {any_config(&random, pools[0]), any_config(&random, pools[1])};
     struct lost_reply lost = {0};
