@@ -60,6 +60,7 @@ void native_tcp_hold_back(struct native_connection *c)
     if (c->held_back)
         return;
     c->held_back = true;
+    c->partial_ns = 0; /* it is not the client that keeps us waiting */
     c->service->held_back++;
     if (!c->queued)
         queue_held(c);
@@ -73,6 +74,7 @@ static void let_go(struct native_connection *c)
     c->service->held_back--;
     c->wants = 0;
     c->blocked_ns = 0;
+    c->partial_ns = c->reader.held > 0 ? now_ns(c) : 0;
 }
 
 /* ---- states ---- */

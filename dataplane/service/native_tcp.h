@@ -21,7 +21,8 @@
  * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
  * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
- * if none is free the connection is held back until one is; if the record is not whole in 10 s, it is reset.
+ * if none is free the connection is held back until one is; if the record is not whole in 10 s in which the
+ * connection is not held back, it is reset.
  * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
  * the pool.
  *

@@ -41,7 +41,7 @@ struct native_connection {
     struct native_buffer *buffer;                     /* the reader's, when it is not `inline_bytes` */
     struct native_buffer *unsent_first, *unsent_last; /* sealed, and not taken by the stream yet */
     uint64_t since_ns;                                /* accepted; LIVE: the last message */
-    uint64_t partial_ns;    /* since when a record is not whole; 0: none is in part */
+    uint64_t partial_ns;    /* since when a record is not whole; 0: none is, or it is held back */
     uint64_t blocked_ns;    /* since when replies are not read; 0: they are */
     uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
     uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */

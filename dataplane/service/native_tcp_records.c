@@ -302,7 +302,6 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
                 break;
             native_tcp_count(c->service, COUNTER_native_tcp_buffer_waits);
             settle(c);
-            c->partial_ns = 0; /* it is not the client that keeps us waiting */
             c->wants = item.length;
             native_tcp_hold_back(c);
             return (size_t)(at - bytes);

@@ -360,6 +360,39 @@ static void a_client_that_never_reads_is_reset_in_time(void)
     tcp_node_stop(node);
 }
 
+/* Ten seconds are what a client has for a record that it may send; while it is held back it may not. */
+static void a_record_in_part_may_take_longer_while_its_client_is_held_back(void)
+{
+    static uint8_t bytes[200000], last[4096];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *slow = tcp_client_new(node, 1);
+    struct operation set = native_set("last", large_value);
+    size_t length = 0;
+    slow->stream->send_limit = 1 << 20;
+    tcp_client_do(slow, native_set("large", large_value));
+    for (unsigned i = 0; i < 31; i++) { /* too much, but not before all is taken */
+        struct operation get = native_get("large");
+        length += tcp_client_seal(slow, &get, 1, bytes + length);
+    }
+    size_t rest = tcp_client_seal(slow, &set, 1, last);
+    memcpy(bytes + length, last, 500);
+    tcp_client_send(slow, bytes, length + 500);
+    tcp_node_turn(node);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).small_buffers, 1);
+    for (unsigned seconds = 0; seconds < 20; seconds++)
+        tcp_node_pass(node, 1000000000);
+    CU_ASSERT_FALSE(is_gone(slow));
+    tcp_client_rest(slow);
+    tcp_node_pass(node, NATIVE_TCP_RECORD_NS - 1000000000);
+    CU_ASSERT_FALSE(is_gone(slow));
+    tcp_client_send(slow, last + 500, rest - 500);
+    tcp_client_rest(slow);
+    CU_ASSERT_EQUAL(slow->count, 33);
+    tcp_client_free(slow);
+    tcp_node_stop(node);
+}
+
 /* A stream that takes less than the service would like, or nothing for a while: no reply is lost or moved. */
 static void replies_wait_in_buffers_when_the_stream_takes_none(void)
 {
@@ -587,6 +620,8 @@ int main(void)
         {"a client that does not read is held back and no other is",
          a_client_that_does_not_read_is_held_back_and_no_other_is},
         {"a client that never reads is reset in time", a_client_that_never_reads_is_reset_in_time},
+        {"a record in part may take longer while its client is held back",
+         a_record_in_part_may_take_longer_while_its_client_is_held_back},
         {"replies wait in buffers when the stream takes none",
          replies_wait_in_buffers_when_the_stream_takes_none},
         {"without a buffer for a reply the connection is reset",
