@@ -32,6 +32,7 @@ struct node_worker {
     struct log_ring *log;         /* producer; consumer: control */
     uint64_t sweep_due_ns;
     uint64_t drain_until_ns; /* 0: not draining yet */
+    bool sessions_closed;    /* draining: those over TCP have been told */
     _Atomic bool drained;    /* writer: the worker; reader: control */
     struct counters counters;
     /* What pages say of this worker, now and then. Writer: the worker; readers: whichever worker shows a page. */

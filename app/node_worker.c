@@ -205,6 +205,29 @@ static void sweep(struct node_worker *worker, struct instant now)
     execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
 }
 
+/* What was received is answered, sessions over TCP are ended in order, and then the worker is done. */
+static void drain(struct node_worker *worker, unsigned frames, struct instant now)
+{
+    if (worker->drain_until_ns == 0) {
+        worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
+        native_tcp_drain(worker->streams);
+        if (worker->kernel != NULL)
+            kernel_drain(worker->kernel);
+        else
+            tcp_listen_stop(worker->tcp);
+    }
+    bool late = now.mono_ns >= worker->drain_until_ns;
+    if (frames > 0 && !late)
+        return;
+    if (!worker->sessions_closed) {
+        native_tcp_close_all(worker->streams); /* leaves in the next turns */
+        worker->sessions_closed = true;
+        return;
+    }
+    /* release: pairs with acquire in node_drained() */
+    atomic_store_explicit(&worker->drained, true, memory_order_release);
+}
+
 unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 {
     struct node_worker *worker = &node->worker[i];
@@ -217,18 +240,8 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
         sweep(worker, now);
         node_stats_publish(worker, now);
     }
-    if (unlikely(draining)) {
-        if (worker->drain_until_ns == 0) {
-            worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
-            native_tcp_drain(worker->streams);
-            if (worker->kernel != NULL)
-                kernel_drain(worker->kernel);
-            else
-                tcp_listen_stop(worker->tcp);
-        }
-        if (frames == 0 || now.mono_ns >= worker->drain_until_ns)
-            atomic_store_explicit(&worker->drained, true, memory_order_release);
-    }
+    if (unlikely(draining))
+        drain(worker, frames, now);
     return frames;
 }
 
