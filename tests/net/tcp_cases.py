@@ -63,7 +63,7 @@ def case_tcp_carries_bulk_each_way():
 
 
 def case_tcp_survives_loss():
-    for percent, count in ((1, 48 * MB), (5, 8 * MB)):
+    for percent, count in ((1, 24 * MB), (5, 4 * MB)):
         with station_on() as (wire, station):
             wire.lose(percent)
             both_ways(wire, count, f"{percent} % lost")
@@ -78,10 +78,10 @@ def case_tcp_without_linux_s_options():
                 {"tcp_timestamps": 0, "tcp_sack": 0, "tcp_window_scaling": 0}, {"tcp_ecn": 1}):
         with station_on() as (wire, station):
             wire.sysctl(**off)
-            both_ways(wire, 8 * MB)
-            at_once(wire, station, 4 * MB)
+            both_ways(wire, 6 * MB)
+            at_once(wire, station, 2 * MB)
             wire.lose(1)
-            both_ways(wire, 2 * MB)
+            both_ways(wire, MB)
             wire.lose(0)
             station.stop()
 
@@ -199,7 +199,7 @@ def case_tcp_resets_in_the_middle():
 def case_tcp_a_peer_that_vanishes_and_returns():
     with station_on() as (wire, station):
         with wire.connect(SOURCE) as connection:
-            ask_source(connection, 64 * MB)
+            ask_source(connection, 16 * MB)
             first = receive_exactly(connection, 1000)
             run("ip", "-n", wire.middle_ns, "link", "set", "to_linux", "down")
             time.sleep(1.5)
@@ -209,7 +209,7 @@ def case_tcp_a_peer_that_vanishes_and_returns():
             with wire.connect(ECHO) as other:
                 other.sendall(b"hello")
                 must(receive_exactly(other, 5) == b"hello", "echo")
-            receive_rest(connection, 1000, 64 * MB)
+            receive_pattern(connection, 16 * MB - 1000, 1000)
         with wire.connect(SOURCE) as connection:  # for good: the node ends with frames in flight
             ask_source(connection, 64 * MB)
             receive_exactly(connection, 1000)
@@ -217,10 +217,6 @@ def case_tcp_a_peer_that_vanishes_and_returns():
             time.sleep(0.3)
             last = station.stop(connections=1)
             must(last["send_frames"] > 0, f"nothing was in flight: {last}")
-
-
-def receive_rest(connection, have, count):
-    receive_pattern(connection, count - have, have)
 
 
 # ---- paths ----
@@ -231,7 +227,7 @@ def case_tcp_finds_a_black_hole():
         wire.sysctl(tcp_mtu_probing=1)
         for port in ("to_node", "to_linux"):
             wire.drop(port, "ip length > 1200")
-        both_ways(wire, MB)
+        both_ways(wire, MB // 2)
         last = station.stop()
         must(last["tcp_path_black_hole"] > 0, f"not noticed: {last}")
 

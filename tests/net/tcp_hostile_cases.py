@@ -53,12 +53,12 @@ def case_tcp_half_open_scans():
     if not shutil.which("nmap"):
         return "nmap is not installed"
     with station_on() as (wire, station):
-        ports = ["-n", "-Pn", "-T5", "-p", "6981-7020", NODE]
+        ports = ["-n", "-Pn", "-T5", "--max-retries", "1", "-p", "6981-7020", NODE]
         scan = wire.station("nmap", "-sS", *ports).stdout
         found = {int(port) for port in re.findall(r"^(\d+)/tcp open ", scan, re.MULTILINE)}
         must(found == {ECHO, DISCARD, SOURCE, REQUEST, SLOW}, f"open ports: {found}: {scan}")
         must("35 closed tcp ports (reset)" in scan, scan)
-        for kind in ("-sF", "-sN", "-sX", "-sA", "-sM", "-sW"):
+        for kind in ("-sF", "-sX", "-sA"):
             wire.station("nmap", kind, *ports)
         station.wait_for("half-open connections are left", lambda counts: counts["half_open"] == 0)
         with wire.connect(REQUEST) as connection:
