@@ -175,10 +175,13 @@ static bool take_ack(struct tcp *tcp, struct tcp_connection *c, const struct tcp
     if (seq_before(segment->ack, c->snd_una))
         return true; /* old news about our data; its payload may be new */
     bool news = segment->ack != c->snd_una;
+    bool pure = !news && segment->payload_bytes == 0 && !(segment->flags & TCP_FIN);
+    bool idle = c->snd_una == c->snd_nxt;
     /* RFC 5681 2 */
-    bool duplicate = !news && c->snd_una != c->snd_nxt && segment->payload_bytes == 0 &&
-                     !(segment->flags & TCP_FIN) && (uint32_t)segment->window << c->snd_shift == c->snd_wnd;
-    if (news || duplicate || (segment->options.sack_blocks > 0 && (c->marks & TCP_MARK_SACK))) {
+    bool duplicate = pure && !idle && (uint32_t)segment->window << c->snd_shift == c->snd_wnd;
+    /* with nothing in flight, one may tell that a tail probe was needless (RFC 8985 7.4.2) */
+    if (news || duplicate || (pure && idle) ||
+        (segment->options.sack_blocks > 0 && (c->marks & TCP_MARK_SACK))) {
         tcp_recovery_ack(tcp, c, segment, duplicate);
         tcp_dirty(tcp, c);
     }

@@ -132,6 +132,12 @@ static const struct tcp_script scripts[] = {
     {"TLP: the probe was not needed: its D-SACK changes nothing",
      RTT("10ms") "send 100\n> . 1:101 ack 1\n~60ms > . 1:101 ack 1\n< . 1 ack 101\n"
                  "< . 1 ack 101 <sack 1-101>\nnothing\nunsent 0\nsend 100\n> . 101:201 ack 1\n"},
+    {"TLP: the probe was not needed: a plain duplicate says so, too (7.4.2, case 3): the window stays",
+     RTT("10ms") "send 100\n> . 1:101 ack 1\n~60ms > . 1:101 ack 1\n< . 1 ack 101\n< . 1 ack 101\nsend 100\n> . 101:201 ack 1\n"
+                 "< . 1 ack 201\nsend 20000\n>> . 201:14801 ack 1\n"},
+    {"TLP: the probe was needed: the loss that it repaired halves the window (7.4.2)",
+     RTT("10ms") "send 100\n> . 1:101 ack 1\n~60ms > . 1:101 ack 1\n< . 1 ack 101\nsend 100\n> . 101:201 ack 1\n"
+                 "< . 1 ack 201\nsend 20000\n>> . 201:3121 ack 1\nnothing\n"},
     {"TLP: an ACK of a part starts it anew",
      RTT("100ms") "send 4380\n>> . 1:4381 ack 1\n+150ms\n< . 1 ack 1461\n~200..260ms > . 2921:4381 ack 1\n"},
     {"TLP: with FIN at the tail",
