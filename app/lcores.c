@@ -18,10 +18,11 @@
 #include "napper.h"
 
 enum {
-    /* The first packet after a quiet time waits for the end of the longest nap and a wake-up: at most 100 us. */
+    /* The first packet after a quiet time waits for the end of the longest nap and a wake-up: at most 100
+     * us. */
     WORKER_NAP_NS = 50 * 1000,
-    /* Over kernel sockets a worker sleeps until something comes; this long at most, so that it sweeps, and hears of
-     * the end. */
+    /* Over kernel sockets a worker sleeps until something comes; this long at most, so that it sweeps, and
+     * hears of the end. */
     WORKER_WAIT_MS = 5,
     /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
     CONTROL_NAP_NS = 1000 * 1000,

@@ -40,8 +40,8 @@ struct node_port {
 struct node_config {
     unsigned workers, ports;
     struct node_port port[NODE_PORTS_MAX];
-    /* In the place of ports (`ports` is 0): sockets of the kernel's for each worker, which the caller opened and
-     * closes after the node. NULL: none. */
+    /* In the place of ports (`ports` is 0): sockets of the kernel's for each worker, which the caller opened
+     * and closes after the node. NULL: none. */
     const struct kernel_port *kernel;
     uint32_t gateway_ip4; /* host order; 0: none */
     uint16_t udp_port;

@@ -1,6 +1,6 @@
 /*
- * kernel_datagrams.c - the UDP socket: a burst in by one system call, answered in place, out by another. A reply leaves
- * from the address that its request was sent to, whatever the socket is bound to.
+ * kernel_datagrams.c - the UDP socket: a burst in by one system call, answered in place, out by another. A
+ * reply leaves from the address that its request was sent to, whatever the socket is bound to.
  */
 #include "kernel/kernel_internal.h"
 
@@ -29,7 +29,7 @@ static void make_ready(struct kernel_datagrams *datagrams)
     }
 }
 
-/* The address that it was sent to, which must be one of ours alone: 0, or the counter that says why not. */
+/* The address that it was sent to; false: not one of ours alone. */
 static bool read_control(struct kernel_worker *worker, struct msghdr *message, struct address *local)
 {
     bool unicast = false;

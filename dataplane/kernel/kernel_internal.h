@@ -2,7 +2,7 @@
  * kernel_internal.h - what the files of kernel/ share. Nobody else includes it.
  *
  *   kernel_worker.c    creation, turn, wait, wake        kernel_accept.c   streams begin: accept, connect
- *   kernel_datagrams.c the UDP socket                    kernel_stream.c   their events and functions, their end
+ *   kernel_datagrams.c the UDP socket                    kernel_stream.c   their events, functions, end
  *   kernel_output.c    blocks, reserve, commit, flush    (tcp_timers.h: deadlines; tcp_sources.h: shares)
  *
  * A stream's life:
@@ -36,7 +36,8 @@ enum {
     KERNEL_EVENTS_MAX = 256,
     KERNEL_ACCEPTS_PER_TURN = 32,
     KERNEL_FLUSH_BLOCKS_MAX = 16, /* one system call's */
-    /* This part of the blocks is for streams that have none yet: whoever does not read cannot have them all. */
+    /* This part of the blocks is for streams that have none yet: whoever does not read cannot have them
+     * all. */
     KERNEL_BLOCKS_KEPT_DIVISOR = 4,
     KERNEL_STARVED_PER_TURN = 64,
 };

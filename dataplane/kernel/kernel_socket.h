@@ -1,6 +1,6 @@
 /*
- * kernel_socket.h - addresses as sockets know them, and what every socket of a stream is set to. The one place where
- * kernel/ says IPv4.
+ * kernel_socket.h - addresses as sockets know them, and what every socket of a stream is set to. The one
+ * place where kernel/ says IPv4.
  */
 #ifndef WILD_KERNEL_SOCKET_H
 #define WILD_KERNEL_SOCKET_H

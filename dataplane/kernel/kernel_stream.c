@@ -1,4 +1,5 @@
-/* kernel_stream.c - what happens to a stream that is open: input, ends, deadlines, and the functions of stream.h. */
+/* kernel_stream.c - what happens to a stream that is open: input, ends, deadlines, and the functions of
+ * stream.h. */
 #include "kernel/kernel_internal.h"
 
 #include <errno.h>
@@ -137,8 +138,8 @@ static void deliver(struct kernel_stream *stream, size_t bytes)
 }
 
 /*
- * Input is looked at, given to the service, and taken out only as far as that took it: so what it leaves costs
- * us no memory, and the window is the kernel's business.
+ * Input is looked at, given to the service, and taken out only as far as that took it: so what it leaves
+ * costs us no memory, and the window is the kernel's business.
  */
 void kernel_stream_read(struct kernel_stream *stream)
 {
@@ -225,8 +226,8 @@ static uint64_t due_ns(const struct kernel_stream *stream)
 }
 
 /*
- * A time that moves back leaves the entry where it is: it fires too early, and is put where it belongs. One that is over
- * already comes with the next tick: in this one the wheel would turn for ever.
+ * A time that moves back leaves the entry where it is: it fires too early, and is put where it belongs. One
+ * that is over already comes with the next tick: in this one the wheel would turn for ever.
  */
 void kernel_stream_arm(struct kernel_stream *stream)
 {

@@ -1,15 +1,16 @@
 /*
- * kernel_worker.h - one worker over kernel sockets: the faces of a DPDK worker (udp_service.h, stream.h), slower by
- * the system calls that the kernel's stack takes. It needs no privilege, no hugepage and no device, and it is
- * the oracle that our own TCP is compared with.
+ * kernel_worker.h - one worker over kernel sockets: the faces of a DPDK worker (udp_service.h, stream.h),
+ * slower by the system calls that the kernel's stack takes. It needs no privilege, no hugepage and no
+ * device, and it is the oracle that our own TCP is compared with.
  *
  *     loop:  now = clock;  if (kernel_turn(worker, now) == 0)  kernel_wait(worker, at most so long);
  *
- * kernel_turn() handles what is there and never blocks; kernel_wait() blocks until there is something. Neither
- * reads a clock. Everything runs on one thread, except kernel_wake().
+ * kernel_turn() handles what is there and never blocks; kernel_wait() blocks until there is something.
+ * Neither reads a clock. Everything runs on one thread, except kernel_wake().
  *
  * One turn: what was put off by the last one (resume, writable), then what epoll reports (datagrams, new
- * streams, readable and writable ones), then the services' turns, then deadlines, then output, and `closed` last.
+ * streams, readable and writable ones), then the services' turns, then deadlines, then output, and
+ * `closed` last.
  *
  * Streams, beyond what stream.h says:
  *   - Input that a service leaves stays in the kernel, whose window closes as it fills.
@@ -21,8 +22,9 @@
  *   - A stream that we have closed and on which nothing arrives for KERNEL_LINGER_NS is ended, as timed out.
  *   - A peer that takes nothing, or acknowledges nothing, for KERNEL_USER_TIMEOUT_MS is given up.
  *
- * Memory, all of it taken at creation: a burst of datagrams, streams_max times less than KERNEL_STREAM_BYTES_MAX, and
- * blocks_max * KERNEL_BLOCK_BYTES, which the system provides as they are first used.
+ * Memory, all of it taken at creation: a burst of datagrams, streams_max times less than
+ * KERNEL_STREAM_BYTES_MAX, and blocks_max * KERNEL_BLOCK_BYTES, which the system provides as they are
+ * first used.
  */
 #ifndef WILD_KERNEL_WORKER_H
 #define WILD_KERNEL_WORKER_H
@@ -72,7 +74,8 @@ struct kernel_worker;
 struct kernel_worker *kernel_worker_create(const struct kernel_worker_config *config, struct instant now);
 /* Ends every stream (their `closed` is called); what the kernel has taken is still sent. NULL is fine. */
 void kernel_worker_destroy(struct kernel_worker *worker);
-/* Once, before the first turn; until then nothing is answered. State is destroyed by its owner, after the worker. */
+/* Once, before the first turn; until then nothing is answered. State is destroyed by its owner, after the
+ * worker. */
 void kernel_worker_set_service(struct kernel_worker *worker, struct udp_service service);
 /* For deferred answers; call it from within kernel_turn(). */
 struct udp_transmit kernel_worker_transmit(struct kernel_worker *worker);
@@ -80,8 +83,8 @@ struct udp_transmit kernel_worker_transmit(struct kernel_worker *worker);
 /* Things done: 0 means idle. */
 unsigned kernel_turn(struct kernel_worker *worker, struct instant now);
 /*
- * Until something arrives, a deadline passes, somebody wakes it, or timeout_ms, at most. Not at all when the last
- * turn left something to do.
+ * Until something arrives, a deadline passes, somebody wakes it, or timeout_ms, at most. Not at all when the
+ * last turn left something to do.
  */
 void kernel_wait(struct kernel_worker *worker, unsigned timeout_ms);
 /*

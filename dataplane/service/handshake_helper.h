@@ -46,8 +46,8 @@ void handshake_helper_destroy(struct handshake_helper *helper);
 struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker);
 
 /*
- * Called on the helper's side after each job, once the result can be seen: for workers that sleep until somebody
- * wakes them. Before the first step; without it nobody is told.
+ * Called on the helper's side after each job, once the result can be seen: for workers that sleep until
+ * somebody wakes them. Before the first step; without it nobody is told.
  */
 struct handshake_notice {
     void *state;

@@ -1,6 +1,6 @@
 /*
- * kernel_node.c - a whole node over kernel sockets, on loopback and under a virtual clock: it passes the request tests
- * that nodes on ports pass, sleeps while there is nothing to do, and stops in order.
+ * kernel_node.c - a whole node over kernel sockets, on loopback and under a virtual clock: it passes the
+ * request tests that nodes on ports pass, sleeps while there is nothing to do, and stops in order.
  */
 #include <arpa/inet.h>
 #include <poll.h>

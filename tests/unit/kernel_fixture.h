@@ -1,6 +1,6 @@
 /*
- * kernel_fixture.h - workers over kernel sockets on loopback, a service that does as it is told and notes what happens,
- * and plain sockets as its peers. Time is the test's; only the kernel's own doing is waited for, by turns.
+ * kernel_fixture.h - workers over kernel sockets on loopback, a service that does as it is told and notes
+ * what happens, and plain sockets as its peers. Time is the test's; only the kernel's own doing is waited for, by turns.
  */
 #ifndef WILD_KERNEL_FIXTURE_H
 #define WILD_KERNEL_FIXTURE_H
@@ -333,8 +333,8 @@ static inline void peer_reset(int fd)
     close(fd);
 }
 
-/* Reads until `length` bytes are there, the stream ends or fails; the node's turns go on meanwhile. Returns what
- * came; *outcome 0: length reached; 1: ended; else -errno. */
+/* Reads until `length` bytes are there, the stream ends or fails; the node's turns go on meanwhile. Returns
+ * what came; *outcome 0: length reached; 1: ended; else -errno. */
 static inline size_t peer_read(struct fixture *fixture, int fd, uint8_t *bytes, size_t length, int *outcome)
 {
     size_t got = 0;

@@ -1,6 +1,6 @@
 /*
- * test_kernel_datagrams.c - datagrams over kernel sockets, on loopback: in bursts, answered in place, from the
- * address that was asked, by the worker that the flow belongs to; and the port that all that happens on.
+ * test_kernel_datagrams.c - datagrams over kernel sockets, on loopback: in bursts, answered in place, from
+ * the address that was asked, by the worker that the flow belongs to; and the port that all that happens on.
  */
 #include <sys/wait.h>
 

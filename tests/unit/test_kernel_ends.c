@@ -1,6 +1,6 @@
 /*
- * test_kernel_ends.c - how streams over kernel sockets begin and end, in every order: closed comes exactly once, is
- * the last event, and never from inside anything.
+ * test_kernel_ends.c - how streams over kernel sockets begin and end, in every order: closed comes exactly
+ * once, is the last event, and never from inside anything.
  */
 #include <pthread.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
 /*
- * test_stream_differential.c - the same clients' bytes, split in the same ways, through our own TCP (two stacks in
- * virtual time) and through the kernel's sockets on loopback, into the same native service and pages: what comes
- * back is the same, byte for byte, and so is how it ends. What it is to be was made with a stream in memory.
+ * test_stream_differential.c - the same clients' bytes, split in the same ways, through our own TCP (two
+ * stacks in virtual time) and through the kernel's sockets on loopback, into the same native service and
+ * pages: what comes back is the same, byte for byte, and so is how it ends. What it is to be was made with a stream in memory.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -284,8 +284,8 @@ static void expect(const struct fake_stream *fake)
 }
 
 /*
- * Where a page is cut into chunks depends on the room that there is: line ends and the chunks' lengths, lines of
- * hexadecimal digits alone, are taken out. Returns what is left.
+ * Where a page is cut into chunks depends on the room that there is: line ends and the chunks' lengths,
+ * lines of hexadecimal digits alone, are taken out. Returns what is left.
  */
 static size_t without_chunks(uint8_t *bytes, size_t length)
 {
@@ -332,8 +332,8 @@ static void wait_for_what_came(const struct tcp_client *c)
 }
 
 /*
- * A sealed session with messages of one and many operations, which are not waited for. Everything that the client says
- * is said again later: all is made from seeds.
+ * A sealed session with messages of one and many operations, which are not waited for. Everything that the
+ * client says is said again later: all is made from seeds.
  */
 static void make_native(unsigned messages, uint64_t seed)
 {
