@@ -1,5 +1,6 @@
 """Cases of tests/net/run: a whole node and the clients that people have, over TCP: our own, browsers and their like."""
 import json
+import os
 import random
 import re
 import shutil
@@ -20,11 +21,11 @@ def lacks(*tools):
     return f"{', '.join(missing)} not installed" if missing else None
 
 
-def served(**options):
+def served(*options):
     """A network whose clients use TCP, over a veth pair."""
     net = network("veth")
     net.transport = "tcp"
-    net.start(**options)
+    net.start(*options)
     return net
 
 
@@ -52,6 +53,18 @@ def case_tcp_clients_operate():
         must(wrong.returncode == 1 and wrong.stdout == "" and wrong.stderr.count("\n") == 1, str(wrong))
         net.client("health")
         must(net.nodes[0].stop() == 0, "SIGTERM")
+
+
+def case_tcp_connections_are_shared_by_two_workers():
+    if len(os.sched_getaffinity(0)) < 2:
+        return "needs two cores"
+    with served("--workers", "2") as net:
+        figures(net.client("load-test", "--seconds", "2", "--connections", "12").stdout)
+        operations(net)
+        numbers = statistics(net)
+        must(numbers["workers"] == 2 and numbers["counters"]["tcp_accepted"] >= 12, f"/stats: {numbers}")
+        must(net.nodes[0].stop() == 0, "SIGTERM")
+    return None
 
 
 def case_tcp_clients_over_a_bad_link_and_through_a_flood():
