@@ -61,6 +61,8 @@ enum {
     /* On SIGTERM a worker answers what its queues hold: until they are empty, or for this long if clients keep
      * sending. */
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
+    /* Then its streams end; clients have this long to read the last replies and to end theirs. */
+    WORKER_CLOSE_NS = 50 * 1000 * 1000,
 
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };

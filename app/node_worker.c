@@ -217,13 +217,16 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
             tcp_listen_stop(worker->tcp);
     }
     bool late = now.mono_ns >= worker->drain_until_ns;
-    if (frames > 0 && !late)
-        return;
     if (!worker->sessions_closed) {
-        native_tcp_close_all(worker->streams); /* leaves in the next turns */
+        if (frames > 0 && !late)
+            return;
+        native_tcp_close_all(worker->streams);
         worker->sessions_closed = true;
+        worker->drain_until_ns = now.mono_ns + WORKER_CLOSE_NS;
         return;
     }
+    if (native_tcp_counts(worker->streams).connections > 0 && !late)
+        return; /* the last replies may wait for acknowledgements before they can leave */
     /* release: pairs with acquire in node_drained() */
     atomic_store_explicit(&worker->drained, true, memory_order_release);
 }

@@ -13,8 +13,10 @@
 #include "../unit/seeded.h"
 #include "../unit/suite.h"
 #include "../unit/test_eal.h"
+#include "app_limits.h"
 #include "kernel/kernel_port.h"
 #include "node.h"
+#include "record.h"
 #include "request_tests.h"
 
 enum { WORKERS = 2, STEP_NS = 20 * 1000, CLIENTS = 8 };
@@ -35,10 +37,11 @@ static void must(bool condition, const char *what)
     }
 }
 
-static void start(unsigned count)
+/* Without secrets: in bench mode. */
+static void start_with(unsigned count, unsigned secrets)
 {
-    struct kernel_port_config config = {.address = address_from_ip4(htonl(INADDR_LOOPBACK)),
-                                        .workers = count};
+    struct kernel_port_config config = {
+        .address = address_from_ip4(htonl(INADDR_LOOPBACK)), .workers = count, .streams = true};
     struct secret_option text = {.length = strlen(secret)};
     struct node_config node_config = {.workers = count,
                                       .kernel = &port,
@@ -46,7 +49,7 @@ static void start(unsigned count)
                                       .sessions = NODE_SESSIONS_MIN,
                                       .connections = NODE_CONNECTIONS_MIN,
                                       .secrets = &text,
-                                      .secret_count = 1,
+                                      .secret_count = secrets,
                                       .cluster_name = "wild",
                                       .random = seeded_source(&entropy),
                                       .numa_node = -1};
@@ -59,6 +62,11 @@ static void start(unsigned count)
     must(kernel_port_open(&port, &config, error, sizeof error) == 0, error);
     node_config.udp_port = port.port;
     must(node_start(&node, &node_config, now, error, sizeof error) == 0, error);
+}
+
+static void start(unsigned count)
+{
+    start_with(count, 1);
 }
 
 static void stop(void)
@@ -236,6 +244,71 @@ static void a_draining_node_answers_what_it_received_and_takes_no_one_new(void)
     stop();
 }
 
+/* A stream to the node in bench mode, and the bytes of a record that is answered. */
+static int open_stream(void)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    must(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0, "no stream");
+    return fd;
+}
+
+static void ask(int fd)
+{
+    struct operation health = {.opcode = OPCODE_HEALTH, .request_id = 1};
+    struct record_writer plain = record_writer_start(NULL, NULL);
+    struct message_writer writer;
+    uint8_t bytes[512];
+
+    message_begin(&writer, bytes + RECORD_HEADER_BYTES, sizeof bytes - RECORD_HEADER_BYTES);
+    CU_ASSERT_EQUAL(message_add_operation(&writer, &health), 0);
+    size_t length = message_finish(&writer, &(struct message_header){.version = 1, .count = 1});
+    length = record_seal(&plain, bytes + RECORD_HEADER_BYTES, length, bytes);
+    CU_ASSERT_EQUAL(send(fd, bytes, length, 0), (ssize_t)length);
+}
+
+static void steps(unsigned count)
+{
+    while (count-- > 0)
+        step();
+}
+
+/* The end is seen while the node still turns: one that is destroyed says nothing to anybody. */
+static void a_draining_node_ends_its_streams_after_the_last_reply(void)
+{
+    uint8_t byte;
+
+    start_with(1, 0);
+    int fd = open_stream();
+    ask(fd);
+    CU_ASSERT_TRUE(sends_within(fd, 100));
+    ask(fd);
+    node_drain(node);
+    CU_ASSERT_TRUE(sends_within(fd, 100));
+    steps(100);
+    CU_ASSERT_FALSE(node_drained(node)); /* we have not ended ours */
+    CU_ASSERT_EQUAL(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+    close(fd);
+    steps(100);
+    CU_ASSERT_TRUE(node_drained(node));
+    stop();
+}
+
+static void a_draining_node_does_not_wait_for_ever(void)
+{
+    start_with(1, 0);
+    int fd = open_stream();
+    ask(fd);
+    CU_ASSERT_TRUE(sends_within(fd, 100));
+    node_drain(node);
+    steps((WORKER_DRAIN_NS + WORKER_CLOSE_NS) / STEP_NS + 10);
+    CU_ASSERT_TRUE(node_drained(node));
+    close(fd);
+    stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -244,6 +317,9 @@ int main(void)
         {"a_sleeping_worker_is_woken_by_the_helper", a_sleeping_worker_is_woken_by_the_helper},
         {"a_draining_node_answers_what_it_received_and_takes_no_one_new",
          a_draining_node_answers_what_it_received_and_takes_no_one_new},
+        {"a_draining_node_ends_its_streams_after_the_last_reply",
+         a_draining_node_ends_its_streams_after_the_last_reply},
+        {"a_draining_node_does_not_wait_for_ever", a_draining_node_does_not_wait_for_ever},
         CU_TEST_INFO_NULL,
     };
 
