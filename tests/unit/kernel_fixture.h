@@ -1,6 +1,7 @@
 /*
  * kernel_fixture.h - workers over kernel sockets on loopback, a service that does as it is told and notes
- * what happens, and plain sockets as its peers. Time is the test's; only the kernel's own doing is waited for, by turns.
+ * what happens, and plain sockets as its peers. Time is the test's; only the kernel's own doing is
+ * waited for, by turns.
  */
 #ifndef WILD_KERNEL_FIXTURE_H
 #define WILD_KERNEL_FIXTURE_H

@@ -1,7 +1,8 @@
 /*
  * test_stream_differential.c - the same clients' bytes, split in the same ways, through our own TCP (two
  * stacks in virtual time) and through the kernel's sockets on loopback, into the same native service and
- * pages: what comes back is the same, byte for byte, and so is how it ends. What it is to be was made with a stream in memory.
+ * pages: what comes back is the same, byte for byte, and so is how it ends. What it is to be was made with
+ * a stream in memory.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
