@@ -81,8 +81,9 @@ bool tcp_tail_probe_acknowledged(struct tcp_connection *c, const struct tcp_news
         r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
         return true;
     }
-    if (news->acked == 0 &&
-        segment->options.sack_blocks == 0) /* a duplicate ACK: the probe was the second copy */
+    /* a duplicate ACK: the probe was the second copy */
+    bool pure = segment->payload_bytes == 0 && !(segment->flags & TCP_FIN);
+    if (news->acked == 0 && pure && segment->options.sack_blocks == 0)
         r->marks &= (uint8_t) ~(TCP_RECOVERY_PROBED | TCP_RECOVERY_PROBED_AGAIN);
     return false;
 }
