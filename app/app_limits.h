@@ -42,7 +42,7 @@ enum {
     /* Streams, each worker. */
     NODE_CONNECTIONS_DEFAULT = 16384,
     NODE_CONNECTIONS_MIN = 64,
-    NODE_CONNECTIONS_MAX = NATIVE_TCP_CONNECTIONS_LIMIT,
+    NODE_CONNECTIONS_MAX = 1000000,
     NODE_HTTP_CONNECTIONS = 64,
     NODE_HTTP_HOSTS_MAX = 8,
     NODE_STREAM_SEND_BYTES = 256 * 1024, /* each, at most */
@@ -67,6 +67,9 @@ enum {
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };
 
+/* What stands below the service has room for those that the service is yet to choose among. */
+#define NODE_STREAMS(connections) ((connections) + NODE_HTTP_CONNECTIONS + 64)
+
 /* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. */
 #define NODE_PER_SOURCE(connections) ((connections) / 4 * 3)
 
@@ -74,6 +77,9 @@ enum {
 #define NODE_HANDSHAKE_LANES(workers)       (2 * (workers))
 #define NODE_HANDSHAKE_LANE_TCP(workers, i) ((workers) + (i))
 
+static_assert((int)NODE_STREAMS(NODE_CONNECTIONS_MAX) <= (int)TCP_CONNECTIONS_LIMIT &&
+                  (int)NODE_CONNECTIONS_MAX <= (int)NATIVE_TCP_CONNECTIONS_LIMIT,
+              "tcp.h, native_tcp.h");
 static_assert((int)NODE_STREAM_SEND_BYTES >= (int)NATIVE_TCP_SEND_BYTES, "native_tcp.h");
 static_assert((int)NODE_WORKERS_MAX == (int)PORT_WORKERS_MAX, "a worker has a queue on each port");
 static_assert((int)NODE_WORKERS_MAX == (int)KERNEL_WORKERS_MAX, "a worker has sockets of its own");

@@ -80,7 +80,7 @@ static int start_sockets(struct node *node, unsigned i)
     struct kernel_worker_config config = {
         .sockets = node->config.kernel->sockets[i],
         .acceptor = native_tcp_acceptor(worker->streams),
-        .streams_max = node->config.connections,
+        .streams_max = NODE_STREAMS(node->config.connections),
         .per_source_max = NODE_PER_SOURCE(node->config.connections),
         .blocks_max = NODE_STREAM_BLOCKS,
         .send_bytes_max = NODE_STREAM_SEND_BYTES,
@@ -101,7 +101,7 @@ static int start_tcp(struct node *node, unsigned i)
         .output = worker_tcp_output(worker->worker),
         .counters = &worker->counters,
         .random = &node->config.random,
-        .connections_max = node->config.connections,
+        .connections_max = NODE_STREAMS(node->config.connections),
         .time_wait_max = node->config.connections,
         .half_open_max = NODE_HALF_OPEN,
         .per_source_max = NODE_PER_SOURCE(node->config.connections),

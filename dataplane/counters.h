@@ -269,6 +269,7 @@
 #define COUNTER_LIST_HTTP(X)                                                                                 \
     X(http_connections, "HTTP connections taken")                                                            \
     X(http_connections_full, "HTTP connections reset: every place was taken")                                \
+    X(http_displaced, "HTTP connections reset: the longest idle one made room")                              \
     X(http_requests, "HTTP requests read whole")                                                             \
     X(http_not_found, "HTTP requests answered 404")                                                          \
     X(http_refused_method, "HTTP requests answered 405: neither GET nor HEAD")                               \

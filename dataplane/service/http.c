@@ -17,8 +17,9 @@ struct http_connection {
     int32_t next;  /* FREE: the free list; WRITING: the queue of those with room to write */
     uint8_t state; /* enum http_state */
     bool queued;
-    bool ended;   /* the peer sends no more */
-    bool started; /* READING: the request's deadline is set */
+    bool ended;        /* the peer sends no more */
+    bool started;      /* READING: the request's deadline is set */
+    uint64_t since_ns; /* READING: from when on */
     struct http_parser parser;
     struct http_page page;
 };
@@ -89,6 +90,7 @@ static void read_next(struct http_connection *c)
     http_parser_reset(&c->parser);
     c->state = HTTP_READING;
     c->started = false;
+    c->since_ns = c->http->now.mono_ns;
     deadline(c, HTTP_IDLE_NS);
 }
 
@@ -296,8 +298,28 @@ void http_destroy(struct http *http)
     free(http);
 }
 
+/* See "Places" in http.h. The place is free when the stream's `closed` comes, after this event. */
+static void make_room(struct http *http)
+{
+    unsigned places = http->config.connections_max;
+    struct http_connection *oldest = NULL;
+    if (http->used <= places - places / HTTP_PLACES_KEPT_FREE)
+        return;
+    for (unsigned i = 0; i < places; i++) {
+        struct http_connection *c = &http->connections[i];
+        if (c->state == HTTP_READING && (oldest == NULL || c->since_ns < oldest->since_ns))
+            oldest = c;
+    }
+    if (oldest == NULL || http->now.mono_ns - oldest->since_ns < HTTP_GRACE_NS)
+        return;
+    count(http, COUNTER_http_displaced);
+    oldest->since_ns = UINT64_MAX; /* not again */
+    stream_abort(oldest->stream);
+}
+
 bool http_adopt(struct http *http, struct stream *stream)
 {
+    make_room(http);
     if (http->free == NOBODY) {
         count(http, COUNTER_http_connections_full);
         return false;

@@ -12,6 +12,9 @@
  *              some microseconds a turn at most, however many ask. Not done after 30 s: reset
  *   LINGERING  what still comes is thrown away, so that no reset overtakes the answer (RFC 9112 9.6)
  *
+ * Places. Nobody can keep others out by holding them: an eighth of the places is kept free by ending, with every
+ * newcomer beyond that, the connection that has been READING for longest, if for more than HTTP_GRACE_NS.
+ *
  * Memory: connections_max places of sizeof(struct http_connection), about 1 KiB each, taken at creation.
  */
 #ifndef WILD_HTTP_H
@@ -26,8 +29,9 @@
 #define HTTP_IDLE_NS    UINT64_C(60000000000)
 #define HTTP_WRITE_NS   UINT64_C(30000000000)
 #define HTTP_LINGER_NS  UINT64_C(5000000000)
+#define HTTP_GRACE_NS   UINT64_C(250000000)
 
-enum { HTTP_PIECES_PER_TURN = 2 };
+enum { HTTP_PIECES_PER_TURN = 2, HTTP_PLACES_KEPT_FREE = 8 /* one of so many */ };
 
 struct http_config {
     const struct stats_source *source; /* borrowed, like every pointer here */

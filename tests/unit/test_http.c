@@ -822,6 +822,47 @@ static void every_place_taken_is_said_and_a_place_is_free_again(void)
     stop(&w);
 }
 
+static void those_who_hold_places_in_silence_make_room(void)
+{
+    struct world w;
+    struct fake_stream *silent[16];
+    start(&w, 16);
+    silent[0] = w.stream;
+    for (unsigned i = 1; i < 15; i++) {
+        silent[i] = fake_new(0x0A000003, (uint16_t)(40001 + i));
+        w.now.mono_ns += 1000000;
+        http_turn(w.http, w.now);
+        CU_ASSERT_TRUE(http_adopt(w.http, &silent[i]->stream));
+    }
+    /* 15 of 16 are taken; within the grace nobody is ended */
+    silent[15] = fake_new(0x0A000003, 40100);
+    CU_ASSERT_TRUE(http_adopt(w.http, &silent[15]->stream));
+    for (unsigned i = 0; i < 16; i++)
+        CU_ASSERT_FALSE(silent[i]->abort_asked);
+    struct fake_stream *newcomer = fake_new(0x0A000004, 40200);
+    w.now.mono_ns += HTTP_GRACE_NS;
+    http_turn(w.http, w.now);
+    CU_ASSERT_FALSE(http_adopt(w.http, &newcomer->stream)); /* its place is free when the event is over */
+    CU_ASSERT_TRUE(silent[0]->abort_asked);
+    CU_ASSERT_EQUAL(counted(&w, COUNTER_http_displaced), 1);
+    fake_turn(silent[0], w.now.mono_ns);
+    CU_ASSERT_EQUAL(http_connections(w.http), 15);
+    CU_ASSERT_TRUE(http_adopt(w.http, &newcomer->stream));
+    CU_ASSERT_TRUE(silent[1]->abort_asked); /* and the next one finds a place at once */
+    CU_ASSERT_FALSE(silent[2]->abort_asked);
+    for (unsigned i = 1; i < 16; i++) {
+        if (!silent[i]->abort_asked)
+            stream_abort(&silent[i]->stream);
+        fake_turn(silent[i], w.now.mono_ns);
+        fake_free(silent[i]);
+    }
+    fake_free(silent[0]);
+    w.stream = newcomer;
+    say(&w, GET("/health"));
+    CU_ASSERT(begins(answer(&w), "HTTP/1.1 200 OK\r\n"));
+    stop(&w);
+}
+
 /* WILD_PAGE=/metrics prints that page's body, to look at and for promtool check metrics. */
 static int print_page(const char *path)
 {
@@ -872,6 +913,7 @@ int main(void)
         {"a peer that ends still gets its answers", a_peer_that_ends_still_gets_its_answers},
         {"every place taken is said and a place is free again",
          every_place_taken_is_said_and_a_place_is_free_again},
+        {"those who hold places in silence make room", those_who_hold_places_in_silence_make_room},
         CU_TEST_INFO_NULL,
     };
     if (getenv("WILD_PAGE") != NULL)
