@@ -46,17 +46,26 @@ void native_buffers_fini(struct native_buffers *buffers)
     class_fini(&buffers->large, NATIVE_BUFFER_LARGE_BYTES);
 }
 
+static bool has_large(const struct native_buffers *buffers, enum native_buffer_use use)
+{
+    const struct native_buffer_class *large = &buffers->large;
+    return large->free != NULL &&
+           (use == NATIVE_BUFFER_REPLY || large->used < large->count - large->count / 4);
+}
+
 /* A large one serves when the small ones are out, not the other way round. */
-static struct native_buffer_class *class_for(struct native_buffers *buffers, uint32_t bytes)
+static struct native_buffer_class *class_for(struct native_buffers *buffers, uint32_t bytes,
+                                             enum native_buffer_use use)
 {
     if (bytes <= NATIVE_BUFFER_SMALL_BYTES && buffers->small.free != NULL)
         return &buffers->small;
-    return buffers->large.free != NULL ? &buffers->large : NULL;
+    return has_large(buffers, use) ? &buffers->large : NULL;
 }
 
-struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes)
+struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes,
+                                         enum native_buffer_use use)
 {
-    struct native_buffer_class *class = class_for(buffers, bytes);
+    struct native_buffer_class *class = class_for(buffers, bytes, use);
     if (class == NULL)
         return NULL;
     struct native_buffer *buffer = class->free;
@@ -69,7 +78,8 @@ struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_
 
 bool native_buffer_available(const struct native_buffers *buffers, uint32_t bytes)
 {
-    return buffers->large.free != NULL || (bytes <= NATIVE_BUFFER_SMALL_BYTES && buffers->small.free != NULL);
+    return has_large(buffers, NATIVE_BUFFER_REQUEST) ||
+           (bytes <= NATIVE_BUFFER_SMALL_BYTES && buffers->small.free != NULL);
 }
 
 void native_buffer_give(struct native_buffers *buffers, struct native_buffer *buffer)

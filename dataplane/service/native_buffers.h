@@ -40,8 +40,14 @@ bool native_buffers_init(struct native_buffers *buffers, unsigned small,
                          unsigned large);                 /* false: no memory */
 void native_buffers_fini(struct native_buffers *buffers); /* wipes them: values were in there */
 
+/* Requests that came in part leave the last quarter of the large ones to replies: clients who never complete theirs
+ * cannot have others' answers thrown away. */
+enum native_buffer_use { NATIVE_BUFFER_REQUEST, NATIVE_BUFFER_REPLY };
+
 /* At least `bytes` (<= NATIVE_BUFFER_LARGE_BYTES), empty; NULL: none is free now. */
-struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes);
+struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes,
+                                         enum native_buffer_use use);
+/* Whether a request would get one. */
 bool native_buffer_available(const struct native_buffers *buffers, uint32_t bytes);
 void native_buffer_give(struct native_buffers *buffers, struct native_buffer *buffer);
 

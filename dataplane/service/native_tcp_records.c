@@ -11,7 +11,8 @@ static bool keep_unsent(struct native_connection *c, const uint8_t *bytes, size_
     while (length > 0) {
         struct native_buffer *last = c->unsent_last;
         if (last == NULL || last->length == last->size) {
-            struct native_buffer *more = native_buffer_take(&c->service->buffers, NATIVE_BUFFER_LARGE_BYTES);
+            struct native_buffer *more =
+                native_buffer_take(&c->service->buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REPLY);
             if (more == NULL)
                 return false;
             if (last == NULL)
@@ -184,7 +185,7 @@ static bool lend(struct native_connection *c, uint32_t bytes)
     if (bytes <= NATIVE_TCP_INLINE_BYTES) {
         record_reader_lend(&c->reader, c->inline_bytes, NATIVE_TCP_INLINE_BYTES);
     } else {
-        buffer = native_buffer_take(&c->service->buffers, bytes);
+        buffer = native_buffer_take(&c->service->buffers, bytes, NATIVE_BUFFER_REQUEST);
         if (buffer == NULL)
             return false;
         record_reader_lend(&c->reader, buffer->bytes, buffer->size);

@@ -2,6 +2,7 @@
  * test_native_tcp_hostile.c - streams that must be ended: counted, nothing reaches the table, nobody else
  * notices.
  */
+#include "service/native_buffers.h"
 #include "native_tcp_peer.h"
 #include "service/native_tcp_internal.h"
 #include "suite.h"
@@ -329,6 +330,35 @@ static void keys_are_wiped_when_their_session_ends(void)
     tcp_node_stop(node);
 }
 
+/* However many requests are begun and never completed, replies find room to wait in. */
+static void unfinished_requests_leave_buffers_to_replies(void)
+{
+    struct native_buffers buffers;
+    struct native_buffer *taken[9];
+    unsigned requests = 0;
+    CU_ASSERT_TRUE_FATAL(native_buffers_init(&buffers, 1, 8));
+    while (requests < 9 && native_buffer_available(&buffers, 100)) {
+        taken[requests] = native_buffer_take(&buffers, 100, NATIVE_BUFFER_REQUEST);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(taken[requests]);
+        requests++;
+    }
+    CU_ASSERT_EQUAL(requests, 7); /* the small one, and six of eight large ones */
+    CU_ASSERT_PTR_NULL(native_buffer_take(&buffers, 100, NATIVE_BUFFER_REQUEST));
+    struct native_buffer *first =
+        native_buffer_take(&buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REPLY);
+    struct native_buffer *second =
+        native_buffer_take(&buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REPLY);
+    CU_ASSERT(first != NULL && second != NULL);
+    CU_ASSERT_PTR_NULL(native_buffer_take(&buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REPLY));
+    native_buffer_give(&buffers, first);
+    CU_ASSERT_FALSE(native_buffer_available(&buffers, NATIVE_BUFFER_LARGE_BYTES));
+    native_buffer_give(&buffers, second);
+    while (requests > 0)
+        native_buffer_give(&buffers, taken[--requests]);
+    CU_ASSERT_EQUAL(buffers.small.used + buffers.large.used, 0);
+    native_buffers_fini(&buffers);
+}
+
 /* Connections that are open and say nothing hold no buffers, whatever they did before. */
 static void idle_sessions_hold_no_buffers(void)
 {
@@ -368,6 +398,7 @@ int main(void)
          a_draining_node_answers_sessions_and_takes_no_more},
         {"keys are wiped when their session ends", keys_are_wiped_when_their_session_ends},
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
+        {"unfinished requests leave buffers to replies", unfinished_requests_leave_buffers_to_replies},
         CU_TEST_INFO_NULL,
     };
     return suite_run("native_tcp_hostile", tests);
