@@ -207,6 +207,11 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
         add_memory(arguments, workers, options, logger);
     else if (!user_gave(options, fileless_arguments, 3))
         add(arguments, "--huge-unlink=always"); /* else the pages would stay taken after the end */
+    /* The EAL alone would take 64 MiB, which two ports' buffers do not fit. */
+    if (eal->huge_pages_refused && !user_gave(options, (const char *const[]){"-m", "--socket-mem"}, 2)) {
+        add(arguments, "-m");
+        add(arguments, "%u", memory_mb(options->nics, workers, options->connections));
+    }
     add_nics(arguments, options, workers);
     for (unsigned i = 0; i < options->eals; i++)
         add(arguments, "%s", options->eal[i]);
