@@ -223,7 +223,11 @@ static void test_busy_is_tried_again_by_calls_and_shown_to_pipelines(void)
 
     begin_with(&f, 60, false);
     responder_order(f.node, (struct responder_orders){.busy = 1000000});
-    CU_ASSERT_EQUAL(set(&f, "k", "v"), WILD_BUSY);
+    /* On a crowded machine the answer to the last try may come too late: then the call does not know. */
+    enum wild_status status = set(&f, "k", "v");
+    for (unsigned again = 0; status == WILD_NO_ANSWER && again < 50; again++)
+        status = set(&f, "k", "v");
+    CU_ASSERT_EQUAL(status, WILD_BUSY);
     end(&f);
 }
 
