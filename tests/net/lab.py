@@ -105,13 +105,19 @@ class Network:
         networks.remove(self)
 
 
+def hear_hangups():
+    """Tests that run under nohup hand on that SIGHUP is ignored, and a node leaves it at that."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Node:
     def __init__(self, network, options, auth=None, environ=None, binary=None):
         self.stderr = tempfile.TemporaryFile("w+")
         auth = ["--auth-secret-file", place.secret_file] if auth is None else auth
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", network.node_ns, *(binary or [f"{place.build}/app/wild"]), *options, *auth],
-            stdout=subprocess.PIPE, stderr=self.stderr, text=True, env={**os.environ, **(environ or {})})
+            stdout=subprocess.PIPE, stderr=self.stderr, text=True, env={**os.environ, **(environ or {})},
+            preexec_fn=hear_hangups)
         self.pid = self.process.pid  # ip becomes the command
         self.ready = None
 
