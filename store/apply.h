@@ -19,6 +19,10 @@ int apply_begin(struct execute_context *context); /* 0 or -ENOMEM */
 int apply_record(struct execute_context *context, const struct log_record *record);
 int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
 
+/* After apply_end(), before anybody else executes: the next change gets this LSN (a new history's first). It is
+ * above every LSN that was applied. */
+void apply_next_lsn(struct execute_context *context, uint64_t lsn);
+
 /* Shows the expiry clock the wall time that came with the log (a block's, a heartbeat's). */
 void apply_clock(struct execute_context *context, uint64_t wall_ms);
 

@@ -1,0 +1,33 @@
+/*
+ * durability.h - what workers know of the log: how far it is durable, and what that means for replies.
+ *
+ * Writer: the control lcore. Readers: workers, once a turn.
+ */
+#ifndef WILD_DURABILITY_H
+#define WILD_DURABILITY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "message.h"
+
+/* Fixed at start. */
+struct durability_rules {
+    bool log;           /* there is a write-ahead log: a write may ask for DURABILITY_LOCAL */
+    bool writes_wait;   /* --durability sync: every write's reply waits until it is durable */
+    bool reads_wait;    /* and reads of what is not durable yet wait too (--reads durable) */
+};
+
+struct durable_point {
+    _Atomic uint64_t lsn;  /* every change up to it is on stable storage; release: pairs with acquire in durable_point_get() */
+    _Atomic bool failed;   /* it will never move again: who waits for more gets TIMEOUT (writes) or STALE (reads) */
+};
+
+static inline void durable_point_set(struct durable_point *point, uint64_t lsn, bool failed)
+{
+    atomic_store_explicit(&point->failed, failed, memory_order_relaxed);
+    atomic_store_explicit(&point->lsn, lsn, memory_order_release);
+}
+
+#endif

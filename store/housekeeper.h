@@ -1,0 +1,72 @@
+/*
+ * housekeeper.h - what the log needs done that may block: segments made ready before the writer gets there,
+ * files closed, snapshots taken and published, what is no longer needed used again or removed. A thread of
+ * its own steps it (in a simulation, the scheduler does).
+ *
+ * Mailboxes between it and the control lcore, each one word with one writer; neither side ever waits:
+ *
+ *   control -> housekeeper   wanted segment, file to close, snapshot to take, durable LSN
+ *   housekeeper -> control   the segment's file (or -errno), what was snapshot
+ *
+ * Kept are SNAPSHOTS_KEPT snapshots and every segment from the older one's position on (with fewer snapshots:
+ * every segment), and not less than the control lcore wants for its replicas. A segment that is not kept becomes
+ * the next spare: renamed to the number wanted, at most one; others are removed. Its stale blocks
+ * never continue a log (wal_block.h).
+ */
+#ifndef WILD_HOUSEKEEPER_H
+#define WILD_HOUSEKEEPER_H
+
+#include <stdbool.h>
+
+#include "recovery.h"
+#include "snapshot.h"
+
+struct housekeeper_config {
+    struct disk disk;
+    const struct table *table;
+    const struct recovery_facts *found; /* read during create only */
+    uint64_t segment_bytes;
+    unsigned snapshot_buckets; /* copied a step: the throttle, with the driver's pause between steps */
+};
+
+struct housekeeper;
+
+struct housekeeper *housekeeper_create(const struct housekeeper_config *config); /* NULL: memory is short */
+void housekeeper_destroy(struct housekeeper *housekeeper); /* closes every file it has opened */
+
+/* ---- its own thread ---- */
+
+enum housekeeper_step {
+    HOUSEKEEPER_IDLE = 0,     /* nothing to do: look again in a while */
+    HOUSEKEEPER_WORKED = 1,   /* more may be waiting */
+    HOUSEKEEPER_SNAPSHOT = 2, /* a part of a snapshot: pause as the throttle says */
+};
+enum housekeeper_step housekeeper_step(struct housekeeper *housekeeper);
+
+/* ---- the control lcore ---- */
+
+/* Asks for that segment; again and again is fine. */
+void housekeeper_want_segment(struct housekeeper *housekeeper, uint64_t number);
+/* Once it is there: true and the file, or -errno (it goes on trying, once a want). */
+bool housekeeper_take_segment(struct housekeeper *housekeeper, uint64_t number, int *file);
+/* False: the mailbox is taken; later. */
+bool housekeeper_close_file(struct housekeeper *housekeeper, int file);
+void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_lsn);
+/* Segments from this number on are wanted by somebody (replicas). UINT64_MAX: nobody. */
+void housekeeper_keep_from(struct housekeeper *housekeeper, uint64_t segment);
+/* False: one is being taken. */
+bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct wal_position *position, uint64_t wall_ms);
+
+struct housekeeper_facts {
+    uint64_t snapshots;        /* published since the start */
+    uint64_t snapshots_failed;
+    uint64_t snapshot_lsn;     /* start of the newest; 0: none */
+    uint64_t snapshot_wall_ms; /* when that one began */
+    uint64_t snapshot_segment; /* its position's */
+    uint64_t oldest_segment;
+    int snapshot_error;        /* -errno of the last failure, 0 after a success */
+    bool snapshot_running;
+};
+struct housekeeper_facts housekeeper_facts(const struct housekeeper *housekeeper); /* any thread */
+
+#endif

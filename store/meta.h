@@ -1,0 +1,76 @@
+/*
+ * meta.h - what a folder is: whose log, which histories. And what its files are called.
+ *
+ *   meta                      this file; replaced whole (meta.tmp, rename, folder sync)
+ *   wal-%016x                 a segment, by number. Numbers ascend without a gap: the log goes from the end of
+ *                             one (wherever its last block ends) to the start of the next. A file that is
+ *                             ready for its turn has the name already, so that nothing is renamed when the
+ *                             log arrives there. (By number, not by first LSN: that is not known before.)
+ *   snapshot-%016x            a snapshot, by the LSN it starts from; snapshot.tmp while it is written
+ *   kept-*                    what repair and recovery set aside; never read, never removed
+ *   lock                      held by the process that owns the folder (app/disk_folder.h)
+ *
+ *   offset size  field                                     META_BYTES = 16384
+ *   0      4     magic        "WMT1"
+ *   4      4     crc          CRC32C of everything after it
+ *   8      2     format       META_FORMAT
+ *   10     2     count        histories, 1..META_HISTORIES_MAX
+ *   12     4     reserved     zero
+ *   16     16    cluster_id   random, made with the folder
+ *   32     8     node_id      random, made with the folder
+ *   40     24    reserved     zero
+ *   64     32*n  histories, oldest first:
+ *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 epoch u32 | 28 reserved u32
+ *   ...          zeros
+ *
+ * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; ids are not zero;
+ * first LSNs are multiples of 2^32 and ascend, epochs ascend.
+ *
+ * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
+ * never repeat. A folder keeps the last META_HISTORIES_MAX.
+ */
+#ifndef WILD_META_H
+#define WILD_META_H
+
+#include "disk.h"
+
+enum {
+    META_FORMAT = 1,
+    META_BYTES = 16384,
+    META_HEADER_BYTES = 64,
+    META_HISTORY_BYTES = 32,
+    META_HISTORIES_MAX = (META_BYTES - META_HEADER_BYTES) / META_HISTORY_BYTES,
+    META_CLUSTER_ID_BYTES = 16,
+};
+
+struct history {
+    uint64_t id, first_lsn, node_id;
+    uint32_t epoch;
+};
+
+struct meta {
+    uint8_t cluster_id[META_CLUSTER_ID_BYTES];
+    uint64_t node_id;
+    unsigned count;
+    struct history history[META_HISTORIES_MAX];
+};
+
+/* 0; -ENOENT: none there; -EBADMSG: not valid; -EPROTONOSUPPORT: of a newer format; other -errno. */
+int meta_read(struct meta *out, const struct disk *disk);
+/* Durable when it returns 0. */
+int meta_write(const struct meta *meta, const struct disk *disk);
+
+/* The history whose LSNs `lsn` belongs to; NULL: older than those that are known. */
+const struct history *meta_history_of(const struct meta *meta, uint64_t lsn);
+/* The next history's first LSN. */
+uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn);
+/* Appends a history (forgetting the oldest when full). */
+void meta_add(struct meta *meta, const struct history *history);
+
+void meta_segment_name(char out[DISK_NAME_BYTES], uint64_t segment);
+void meta_snapshot_name(char out[DISK_NAME_BYTES], uint64_t lsn);
+/* Whether it is such a name, and its number. */
+bool meta_is_segment(const char *name, uint64_t *segment);
+bool meta_is_snapshot(const char *name, uint64_t *lsn);
+
+#endif

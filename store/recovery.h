@@ -1,0 +1,65 @@
+/*
+ * recovery.h - from a folder to a table: the newest valid snapshot, then the log from its position on.
+ *
+ * Steps, so that a simulation can stop between any two, and progress can be told: each step blocks on the
+ * disk for one part of a snapshot or one read of the log. One thread; readers of the table may run and must be told
+ * STALE meanwhile.
+ *
+ *   folder empty             a new cluster id, node id; nothing to load
+ *   meta, no log             damage, unless nothing was ever written (one history and no segment)
+ *   newest snapshot broken   the older one, with more log (a line says so); both broken: damage, unless the
+ *                            log is there from its start
+ *   log ends before the snapshot's end_lsn   that snapshot is of no use: the older one; none: damage
+ *   log damaged              refused, with file and offset and what to do
+ *   log torn                 cut there, by where the next history goes on; a line says so
+ *
+ * Before anybody reads a recovered value it is durable: recovery_step() syncs every file that it has read from,
+ * names included, since after the death of the process alone they may live in the kernel's memory only.
+ */
+#ifndef WILD_RECOVERY_H
+#define WILD_RECOVERY_H
+
+#include "disk.h"
+#include "execute.h"
+#include "meta.h"
+#include "random.h"
+#include "wal_position.h"
+
+enum { RECOVERY_ERROR_BYTES = 512 };
+
+struct recovery_config {
+    struct disk disk;
+    struct execute_context *apply; /* a context of its own: workers' contexts + 1. Its log is not used */
+    struct random_source random;   /* ids */
+    const char *folder;            /* as the operator named it: for messages */
+    uint64_t wall_ms;
+};
+
+/* What was found; complete when the last step is done. */
+struct recovery_facts {
+    struct meta meta;          /* with the new history, durable */
+    struct wal_position end;   /* where the log ends */
+    uint64_t lsn;              /* last one recovered; 0: none */
+    uint64_t snapshot_lsn;     /* start of the snapshot that was used; 0: none */
+    uint64_t oldest_segment;   /* there is; 0: none */
+    uint64_t newest_segment;   /* there is; those above end.segment are to be made anew */
+    uint64_t records, items, bytes_read, bytes_total; /* progress: bytes of snapshot and log */
+    uint64_t dropped_bytes;    /* of a torn tail */
+    unsigned snapshots_broken;
+};
+
+struct recovery;
+
+struct recovery *recovery_create(const struct recovery_config *config); /* NULL: memory is short */
+void recovery_destroy(struct recovery *recovery);
+/*
+ * 1: there is more to do; 0: done; -errno: it cannot be, and recovery_error() says why and what to do: -EBADMSG
+ * damage, -EPROTONOSUPPORT newer format, -ENOSPC more items than the capacity, others from the disk.
+ */
+int recovery_step(struct recovery *recovery);
+const struct recovery_facts *recovery_facts(const struct recovery *recovery);
+const char *recovery_error(const struct recovery *recovery);
+/* One line about what was noticed (torn tail, broken snapshot) since the last call; NULL: nothing. */
+const char *recovery_notice(struct recovery *recovery);
+
+#endif
