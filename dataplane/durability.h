@@ -14,20 +14,34 @@
 
 /* Fixed at start. */
 struct durability_rules {
-    bool log;           /* there is a write-ahead log: a write may ask for DURABILITY_LOCAL */
-    bool writes_wait;   /* --durability sync: every write's reply waits until it is durable */
-    bool reads_wait;    /* and reads of what is not durable yet wait too (--reads durable) */
+    bool log;         /* there is a write-ahead log: a write may ask for DURABILITY_LOCAL */
+    bool writes_wait; /* --durability sync: every write's reply waits until it is durable */
+    bool reads_wait;  /* and reads of what is not durable yet wait too (--reads durable) */
 };
 
 struct durable_point {
-    _Atomic uint64_t lsn;  /* every change up to it is on stable storage; release: pairs with acquire in durable_point_get() */
-    _Atomic bool failed;   /* it will never move again: who waits for more gets TIMEOUT (writes) or STALE (reads) */
+    _Atomic uint64_t
+        lsn; /* every change up to it is on stable storage; release: pairs with acquire in durable_point_get() */
+    _Atomic bool
+        failed; /* it will never move again: who waits for more gets TIMEOUT (writes) or STALE (reads) */
 };
 
 static inline void durable_point_set(struct durable_point *point, uint64_t lsn, bool failed)
 {
     atomic_store_explicit(&point->failed, failed, memory_order_relaxed);
     atomic_store_explicit(&point->lsn, lsn, memory_order_release);
+}
+
+struct durable_view {
+    uint64_t lsn;
+    bool failed;
+};
+
+static inline struct durable_view durable_point_get(const struct durable_point *point)
+{
+    /* acquire: pairs with release in durable_point_set() */
+    uint64_t lsn = atomic_load_explicit(&point->lsn, memory_order_acquire);
+    return (struct durable_view){lsn, atomic_load_explicit(&point->failed, memory_order_relaxed)};
 }
 
 #endif

@@ -4,13 +4,16 @@
  * waits for. That costs a read at most the commit that was on its way already.
  *
  * An entry is the reply message as it would have been sent (unsealed) and whom it is for, packed in a ring of
- * bytes: no frame of a device's is held. Room is reserved before an operation is executed, since nothing may
+ * bytes: no frame of a device's is held. Room is made sure of before a write is executed, since nothing may
  * fail after it has its LSN; a session has a share of its own (PARKED_SESSION_BYTES), so that one that floods
  * is told BUSY and not the others.
  *
- * Outcomes of an entry: the log gets there -> as it is. The log failed, or PARKED_NS_MAX have gone by -> every reply
- * in it that waited is made to say what is known: TIMEOUT for a write (it may or may not survive), STALE for a
- * read (nobody may see what could be taken back).
+ * Outcomes of an entry: the log gets there -> as it is. The log failed, or PARKED_NS_MAX have gone by -> every
+ * reply in it that may have waited is made to say what is known: TIMEOUT for a write (it may or may not survive),
+ * STALE for a read (nobody may see what could be taken back).
+ *
+ * The ring: positions count bytes since creation, an entry is a header, its owner and its message, each in whole
+ * words; one that would not fit before the buffer's end starts at the buffer's start, and a mark says so.
  */
 #ifndef WILD_PARKED_H
 #define WILD_PARKED_H
@@ -22,37 +25,51 @@
 enum {
     PARKED_RING_BYTES = 4 * 1024 * 1024, /* a worker and service: 40,000 replies to SETs */
     PARKED_SESSION_BYTES = 256 * 1024,
-    PARKED_OWNER_BYTES_MAX = 64, /* whom it is for, the service's own struct */
+    PARKED_OWNER_BYTES_MAX = 80, /* whom it is for, the service's own struct */
+    PARKED_RING_BYTES_MIN = 65536,
 };
 #define PARKED_NS_MAX UINT64_C(5000000000)
 
 struct parked;
 
-struct parked *parked_create(size_t bytes, int numa_node); /* a power of two; NULL: memory is short */
-void parked_destroy(struct parked *parked);
+/* bytes: a power of two, PARKED_RING_BYTES_MIN at least. NULL: memory is short. */
+struct parked *parked_create(size_t bytes, int numa_node);
+void parked_destroy(struct parked *parked); /* wipes it: values were in there. NULL is fine */
 
-/* Whether an entry with a message of that many bytes fits now. Holds until the next parked_add(). */
+/* Whether an entry with a message of that many bytes, or fewer, fits now. Holds until the next parked_add(). */
 bool parked_room(const struct parked *parked, size_t message_bytes);
-/* Needs parked_room(). owner: copied. */
-void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const void *owner, size_t owner_bytes,
-                const uint8_t *message, size_t message_bytes);
+/* Whether `entries` with messages of that many bytes in total, none above RECORD_MESSAGE_BYTES_MAX, fit now. */
+bool parked_room_for(const struct parked *parked, unsigned entries, size_t message_bytes);
+/* Needs parked_room(). owner: copied. wait_lsn 0: only for what stands before it. */
+void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const void *owner,
+                size_t owner_bytes, const uint8_t *message, size_t message_bytes);
 
 struct parked_entry {
-    const void *owner;
-    uint8_t *message; /* may be changed in place */
+    const void *owner; /* in whole words of memory, so of any alignment up to 8 */
+    const uint8_t *message;
     size_t message_bytes;
     uint64_t wait_lsn;
-    bool overdue; /* its time is over and the log has not come */
+    bool
+        given_up; /* the log has not come, and is waited for no more: parked_give_up() on a copy of the message */
 };
 /* The oldest entry if the log has reached it, or it is overdue, or `failed`; false: none. */
-bool parked_next(struct parked *parked, uint64_t durable_lsn, bool failed, uint64_t now_ns,
+bool parked_next(const struct parked *parked, uint64_t durable_lsn, bool failed, uint64_t now_ns,
                  struct parked_entry *out);
 void parked_pop(struct parked *parked);
-/* Lowest LSN that the oldest entry waits for; 0: empty. */
+/* LSN that the oldest entry waits for, UINT64_MAX if there is none: the log must reach it, or nothing can leave. */
 uint64_t parked_oldest_lsn(const struct parked *parked);
-size_t parked_bytes(const struct parked *parked);
+unsigned parked_count(const struct parked *parked); /* entries */
+size_t parked_bytes(const struct parked *parked);   /* of the ring that are in use */
 
-/* Rewrites the replies of a message that waited for more than durable_lsn, see above. Returns its new length. */
-size_t parked_give_up(uint8_t *message, size_t message_bytes, uint64_t durable_lsn);
+/*
+ * Rewrites, in place, the replies of a message that may have waited for more than durable_lsn, see above; a
+ * reply without a version (NOT_FOUND, FULL) does not say what it depends on, and is among them. Replies that
+ * say nothing of the table stay. Returns the message's new length.
+ */
+struct parked_given_up {
+    unsigned writes, reads; /* replies rewritten */
+};
+size_t parked_give_up(uint8_t *message, size_t message_bytes, uint64_t durable_lsn,
+                      struct parked_given_up *out);
 
 #endif
