@@ -2,8 +2,8 @@
  * meta.h - what a folder is: whose log, which histories. And what its files are called.
  *
  *   meta                      this file; replaced whole (meta.tmp, rename, folder sync)
- *   wal-%016x                 a segment, by number. Numbers ascend without a gap: the log goes from the end of
- *                             one (wherever its last block ends) to the start of the next. A file that is
+ *   wal-%016x                 a segment, by number. Numbers ascend without a gap: the log goes from the end
+ *                             of one (wherever its last block ends) to the start of the next. A file that is
  *                             ready for its turn has the name already, so that nothing is renamed when the
  *                             log arrives there. (By number, not by first LSN: that is not known before.)
  *   snapshot-%016x            a snapshot, by the LSN it starts from; snapshot.tmp while it is written
@@ -24,7 +24,8 @@
  *   ...          zeros
  *
  * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; ids are not zero;
- * first LSNs are multiples of 2^32 and ascend, epochs ascend.
+ * first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two are equal). A later
+ * format keeps length, magic, crc and format as they are.
  *
  * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
  * never repeat. A folder keeps the last META_HISTORIES_MAX.
@@ -57,12 +58,12 @@ struct meta {
 
 /* 0; -ENOENT: none there; -EBADMSG: not valid; -EPROTONOSUPPORT: of a newer format; other -errno. */
 int meta_read(struct meta *out, const struct disk *disk);
-/* Durable when it returns 0. */
+/* Durable when it returns 0. Otherwise the old one or the new one is there. meta: valid as above. */
 int meta_write(const struct meta *meta, const struct disk *disk);
 
 /* The history whose LSNs `lsn` belongs to; NULL: older than those that are known. */
 const struct history *meta_history_of(const struct meta *meta, uint64_t lsn);
-/* The next history's first LSN. */
+/* The next history's first LSN: above last_lsn and every history so far. 0: LSNs are used up. */
 uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn);
 /* Appends a history (forgetting the oldest when full). */
 void meta_add(struct meta *meta, const struct history *history);

@@ -21,10 +21,13 @@
  *
  * Little-endian. A block is whole if and only if: magic, format and crc are right; length is in
  * [WAL_BLOCK_HEADER_BYTES, WAL_BLOCK_BYTES_MAX]; reserved bytes and padding are zero; exactly `count` valid
- * records with the LSNs first_lsn, first_lsn + 1, ... fill it; durable_lsn < first_lsn + count; segment and
- * offset are where it was found. It continues a log if and only if besides previous_crc is the crc of the
- * log's last block, and its history and first_lsn are what comes next: the same history and the LSN after the
- * last, or a later history's first (meta.h).
+ * records with the LSNs first_lsn, first_lsn + 1, ... fill it; durable_lsn < first_lsn + count; history is
+ * not zero; segment and offset are where it was found. It continues a log if and only if besides previous_crc
+ * is the crc of the log's last block, and its history and first_lsn are what comes next: the same history and
+ * the LSN after the last, or a later history's first (meta.h).
+ *
+ * A later format keeps magic, crc, length with its limit, format, segment and offset as they are: so its
+ * blocks are known for what they are.
  *
  * So a block that is stale (a file used again), misdirected, or of a tail that was cut off never continues a
  * log, whatever it holds.
@@ -45,7 +48,8 @@ enum {
     WAL_BLOCK_BYTES_MAX = 128 * 1024, /* with padding */
     WAL_SEGMENT_BYTES = 64 * 1024 * 1024,
 };
-static_assert(WAL_BLOCK_BYTES_MAX % DISK_BLOCK_BYTES == 0 && WAL_SEGMENT_BYTES % DISK_BLOCK_BYTES == 0, "disk.h");
+static_assert(WAL_BLOCK_BYTES_MAX % DISK_BLOCK_BYTES == 0 && WAL_SEGMENT_BYTES % DISK_BLOCK_BYTES == 0,
+              "disk.h");
 static_assert((int)WAL_BLOCK_BYTES_MAX >= (int)WAL_BLOCK_HEADER_BYTES + (int)LOG_RECORD_BYTES_MAX,
               "any record fits a block");
 
@@ -66,20 +70,21 @@ uint32_t wal_crc(uint32_t crc, const void *bytes, size_t length); /* CRC32C; sta
 
 /*
  * Closes a block whose records stand at bytes + WAL_BLOCK_HEADER_BYTES: fills header and padding in. block:
- * all but `crc`, `length` and `records`. Returns the padded bytes; block->crc and length are set. The buffer
- * has room for them.
+ * all but `crc`, `length` and `records`, which are set. Returns the padded bytes; the buffer has
+ * room for them.
  */
 size_t wal_block_encode(uint8_t *bytes, struct wal_block *block);
 
 enum wal_verdict {
     WAL_WHOLE,
-    WAL_NO_BLOCK,      /* no magic here */
-    WAL_NEWER_FORMAT,  /* magic and crc are right, the format is not this program's */
-    WAL_SHORT,         /* the bytes end before the block does */
-    WAL_BROKEN,        /* anything else */
+    WAL_NO_BLOCK,     /* no magic here */
+    WAL_NEWER_FORMAT, /* magic, place and crc are right, the format is later than this program's */
+    WAL_SHORT,        /* the bytes end before the block does */
+    WAL_BROKEN,       /* anything else */
 };
-/* Judges the block at `bytes` as above, but for the chain. length: bytes there are. */
-enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length, uint64_t segment,
-                                  uint32_t offset);
+/* Judges the block at `bytes` as above, but for the chain. length: bytes there are. *out is filled in unless
+ * it is WAL_NO_BLOCK or too short for a header; only if it is WAL_WHOLE may it be relied upon. */
+enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length,
+                                  uint64_t segment, uint32_t offset);
 
 #endif

@@ -1,0 +1,257 @@
+#include "suite.h"
+
+#include "memory_disk.h"
+#include "meta.h"
+#include "wal_block.h"
+#include "wire.h"
+
+static struct memory_disk memory;
+
+static void set_up(void)
+{
+    memset(&memory, 0, sizeof memory);
+}
+
+static void tear_down(void)
+{
+    CU_ASSERT_EQUAL(memory.open_files, 0);
+    memory_disk_free(&memory);
+}
+
+static struct meta sample(unsigned count)
+{
+    struct meta meta = {.cluster_id = {1, 2, 3}, .node_id = 42};
+    for (unsigned i = 0; i < count; i++)
+        meta_add(&meta, &(struct history){.id = 1000 + i,
+                                          .first_lsn = (uint64_t)(i + 1) << 32,
+                                          .node_id = 42 + i % 3,
+                                          .epoch = i});
+    return meta;
+}
+
+/* Over the histories that count alone. */
+static bool same(const struct meta *a, const struct meta *b)
+{
+    bool equal = a->count == b->count && a->node_id == b->node_id &&
+                 memcmp(a->cluster_id, b->cluster_id, META_CLUSTER_ID_BYTES) == 0;
+    for (unsigned i = 0; equal && i < a->count; i++)
+        equal = a->history[i].id == b->history[i].id && a->history[i].first_lsn == b->history[i].first_lsn &&
+                a->history[i].node_id == b->history[i].node_id && a->history[i].epoch == b->history[i].epoch;
+    return equal;
+}
+
+static void every_number_of_histories_comes_back(void)
+{
+    struct disk disk = memory_disk(&memory);
+    static const unsigned counts[] = {1, 2, 100, META_HISTORIES_MAX};
+    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct meta in = sample(counts[i]), out;
+        CU_ASSERT_EQUAL(meta_write(&in, &disk), 0);
+        CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+        CU_ASSERT(same(&in, &out));
+    }
+    CU_ASSERT(memory_find(&memory, "meta.tmp") < 0);
+}
+
+static void it_is_synced_before_it_gets_its_name_and_the_name_after(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta meta = sample(1);
+    CU_ASSERT_EQUAL(meta_write(&meta, &disk), 0);
+    CU_ASSERT_STRING_EQUAL(memory.calls, "EWYNF");
+}
+
+/* Whichever call fails says so, and the old content is there, or the new one. */
+static void a_failed_write_leaves_a_whole_one(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta old = sample(3), new = sample(4), found;
+    for (const char *call = "OWYNFE"; *call != '\0'; call++) {
+        memory.fail_call = 0;
+        CU_ASSERT_EQUAL(meta_write(&old, &disk), 0);
+        memory.fail_call = *call;
+        memory.fail_after = 0;
+        memory.fail_error = -EIO;
+        CU_ASSERT_EQUAL(meta_write(&new, &disk), -EIO);
+        CU_ASSERT_EQUAL(memory.open_files, 0);
+        memory.fail_call = 0;
+        CU_ASSERT_EQUAL(meta_read(&found, &disk), 0);
+        CU_ASSERT(same(&found, *call == 'F' ? &new : &old));
+        CU_ASSERT_EQUAL(meta_write(&new, &disk), 0); /* also over a meta.tmp that was left */
+        CU_ASSERT_EQUAL(meta_read(&found, &disk), 0);
+        CU_ASSERT(same(&found, &new));
+    }
+}
+
+static void what_the_disk_says_is_passed_on(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta meta = sample(1);
+    CU_ASSERT_EQUAL(meta_read(&meta, &disk), -ENOENT);
+    CU_ASSERT_EQUAL(meta_write(&meta, &disk), 0);
+    for (const char *call = "OSR"; *call != '\0'; call++) {
+        memory.fail_call = *call;
+        memory.fail_error = -EIO;
+        CU_ASSERT_EQUAL(meta_read(&meta, &disk), -EIO);
+    }
+}
+
+static uint8_t *written(const struct meta *meta)
+{
+    struct disk disk = memory_disk(&memory);
+    CU_ASSERT_EQUAL(meta_write(meta, &disk), 0);
+    return memory.file[memory_find(&memory, "meta")].bytes;
+}
+
+static void every_flipped_byte_and_other_lengths_are_noticed(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta meta = sample(2), out;
+    uint8_t *bytes = written(&meta);
+    for (unsigned at = 0; at < META_BYTES; at++)
+        for (unsigned bit = 0; bit < 8; bit += 1 + (at > 200) * 6) {
+            bytes[at] ^= (uint8_t)(1 << bit);
+            if (meta_read(&out, &disk) != -EBADMSG)
+                CU_FAIL("a flipped bit passes");
+            bytes[at] ^= (uint8_t)(1 << bit);
+        }
+    CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+    struct memory_file *file = &memory.file[memory_find(&memory, "meta")];
+    static const uint64_t sizes[] = {META_BYTES + 1, META_BYTES - 1, 64, 0};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        memory_resize(file, sizes[i]);
+        CU_ASSERT_EQUAL(meta_read(&out, &disk), -EBADMSG);
+    }
+}
+
+static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
+{
+    static const struct {
+        unsigned offset, bytes;
+        uint64_t value;
+        int result;
+    } changes[] = {
+        {0, 4, 0, -EBADMSG},                            /* magic */
+        {8, 2, META_FORMAT + 1, -EPROTONOSUPPORT},      /* format */
+        {8, 2, 0, -EBADMSG},                            /* */
+        {10, 2, 0, -EBADMSG},                           /* count */
+        {10, 2, 1, -EBADMSG},                           /* less than there are: bytes that must be zero */
+        {10, 2, 3, -EBADMSG},                           /* more */
+        {10, 2, META_HISTORIES_MAX + 1, -EBADMSG},      /* */
+        {10, 2, UINT16_MAX, -EBADMSG},                  /* */
+        {12, 4, 1, -EBADMSG},                           /* reserved */
+        {16, 8, 0, -EBADMSG},                           /* cluster id: the sample's has no other bytes */
+        {32, 8, 0, -EBADMSG},                           /* node id */
+        {40, 1, 1, -EBADMSG},                           /* reserved */
+        {63, 1, 1, -EBADMSG},                           /* */
+        {64, 8, 0, -EBADMSG},                           /* a history's id */
+        {64 + 8, 8, 0, -EBADMSG},                       /* its first LSN */
+        {64 + 8, 8, ((uint64_t)1 << 32) + 1, -EBADMSG}, /* not a multiple */
+        {64 + 8, 8, (uint64_t)2 << 32, -EBADMSG},       /* not below the next one's */
+        {64 + 16, 8, 0, -EBADMSG},                      /* its node */
+        {64 + 24, 4, 1, -EBADMSG},                      /* epoch: not below the next one's */
+        {64 + 28, 4, 1, -EBADMSG},                      /* reserved */
+        {64 + 2 * 32, 1, 1, -EBADMSG},                  /* behind the last */
+        {META_BYTES - 1, 1, 1, -EBADMSG},               /* */
+    };
+    struct disk disk = memory_disk(&memory);
+    for (unsigned i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct meta meta = sample(2), out;
+        uint8_t *bytes = written(&meta);
+        for (unsigned b = 0; b < changes[i].bytes; b++)
+            bytes[changes[i].offset + b] = (uint8_t)(changes[i].value >> 8 * b);
+        wire_put_u32(bytes + 4, wal_crc(0, bytes + 8, META_BYTES - 8));
+        int result = meta_read(&out, &disk);
+        if (result != changes[i].result) {
+            printf("\nchange %u: %d instead of %d\n", i, result, changes[i].result);
+            CU_FAIL("a wrong field");
+        }
+    }
+}
+
+static void an_lsn_belongs_to_the_history_that_began_at_or_below_it(void)
+{
+    struct meta meta = sample(3);
+    CU_ASSERT_PTR_NULL(meta_history_of(&meta, 0));
+    CU_ASSERT_PTR_NULL(meta_history_of(&meta, ((uint64_t)1 << 32) - 1));
+    CU_ASSERT_EQUAL(meta_history_of(&meta, (uint64_t)1 << 32)->id, 1000);
+    CU_ASSERT_EQUAL(meta_history_of(&meta, ((uint64_t)2 << 32) - 1)->id, 1000);
+    CU_ASSERT_EQUAL(meta_history_of(&meta, (uint64_t)2 << 32)->id, 1001);
+    CU_ASSERT_EQUAL(meta_history_of(&meta, UINT64_MAX)->id, 1002);
+}
+
+static void a_new_history_begins_above_every_lsn_and_history(void)
+{
+    struct meta meta = {0};
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0), (uint64_t)1 << 32);
+    meta = sample(3);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)3 << 32), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, ((uint64_t)4 << 32) - 1), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)4 << 32), (uint64_t)5 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, UINT64_MAX), 0);
+}
+
+static void a_full_list_forgets_its_oldest(void)
+{
+    struct meta meta = sample(META_HISTORIES_MAX + 5);
+    CU_ASSERT_EQUAL(meta.count, META_HISTORIES_MAX);
+    CU_ASSERT_EQUAL(meta.history[0].id, 1005);
+    CU_ASSERT_EQUAL(meta.history[META_HISTORIES_MAX - 1].id, 1000 + META_HISTORIES_MAX + 4);
+}
+
+static void names_are_read_as_they_are_written_and_no_other_way(void)
+{
+    static const uint64_t numbers[] = {1, 0xabcdef, UINT64_MAX, (uint64_t)1 << 32};
+    static const char *const strangers[] = {
+        "",
+        "wal-",
+        "wal-1",
+        "wal-00000000000000001",
+        "wal-000000000000000",
+        "meta",
+        "lock",
+        "wal-000000000000000A",
+        "wal-000000000000000 ",
+        "Wal-0000000000000001",
+        "snapshot.tmp",
+        "snapshot-",
+        "kept-wal-0000000000000001",
+        "wal-+00000000000001a",
+        "snapshot-000000000000001g",
+    };
+    char name[DISK_NAME_BYTES];
+    uint64_t number;
+    for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        meta_segment_name(name, numbers[i]);
+        CU_ASSERT(meta_is_segment(name, &number) && number == numbers[i] && !meta_is_snapshot(name, &number));
+        meta_snapshot_name(name, numbers[i]);
+        CU_ASSERT(meta_is_snapshot(name, &number) && number == numbers[i] && !meta_is_segment(name, &number));
+    }
+    meta_segment_name(name, 0x1a2b);
+    CU_ASSERT_STRING_EQUAL(name, "wal-0000000000001a2b");
+    for (unsigned i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
+        CU_ASSERT(!meta_is_segment(strangers[i], &number) && !meta_is_snapshot(strangers[i], &number));
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {{"every number of histories comes back", every_number_of_histories_comes_back},
+                           {"it is synced before it gets its name, and the name after",
+                            it_is_synced_before_it_gets_its_name_and_the_name_after},
+                           {"a failed write leaves a whole one", a_failed_write_leaves_a_whole_one},
+                           {"what the disk says is passed on", what_the_disk_says_is_passed_on},
+                           {"every flipped byte and other lengths are noticed",
+                            every_flipped_byte_and_other_lengths_are_noticed},
+                           {"every wrong field is noticed though the crc is right",
+                            every_wrong_field_is_noticed_though_the_crc_is_right},
+                           {"an LSN belongs to the history that began at or below it",
+                            an_lsn_belongs_to_the_history_that_began_at_or_below_it},
+                           {"a new history begins above every LSN and history",
+                            a_new_history_begins_above_every_lsn_and_history},
+                           {"a full list forgets its oldest", a_full_list_forgets_its_oldest},
+                           {"names are read as they are written, and no other way",
+                            names_are_read_as_they_are_written_and_no_other_way},
+                           CU_TEST_INFO_NULL};
+    return suite_run_each("meta", set_up, tear_down, tests);
+}
