@@ -8,10 +8,15 @@
 
 #include "table_internal.h"
 
-/* Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. */
+/*
+ * Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. Nor in a bucket of
+ * the tail, the only memory that is taken away while readers run (apply_end()): what they still read there
+ * is zeros, but it cannot be written to.
+ */
 static inline void read_mark_referenced(const struct table *table, struct bucket *bucket, unsigned slot)
 {
-    if (!LIKELY(table->evict != EVICT_CLOCK) && !(bucket_tag(bucket, slot) & TAG_REFERENCED))
+    if (!LIKELY(table->evict != EVICT_CLOCK) && !(bucket_tag(bucket, slot) & TAG_REFERENCED) &&
+        !bucket_in_tail(&table->buckets, (uint32_t)(bucket - table->buckets.bucket)))
         atomic_fetch_or_explicit(&bucket->tags[slot / 4], (uint64_t)TAG_REFERENCED << (slot & 3) * 16,
                                  memory_order_relaxed);
 }

@@ -52,6 +52,19 @@ static void older_records_change_nothing(void)
     fixture_close(&f);
 }
 
+static void a_new_history_begins_where_it_is_told(void)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct table_config){.capacity = 64});
+    CU_ASSERT_EQUAL(apply_set(&f, FIXTURE_FIRST_LSN + 5, 1, 8), 0);
+    apply_next_lsn(f.context, 2 * FIXTURE_FIRST_LSN);
+    f.merge.next_lsn = 2 * FIXTURE_FIRST_LSN;
+    CU_ASSERT_EQUAL(fixture_set(&f, "k", "v", 0, 0), STATUS_OK);
+    CU_ASSERT_EQUAL(f.result.version, 2 * FIXTURE_FIRST_LSN);
+    CU_ASSERT_EQUAL(f.last.lsn, 2 * FIXTURE_FIRST_LSN);
+    fixture_close(&f);
+}
+
 static void the_log_shows_the_clock_its_time(void)
 {
     struct fixture f;
@@ -144,6 +157,7 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"older records change nothing", older_records_change_nothing},
+        {"a new history begins where it is told", a_new_history_begins_where_it_is_told},
         {"the log shows the clock its time", the_log_shows_the_clock_its_time},
         {"without begin the capacity holds", without_begin_the_capacity_holds},
         {"a rebuild may overflow, ends in ordinary memory",
