@@ -251,7 +251,7 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
 {
     struct node_worker *worker = &node->worker[i];
-    /* What a peer acknowledges wakes nobody, and a connection that was held back until then may be free. */
+    /* What a peer takes wakes nobody, and a connection that was held back until then may be free. */
     if (timeout_ms > 1 && native_tcp_counts(worker->streams).held_back > 0)
         timeout_ms = 1;
     kernel_wait(worker->kernel, timeout_ms);

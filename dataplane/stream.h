@@ -56,10 +56,13 @@ struct stream_functions {
      * event returns, outside of events until the stack runs again. */
     uint8_t *(*reserve)(struct stream *stream, size_t least, size_t *room);
     void (*commit)(struct stream *stream, size_t length); /* of the last reserve; at most its room */
-    size_t (*unsent)(const struct stream *stream); /* bytes committed that the peer has not acknowledged */
-    void (*resume)(struct stream *stream);         /* deliver what received left; from within the next turn */
-    void (*close)(struct stream *stream); /* no more from us; what was committed is sent, receiving goes on */
-    void (*abort)(struct stream *stream); /* now, and the peer is told */
+    /* Bytes committed that the peer is yet to take: not acknowledged (tcp/), or not sent (kernel/). */
+    size_t (*unsent)(const struct stream *stream);
+    void (*resume)(struct stream *stream); /* deliver what received left; from within the next turn */
+    /* No more from us; what was committed is sent, receiving goes on. A peer that says nothing for a minute is given up
+     * then, unless the user holds bytes back or has a deadline running. */
+    void (*close)(struct stream *stream);
+    void (*abort)(struct stream *stream);                          /* now, and the peer is told */
     void (*set_deadline)(struct stream *stream, uint64_t mono_ns); /* one per stream; 0: none */
 };
 

@@ -412,19 +412,6 @@ void worker_set_tcp(struct worker *worker, struct tcp *tcp)
 
 /* ---- life ---- */
 
-/* Until a service is set, and where there is none: nothing is answered. */
-static void mute_burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
-{
-    (void)state, (void)now;
-    for (unsigned i = 0; i < count; i++)
-        datagrams[i].length = 0;
-}
-
-static void mute_turn(void *state, struct instant now)
-{
-    (void)state, (void)now;
-}
-
 static void link_init(struct worker_link *link, const struct worker_port *port)
 {
     RTE_VERIFY(port->mtu > UDP_IP4_HEADERS_BYTES);
@@ -449,7 +436,7 @@ struct worker *worker_create(const struct worker_config *config, int numa_node)
     struct worker *worker = rte_zmalloc_socket("worker", sizeof *worker, 64, numa_node);
     if (worker == NULL)
         return NULL;
-    worker->service = (struct udp_service){.burst = mute_burst, .turn = mute_turn};
+    worker->service = udp_service_mute();
     worker->counters = config->counters;
     worker->udp_port = rte_cpu_to_be_16(config->udp_port);
     worker->links = config->ports;

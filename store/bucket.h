@@ -4,7 +4,8 @@
  *   0   sequence u32     odd = locked by a writer (main buckets only)
  *   4   overflow u32     number of the chain's next bucket, 0 = none (bucket 0 is a main bucket)
  *   8   last_lsn u64     LSN of the last mutation (main buckets only)
- *   16  8 tags u16       15 bits of the hash, never 0; 0 = empty slot. Bit 15: used since the clock passed
+ *   16  8 tags u16       0 = empty slot; else bit 0 is 1 and bits 1 to 14 are the hash's. Bit 15: used since
+ *                        the clock passed
  *   32  8 lines u32      the items' first lines
  *
  * A chain is packed: the slots in use come first, in every bucket but the last all eight are in use, and an

@@ -246,8 +246,15 @@ bool kernel_stream_expire(struct kernel_stream *stream)
         return false;
     }
     if (stream->linger_ns != 0 && stream->linger_ns <= now_ns) {
-        kernel_stream_die(stream, STREAM_END_TIMED_OUT);
-        return true;
+        if (!stream->paused && stream->deadline_ns == 0) {
+            kernel_stream_die(stream, STREAM_END_TIMED_OUT);
+            return true;
+        }
+        stream->linger_ns = now_ns + KERNEL_LINGER_NS; /* its user waits for something still */
+    }
+    if (stream->deadline_ns == 0 || stream->deadline_ns > now_ns) {
+        kernel_stream_arm(stream);
+        return false;
     }
     stream->deadline_ns = 0;
     kernel_stream_arm(stream);
@@ -260,14 +267,16 @@ bool kernel_stream_expire(struct kernel_stream *stream)
 static size_t stream_unsent_bytes(const struct stream *face)
 {
     const struct kernel_stream *stream = (const struct kernel_stream *)face;
-    int unacknowledged = 0;
+    int waiting = 0;
     if (stream->state != KERNEL_OPEN)
         return stream->queued;
-    if (ioctl(stream->fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged < 0)
-        unacknowledged = 0;
-    if (stream->fin_sent && unacknowledged > 0)
-        unacknowledged--; /* our FIN counts as a byte there */
-    return stream->queued + (size_t)unacknowledged;
+    /* Not SIOCOUTQ, which counts what has left as well: the peer may have read all of it and put its acknowledgement
+     * off by 40 ms, and a service that waits for it would be idle meanwhile. */
+    if (ioctl(stream->fd, SIOCOUTQNSD, &waiting) != 0 || waiting < 0)
+        waiting = 0;
+    if (stream->fin_sent && waiting > 0)
+        waiting--; /* our FIN counts as a byte there */
+    return stream->queued + (size_t)waiting;
 }
 
 static void resume(struct stream *face)

@@ -179,19 +179,6 @@ struct kernel_counts kernel_counts(const struct kernel_worker *worker)
 
 /* ---- life ---- */
 
-/* Until a service is set, and where there is none: nothing is answered. */
-static void mute_burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)
-{
-    (void)state, (void)now;
-    for (unsigned i = 0; i < count; i++)
-        datagrams[i].length = 0;
-}
-
-static void mute_turn(void *state, struct instant now)
-{
-    (void)state, (void)now;
-}
-
 /* What is not touched costs nothing: the system gives zeroed pages as they are written to. */
 static bool take_memory(struct kernel_worker *worker)
 {
@@ -251,7 +238,7 @@ struct kernel_worker *kernel_worker_create(const struct kernel_worker_config *co
         return NULL;
     memset(worker, 0, sizeof(*worker));
     worker->config = *config;
-    worker->service = (struct udp_service){.burst = mute_burst, .turn = mute_turn};
+    worker->service = udp_service_mute();
     worker->starved_end = &worker->starved;
     worker->epoll = worker->wake = -1;
     tcp_timers_init(&worker->timers, now.mono_ns);

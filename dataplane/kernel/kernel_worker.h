@@ -16,10 +16,11 @@
  *   - Input that a service leaves stays in the kernel, whose window closes as it fills.
  *   - What is committed is kept here until the kernel takes it: in blocks of one pool, each stream at most
  *     send_bytes_max. A reservation is good until the end of the turn.
- *   - unsent() includes what the kernel holds until the peer has acknowledged it.
+ *   - unsent() includes what the kernel holds and has not sent, as windows do not let it.
  *   - STREAM_END_CLOSED: the peer has ended, and all of ours is with the kernel, which goes on sending it.
  *   - A deadline passes with the tick of tcp_timers.h that follows it.
- *   - A stream that we have closed and on which nothing arrives for KERNEL_LINGER_NS is ended, as timed out.
+ *   - A stream that we have closed and on which nothing arrives for KERNEL_LINGER_NS is ended, as timed out, unless
+ *     its user holds input back or has a deadline running.
  *   - A peer that takes nothing, or acknowledges nothing, for KERNEL_USER_TIMEOUT_MS is given up.
  *
  * Memory, all of it taken at creation: a burst of datagrams, streams_max times less than

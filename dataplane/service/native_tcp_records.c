@@ -227,17 +227,20 @@ static bool take_message(struct native_connection *c, const struct record_item *
         first_plain(c);
     c->since_ns = service->engine.now.mono_ns;
     c->partial_ns = 0;
-    if (!batch_add(c, item)) {
-        execute_batch(c);
+    bool good = batch_add(c, item);
+    /* What lies in the buffer must be done before that is used again. */
+    if (good && in_place && !batch_is_full(service))
+        return true;
+    execute_batch(c);
+    if (!in_place &&
+        !c->plain) /* opened in a buffer of ours, where it would stay until somebody's next record */
+        keys_wipe(item->bytes, item->length);
+    if (!good) {
         native_tcp_count(service, COUNTER_native_drop_message);
         if (c->state == CONNECTION_LIVE)
             native_tcp_close(c);
         return false;
     }
-    /* What lies in the buffer must be done before that is used again. */
-    if (in_place && !batch_is_full(service))
-        return true;
-    execute_batch(c);
     if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX)) {
         native_tcp_count(service, COUNTER_native_tcp_blocked);
         c->blocked_ns = service->engine.now.mono_ns;

@@ -85,8 +85,7 @@ static void flow_remove(struct session_table *table, struct session *session)
 unsigned session_prefix_of(const struct session_table *table, const struct address *source)
 {
     /* IPv4 is mapped into the last four bytes: a /24 is the first 15. */
-    static const uint8_t ip4_mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    unsigned bytes = memcmp(source->bytes, ip4_mapped, sizeof(ip4_mapped)) == 0 ? 15 : 8;
+    unsigned bytes = address_is_ip4(source) ? 15 : 8;
     return rte_jhash(source->bytes, bytes, table->seed) & (SESSION_PREFIXES - 1);
 }
 

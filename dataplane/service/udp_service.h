@@ -29,6 +29,25 @@ struct udp_service {
     void (*turn)(void *state, struct instant now);
 };
 
+static inline void udp_mute_burst(void *state, struct udp_datagram *datagrams, unsigned count,
+                                  struct instant now)
+{
+    (void)state, (void)now;
+    for (unsigned i = 0; i < count; i++)
+        datagrams[i].length = 0;
+}
+
+static inline void udp_mute_turn(void *state, struct instant now)
+{
+    (void)state, (void)now;
+}
+
+/* Answers nothing: a worker's service until one is set, and where there is none. */
+static inline struct udp_service udp_service_mute(void)
+{
+    return (struct udp_service){.burst = udp_mute_burst, .turn = udp_mute_turn};
+}
+
 /* Sends one unprompted datagram (deferred handshake answers). False if no buffer or queue room: the service
  * counts it. */
 struct udp_transmit {

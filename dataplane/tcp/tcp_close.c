@@ -233,15 +233,24 @@ bool tcp_fin_acknowledged(struct tcp *tcp, struct tcp_connection *c)
 
 /* ---- idle ---- */
 
+/* Half-closed connections live as long as somebody at our end wants something of them (RFC 9293 3.6): it is yet to
+ * take what has come, or has said itself how long it waits. */
+static bool user_waits(const struct tcp_connection *c)
+{
+    return c->held_head != NULL || c->timer_at[TCP_TIMER_USER] != 0;
+}
+
 void tcp_idle_timeout(struct tcp *tcp, struct tcp_connection *c)
 {
     uint64_t now_ns = tcp->now.mono_ns;
-    if (c->state == TCP_FIN_WAIT_2) {
+    if (c->state == TCP_FIN_WAIT_2 && !user_waits(c)) {
         /* Its end is ours to set: RFC 9293 has none, and a peer that never closes would keep us for ever. */
         tcp_count(tcp, COUNTER_tcp_fin_wait_ended);
         tcp_connection_end(tcp, c, STREAM_END_TIMED_OUT);
         return;
     }
+    if (!tcp->config.keepalive && c->state == TCP_FIN_WAIT_2)
+        tcp_arm(tcp, c, TCP_TIMER_IDLE, now_ns + TCP_FIN_WAIT_2_NS); /* the user may wait no more by then */
     if (!tcp->config.keepalive || c->state < TCP_ESTABLISHED)
         return;
     /* RFC 1122 4.2.3.6. What is in flight, or waits for a window, has its own time-outs. */

@@ -338,8 +338,11 @@ void tcp_send_segment(struct tcp *tcp, const struct return_path *path, const str
 
 void tcp_path_start(struct tcp *tcp, struct tcp_connection *c);
 void tcp_path_set_mss(struct tcp *tcp, struct tcp_connection *c); /* from path_mtu, peer_mss and options */
-/* Repeated time-outs of full segments: RFC 1191 8 / RFC 4821's lesson. */
+/* A time-out: is it that full segments do not pass (RFC 1191 8, RFC 4821)? Then they are small ones until
+ * something new was acknowledged, and for a while. */
 void tcp_path_suspect(struct tcp *tcp, struct tcp_connection *c);
+/* With recovery.path_doubts: this frame has arrived; if it is of the size in doubt, it was an outage. */
+void tcp_path_arrived(struct tcp *tcp, struct tcp_connection *c, const struct tcp_frame *frame);
 void tcp_path_raise(struct tcp *tcp, struct tcp_connection *c); /* if it was lowered long enough ago */
 
 #endif

@@ -22,8 +22,8 @@
 #define TCP_PERSIST_MAX_NS    (60000 * TCP_MS)
 #define TCP_KEEPALIVE_IDLE_NS (120000 * TCP_MS) /* RFC 1122 4.2.3.6 wants two hours: ours is an option, on */
 #define TCP_KEEPALIVE_STEP_NS (15000 * TCP_MS)
-#define TCP_TIME_WAIT_NS      (60000 * TCP_MS)  /* 2 MSL, with an MSL of 30 s */
-#define TCP_FIN_WAIT_2_NS     (60000 * TCP_MS)  /* closed by us and the peer does not close */
+#define TCP_TIME_WAIT_NS      (60000 * TCP_MS) /* 2 MSL, with an MSL of 30 s */
+#define TCP_FIN_WAIT_2_NS     (60000 * TCP_MS) /* closed by us, nobody here waits, and the peer does not close */
 #define TCP_PMTU_RAISE_NS     (600000 * TCP_MS) /* RFC 1191 6.3 */
 #define TCP_COOKIE_LIFE_NS    (64000 * TCP_MS)
 #define TCP_STARVED_NS        (2 * TCP_MS)             /* until a user who found no frame is asked again */

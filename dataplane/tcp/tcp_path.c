@@ -5,6 +5,9 @@
 #include "net/icmp.h"
 #include "tcp/tcp_recovery.h"
 
+enum { PATH_DOUBTS_MAX = 11 }; /* 2^10 s: more than TCP_PMTU_RAISE_NS */
+static_assert((UINT64_C(1000) << (PATH_DOUBTS_MAX - 1)) * TCP_MS >= TCP_PMTU_RAISE_NS, "doubling gets there");
+
 /* RFC 1191 7.1: what routers older than it are likely to have meant */
 static const uint16_t plateaus[] = {32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, TCP_PATH_MTU_MIN};
 
@@ -40,24 +43,58 @@ static void path_lower(struct tcp *tcp, struct tcp_connection *c, uint16_t mtu)
     tcp_path_set_mss(tcp, c);
 }
 
-/* RFC 1191 6.3: routes change, for the better too. */
-void tcp_path_raise(struct tcp *tcp, struct tcp_connection *c)
+/*
+ * When the link's size is tried again. After what a router said: RFC 1191 6.3, as routes change, for the better too.
+ * After a suspicion, which an outage gives rise to as well: once something new has been acknowledged, a second
+ * later, and twice as long after each time that full segments time out again before one has arrived (RFC 8899
+ * 4.3 and 5.1.1: a black hole is left by searching anew, and a size that failed is tried again, less often).
+ */
+static bool raise_is_due(const struct tcp *tcp, const struct tcp_connection *c)
 {
-    uint32_t now_s = (uint32_t)(tcp->now.mono_ns / (1000 * TCP_MS)) + 1;
-    if (now_s - c->path_lowered_s < TCP_PMTU_RAISE_NS / (1000 * TCP_MS))
-        return;
+    uint32_t lowered_for_s = (uint32_t)(tcp->now.mono_ns / (1000 * TCP_MS)) + 1 - c->path_lowered_s;
+    uint32_t longest_s = TCP_PMTU_RAISE_NS / (1000 * TCP_MS), doubts = c->recovery.path_doubts;
+    if (doubts == 0)
+        return lowered_for_s >= longest_s;
+    return c->recovery.retries == 0 && lowered_for_s >= RTE_MIN(UINT32_C(1) << (doubts - 1), longest_s);
+}
+
+static void path_raise(struct tcp *tcp, struct tcp_connection *c)
+{
     tcp_count(tcp, COUNTER_tcp_path_raised);
     tcp_path_start(tcp, c);
 }
 
+void tcp_path_raise(struct tcp *tcp, struct tcp_connection *c)
+{
+    if (raise_is_due(tcp, c))
+        path_raise(tcp, c);
+}
+
 void tcp_path_suspect(struct tcp *tcp, struct tcp_connection *c)
 {
+    struct tcp_recovery *r = &c->recovery;
     const struct tcp_frame *frame = c->send_head;
     uint16_t mtu = (uint16_t)(TCP_MSS_DEFAULT + tcp_ip_header_bytes(&c->stream.flow) + TCP_HEADER_BYTES);
     if (frame == c->send_next || frame->length <= TCP_MSS_DEFAULT || c->path_mtu <= mtu)
         return;
+    bool again = r->path_doubts > 0 && frame->length >= r->path_doubted_bytes; /* what was tried has failed */
+    if (!again && r->retries < TCP_PMTU_BLACK_HOLE_RETRIES)
+        return;
     tcp_count(tcp, COUNTER_tcp_path_black_hole);
+    r->path_doubts = (uint8_t)RTE_MIN(r->path_doubts + 1, PATH_DOUBTS_MAX);
+    r->path_doubted_bytes = RTE_MAX(r->path_doubted_bytes, frame->length);
     path_lower(tcp, c, mtu);
+}
+
+void tcp_path_arrived(struct tcp *tcp, struct tcp_connection *c, const struct tcp_frame *frame)
+{
+    struct tcp_recovery *r = &c->recovery;
+    if (frame->length < r->path_doubted_bytes)
+        return;
+    r->path_doubts = 0;
+    r->path_doubted_bytes = 0;
+    if (c->path_lowered_s != 0)
+        path_raise(tcp, c);
 }
 
 static bool is_in_flight(const struct tcp_connection *c, uint32_t seq)
@@ -94,6 +131,8 @@ static void fragmentation_needed(struct tcp *tcp, struct tcp_connection *c,
         return;
     }
     tcp_count(tcp, COUNTER_tcp_path_lowered);
+    c->recovery.path_doubts = 0; /* that explains it */
+    c->recovery.path_doubted_bytes = 0;
     path_lower(tcp, c, (uint16_t)mtu);
     /* RFC 1191 6.4: what was too large is sent again at once, and that is no sign of congestion */
     for (struct tcp_frame *frame = c->send_head; frame != c->send_next; frame = frame->next)

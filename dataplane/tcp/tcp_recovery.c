@@ -329,8 +329,7 @@ static void retransmission_timeout(struct tcp *tcp, struct tcp_connection *c)
     if (r->sacked_frames > 0)
         tcp_count(tcp, COUNTER_tcp_sack_forgotten);
     tcp_scoreboard_forget_sack(c);
-    if (r->retries >= TCP_PMTU_BLACK_HOLE_RETRIES)
-        tcp_path_suspect(tcp, c);
+    tcp_path_suspect(tcp, c);
     tcp_congestion_timeout(c, r->retries == 1);
     r->phase = TCP_LOSS;
     r->recover = c->snd_nxt;

@@ -31,6 +31,8 @@ static void frame_acknowledged(struct tcp *tcp, struct tcp_connection *c, struct
     } else {
         r->sacked_frames--;
     }
+    if (unlikely(r->path_doubts > 0))
+        tcp_path_arrived(tcp, c, frame);
     uncount(r, frame, frame->length);
     r->sent_frames--;
 }
@@ -108,6 +110,8 @@ static void frame_sacked(struct tcp *tcp, struct tcp_connection *c, struct tcp_f
     r->sacked_bytes += frame->length;
     r->sacked_frames++;
     news->delivered += frame->length;
+    if (unlikely(r->path_doubts > 0))
+        tcp_path_arrived(tcp, c, frame);
     tcp_rack_arrived(tcp, c, frame, news);
 }
 

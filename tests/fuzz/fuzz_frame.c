@@ -7,12 +7,10 @@
  * are options. After the frames the clock moves on. Checked: no buffer is lost, no answer is larger than its
  * buffer, and what is answered has the length it says.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include <rte_malloc.h>
 #include <rte_ring.h>
 
+#include "fuzz_buffer.h"
 #include "native_peer.h"
 #include "test_eal.h"
 #include "worker.h"
@@ -40,46 +38,14 @@ struct fuzz {
 
 static struct fuzz fuzz;
 
-static void check(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_frame: %s\n", what);
-        abort();
-    }
-}
-
-/* ---- buffers ---- */
-
-struct block {
-    struct rte_mbuf_ext_shared_info info;
-    uint8_t *bytes;
-};
-
-static void block_free(void *address, void *opaque)
-{
-    struct block *block = opaque;
-    (void)address;
-    free(block->bytes);
-    free(block);
-}
+/* ---- frames ---- */
 
 static struct rte_mbuf *buffer_make(const uint8_t *bytes, size_t length, unsigned options)
 {
-    size_t head = options & OPTION_NO_HEADROOM ? 0 : RTE_PKTMBUF_HEADROOM;
-    size_t tail = options & OPTION_NO_TAILROOM ? 0 : TAIL_BYTES;
-    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(fuzz.pool);
-    struct block *block = malloc(sizeof *block);
-    check(mbuf != NULL && block != NULL, "no memory");
-    block->bytes = malloc(head + length + tail + 1);
-    check(block->bytes != NULL, "no memory");
-    block->info = (struct rte_mbuf_ext_shared_info){.free_cb = block_free, .fcb_opaque = block};
-    rte_mbuf_ext_refcnt_set(&block->info, 1);
-    rte_pktmbuf_attach_extbuf(mbuf, block->bytes, 0, (uint16_t)(head + length + tail), &block->info);
-    mbuf->data_off = (uint16_t)head;
-    mbuf->data_len = (uint16_t)length;
-    mbuf->pkt_len = (uint32_t)length;
-    if (length > 0)
-        memcpy(block->bytes + head, bytes, length);
+    struct rte_mbuf *mbuf =
+        fuzz_buffer(fuzz.pool, bytes, length, options & OPTION_NO_HEADROOM ? 0 : RTE_PKTMBUF_HEADROOM,
+                    options & OPTION_NO_TAILROOM ? 0 : TAIL_BYTES);
+    MUST(mbuf != NULL);
     return mbuf;
 }
 
@@ -88,7 +54,7 @@ static struct rte_mbuf *frame_make(const uint8_t *bytes, size_t length, unsigned
     size_t first = options & OPTION_TWO_SEGMENTS ? length / 2 : length;
     struct rte_mbuf *mbuf = buffer_make(bytes, first, options);
     if (options & OPTION_TWO_SEGMENTS)
-        check(rte_pktmbuf_chain(mbuf, buffer_make(bytes + first, length - first, options)) == 0, "chain");
+        MUST(rte_pktmbuf_chain(mbuf, buffer_make(bytes + first, length - first, options)) == 0);
     if (options & OPTION_STRIPPED_TAG) {
         mbuf->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
         mbuf->vlan_tci = (uint16_t)(length * 257);
@@ -116,9 +82,9 @@ static uint16_t transmit(void *state, struct rte_mbuf **frames, uint16_t count)
     (void)state;
     for (unsigned i = 0; i < count; i++) {
         const struct rte_mbuf *mbuf = frames[i];
-        check(mbuf->nb_segs == 1 && mbuf->data_len == mbuf->pkt_len, "an answer in pieces");
-        check(mbuf->data_off + mbuf->data_len <= mbuf->buf_len, "an answer beyond its buffer");
-        check(mbuf->data_len >= 42 && mbuf->data_len <= 1518, "an answer of impossible length");
+        MUST(mbuf->nb_segs == 1 && mbuf->data_len == mbuf->pkt_len);
+        MUST(mbuf->data_off + mbuf->data_len <= mbuf->buf_len);
+        MUST(mbuf->data_len >= 42 && mbuf->data_len <= 1518);
         rte_pktmbuf_free(frames[i]);
     }
     return count;
@@ -151,11 +117,10 @@ static void start(void)
     };
     memcpy(config.port[0].mac.addr_bytes, node_mac, 6);
     fuzz.worker = worker_create(&config, SOCKET_ID_ANY);
-    check(fuzz.worker != NULL, "no worker");
+    MUST(fuzz.worker != NULL);
     worker_set_service(fuzz.worker, fuzz.node.face);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     if (fuzz.worker == NULL)
@@ -179,7 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     void *mbuf;
     while (rte_ring_dequeue(fuzz.to_control, &mbuf) == 0)
         rte_pktmbuf_free(mbuf);
-    check(rte_mempool_avail_count(fuzz.pool) == POOL_MBUFS, "a buffer is lost");
+    MUST(rte_mempool_avail_count(fuzz.pool) == POOL_MBUFS);
     native_pass_time(&fuzz.shared, 1000000);
     return 0;
 }

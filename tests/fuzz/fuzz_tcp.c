@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz.h"
+#include "fuzz_buffer.h"
 #include "seeded.h"
 #include "tcp_invariants.h"
 #include "tcp_script_internal.h"
@@ -288,38 +288,6 @@ static unsigned options(struct fuzz_input *input, const struct tcp_connection *c
     return used;
 }
 
-struct block {
-    struct rte_mbuf_ext_shared_info info;
-    uint8_t *bytes;
-};
-
-static void block_free(void *address, void *opaque)
-{
-    struct block *block = opaque;
-    (void)address;
-    free(block->bytes);
-    free(block);
-}
-
-/* A frame whose buffer ends where the segment does. NULL: the pool is dry. */
-static struct rte_mbuf *frame_of(const uint8_t *segment, unsigned length)
-{
-    struct rte_mbuf *frame = rte_pktmbuf_alloc(fuzz.pool);
-    if (frame == NULL)
-        return NULL;
-    struct block *block = malloc(sizeof *block);
-    MUST(block != NULL && (block->bytes = malloc(length > 0 ? length : 1)) != NULL);
-    memcpy(block->bytes, segment, length);
-    block->info.free_cb = block_free;
-    block->info.fcb_opaque = block;
-    rte_mbuf_ext_refcnt_set(&block->info, 1);
-    rte_pktmbuf_attach_extbuf(frame, block->bytes, 0, (uint16_t)length, &block->info);
-    frame->data_off = 0;
-    frame->data_len = (uint16_t)length;
-    frame->pkt_len = length;
-    return frame;
-}
-
 static void arrive(void)
 {
     unsigned count = fuzz.burst_count;
@@ -350,7 +318,8 @@ static void segment(struct fuzz_input *input, unsigned op)
     unsigned length = header + payload;
     if (op >= 0x80 && op < 0x88)
         length = fuzz_u8(input) < length ? length - 1 : length;
-    struct rte_mbuf *frame = frame_of(bytes, length);
+    struct rte_mbuf *frame = /* its buffer ends where the segment does */
+        fuzz_buffer(fuzz.pool, bytes, length, 0, 0);
     if (frame == NULL)
         return;
     fuzz.burst[fuzz.burst_count++] = (struct tcp_arrival){.frame = frame,

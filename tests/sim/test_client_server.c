@@ -4,19 +4,16 @@
  *
  * The thread owns the service; a test changes it (restart, bad link) under the lock.
  */
-#include <CUnit/Basic.h>
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "../unit/native_peer.h"
-#include "wild.h"
+#include "client_server.h"
 
-enum { HELD_MAX = 32, BURST_MAX = 32, CLIENTS = 4 };
+enum { HELD_MAX = 32, BURST_MAX = 32 };
 
 struct held {
     struct sockaddr_in to;
@@ -211,18 +208,10 @@ static void server_stop(struct server *server)
 
 static struct wild_client *connect_to(const struct server *server, bool sealed)
 {
-    char error[WILD_ERROR_BYTES];
-    struct wild_options options = {.endpoint = server->endpoint,
-                                   .secret = NATIVE_PEER_SECRET,
-                                   .timeout_ms = 30000,
-                                   .connect_timeout_ms = 30000,
-                                   .sealed = sealed,
-                                   .transport = WILD_TRANSPORT_UDP};
-    struct wild_client *client = wild_connect(&options, error);
-    if (client == NULL)
-        fprintf(stderr, "%s\n", error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(client);
-    return client;
+    return connect_with((struct wild_options){.endpoint = server->endpoint,
+                                              .secret = NATIVE_PEER_SECRET,
+                                              .sealed = sealed,
+                                              .transport = WILD_TRANSPORT_UDP});
 }
 
 /* ---- tests ---- */
@@ -232,32 +221,7 @@ static void test_every_operation_works(void)
     for (int sealed = 0; sealed < 2; sealed++) {
         struct server *server = server_start(1);
         struct wild_client *client = connect_to(server, sealed);
-        struct wild_result result;
-        struct wild_health health;
-        uint8_t big[WILD_VALUE_MAX];
-        memset(big, 0xA5, sizeof(big));
-        CU_ASSERT_EQUAL(wild_get(client, "k", 1, &result), WILD_NOT_FOUND);
-        CU_ASSERT_EQUAL(wild_set(client, "k", 1, big, sizeof(big), NULL, &result), WILD_OK);
-        uint64_t version = result.version;
-        CU_ASSERT_EQUAL(wild_get(client, "k", 1, &result), WILD_OK);
-        CU_ASSERT(result.value_length == sizeof(big) && memcmp(result.value, big, sizeof(big)) == 0);
-        CU_ASSERT_EQUAL(result.version, version);
-        CU_ASSERT_EQUAL(result.history, NATIVE_PEER_HISTORY);
-        struct wild_write_options options = {.if_version = true, .version = version + 1};
-        CU_ASSERT_EQUAL(wild_set(client, "k", 1, "v", 1, &options, NULL), WILD_VERSION_MISMATCH);
-        options.version = version;
-        CU_ASSERT_EQUAL(wild_set(client, "k", 1, "v", 1, &options, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_touch(client, "k", 1, 60000, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_incr(client, "k", 1, 1, 0, NULL, NULL), WILD_NOT_A_NUMBER);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, INT64_MIN, 0, NULL, &result), WILD_OK);
-        CU_ASSERT_EQUAL(result.integer, INT64_MIN);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, -1, 0, NULL, NULL), WILD_NOT_A_NUMBER);
-        CU_ASSERT_EQUAL(wild_health(client, &health), WILD_OK);
-        CU_ASSERT_EQUAL(health.items, 2);
-        CU_ASSERT_EQUAL(health.epoch, 3);
-        CU_ASSERT_EQUAL(wild_delete(client, "k", 1, NULL, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_flush(client, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_get(client, "n", 1, NULL), WILD_NOT_FOUND);
+        expect_every_operation(client);
         wild_close(client);
         server_stop(server);
     }
@@ -319,15 +283,7 @@ static void test_a_thousand_clients_come_and_go(void)
 {
     struct server *server = server_start(3);
     struct wild_client *first = connect_to(server, false);
-    char error[WILD_ERROR_BYTES];
-    for (unsigned i = 0; i < 1000; i++) {
-        struct wild_client *client = wild_duplicate(first, error);
-        struct wild_result result;
-        CU_ASSERT_PTR_NOT_NULL_FATAL(client);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, 1, 0, NULL, &result), WILD_OK);
-        CU_ASSERT_EQUAL(result.integer, i + 1);
-        wild_close(client);
-    }
+    expect_a_thousand_clients(first);
     wild_close(first);
     server_stop(server);
 }
@@ -364,29 +320,17 @@ static void test_a_wrong_secret_meets_silence(void)
     server_stop(server);
 }
 
-/* Four sessions with their own keys, a mixed load, every value verified (load_test.c). */
 static void test_the_load_test_finds_no_fault(void)
 {
-    static const char *const variants[] = {"--pipeline 16 --value-size 200", "--sealed --pipeline 1",
-                                           "--pipeline 128 --value-size 1024 --keys 300"};
+    static const char *const variants[] = {
+        "--connections 4 --keys 1000 --pipeline 16 --value-size 200",
+        "--connections 4 --keys 1000 --sealed --pipeline 1",
+        "--connections 4 --keys 300 --pipeline 128 --value-size 1024",
+    };
     for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
         struct server *server = server_start(20 + i);
-        char command[512], line[512] = "";
-        unsigned long long operations = 0, errors = 1, mismatches = 1;
         server_link(server, i == 0 ? 2 : 0, 1, 1);
-        snprintf(command, sizeof(command),
-                 "WILD_AUTH_SECRET=%s %s --transport udp --endpoint %s --timeout 20000 load-test --seconds 1"
-                 " --keys 1000 --connections %d %s 2>/dev/null",
-                 NATIVE_PEER_SECRET, program, server->endpoint, CLIENTS, variants[i]);
-        FILE *pipe = popen(command, "r");
-        CU_ASSERT_PTR_NOT_NULL_FATAL(pipe);
-        CU_ASSERT_PTR_NOT_NULL(fgets(line, sizeof(line), pipe));
-        CU_ASSERT_EQUAL(pclose(pipe), 0);
-        CU_ASSERT_EQUAL(sscanf(line, "load-test: %llu operations, %llu errors, %llu mismatches", &operations,
-                               &errors, &mismatches),
-                        3);
-        CU_ASSERT(operations > 0 && errors == 0 && mismatches == 0);
-        printf("%s", line);
+        expect_load_test(program, "udp", server->endpoint, variants[i]);
         server_stop(server);
     }
 }
@@ -396,18 +340,15 @@ int main(int argc, char **argv)
     if (argc != 2)
         return 2;
     program = argv[1];
-    CU_initialize_registry();
-    CU_pSuite suite = CU_add_suite("client_server", NULL, NULL);
-    CU_add_test(suite, "every operation works", test_every_operation_works);
-    CU_add_test(suite, "writes happen once over a bad link", test_writes_happen_once_over_a_bad_link);
-    CU_add_test(suite, "sessions are made over a bad link", test_sessions_are_made_over_a_bad_link);
-    CU_add_test(suite, "a thousand clients come and go", test_a_thousand_clients_come_and_go);
-    CU_add_test(suite, "a restart is survived", test_a_restart_is_survived);
-    CU_add_test(suite, "a wrong secret meets silence", test_a_wrong_secret_meets_silence);
-    CU_add_test(suite, "the load test finds no fault", test_the_load_test_finds_no_fault);
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    CU_TestInfo tests[] = {
+        {"every operation works", test_every_operation_works},
+        {"writes happen once over a bad link", test_writes_happen_once_over_a_bad_link},
+        {"sessions are made over a bad link", test_sessions_are_made_over_a_bad_link},
+        {"a thousand clients come and go", test_a_thousand_clients_come_and_go},
+        {"a restart is survived", test_a_restart_is_survived},
+        {"a wrong secret meets silence", test_a_wrong_secret_meets_silence},
+        {"the load test finds no fault", test_the_load_test_finds_no_fault},
+        CU_TEST_INFO_NULL,
+    };
+    return suite_run("client_server", tests);
 }

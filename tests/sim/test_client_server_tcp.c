@@ -2,18 +2,15 @@
  * test_client_server_tcp.c - libwild over TCP against the real native service, over the kernel's sockets on
  * loopback: a thread turns the worker and the service; a test changes them (restart) under the lock.
  */
-#include <CUnit/CUnit.h>
 #include <arpa/inet.h>
 #include <pthread.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../unit/native_tcp_peer.h"
-#include "../unit/suite.h"
 #include "../unit/test_eal.h"
+#include "client_server.h"
 #include "kernel/kernel_worker.h"
-#include "wild.h"
 
 enum { CONNECTIONS = 64, BLOCKS = 1024 };
 
@@ -136,17 +133,9 @@ static void server_stop(struct server *server)
 
 static struct wild_client *connect_to(const struct server *server)
 {
-    char error[WILD_ERROR_BYTES];
-    struct wild_options options = {.endpoint = server->endpoint,
-                                   .secret = server->bench ? NULL : NATIVE_PEER_SECRET,
-                                   .insecure_no_auth = server->bench,
-                                   .timeout_ms = 30000,
-                                   .connect_timeout_ms = 30000};
-    struct wild_client *client = wild_connect(&options, error);
-    if (client == NULL)
-        fprintf(stderr, "%s\n", error);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(client);
-    return client;
+    return connect_with((struct wild_options){.endpoint = server->endpoint,
+                                              .secret = server->bench ? NULL : NATIVE_PEER_SECRET,
+                                              .insecure_no_auth = server->bench});
 }
 
 /* ---- tests ---- */
@@ -157,28 +146,7 @@ static void test_every_operation_works(void)
     for (int bench = 0; bench < 2; bench++) {
         struct server *server = server_start(bench);
         struct wild_client *client = connect_to(server);
-        struct wild_result result;
-        struct wild_health health;
-        uint8_t big[WILD_VALUE_MAX];
-        memset(big, 0xA5, sizeof(big));
-        CU_ASSERT_EQUAL(wild_get(client, "k", 1, &result), WILD_NOT_FOUND);
-        CU_ASSERT_EQUAL(wild_set(client, "k", 1, big, sizeof(big), NULL, &result), WILD_OK);
-        uint64_t version = result.version;
-        CU_ASSERT_EQUAL(wild_get(client, "k", 1, &result), WILD_OK);
-        CU_ASSERT(result.value_length == sizeof(big) && memcmp(result.value, big, sizeof(big)) == 0);
-        CU_ASSERT_EQUAL(result.version, version);
-        CU_ASSERT_EQUAL(result.history, NATIVE_PEER_HISTORY);
-        struct wild_write_options options = {.if_version = true, .version = version + 1};
-        CU_ASSERT_EQUAL(wild_set(client, "k", 1, "v", 1, &options, NULL), WILD_VERSION_MISMATCH);
-        CU_ASSERT_EQUAL(wild_touch(client, "k", 1, 60000, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, INT64_MIN, 0, NULL, &result), WILD_OK);
-        CU_ASSERT_EQUAL(result.integer, INT64_MIN);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, -1, 0, NULL, NULL), WILD_NOT_A_NUMBER);
-        CU_ASSERT_EQUAL(wild_health(client, &health), WILD_OK);
-        CU_ASSERT_EQUAL(health.items, 2);
-        CU_ASSERT_EQUAL(wild_delete(client, "k", 1, NULL, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_flush(client, NULL), WILD_OK);
-        CU_ASSERT_EQUAL(wild_get(client, "n", 1, NULL), WILD_NOT_FOUND);
+        expect_every_operation(client);
         wild_close(client);
         server_stop(server);
     }
@@ -244,15 +212,7 @@ static void test_a_thousand_clients_come_and_go(void)
 {
     struct server *server = server_start(false);
     struct wild_client *first = connect_to(server);
-    char error[WILD_ERROR_BYTES];
-    for (unsigned i = 0; i < 1000; i++) {
-        struct wild_client *client = wild_duplicate(first, error);
-        struct wild_result result;
-        CU_ASSERT_PTR_NOT_NULL_FATAL(client);
-        CU_ASSERT_EQUAL(wild_incr(client, "n", 1, 1, 0, NULL, &result), WILD_OK);
-        CU_ASSERT_EQUAL(result.integer, i + 1);
-        wild_close(client);
-    }
+    expect_a_thousand_clients(first);
     wild_close(first);
     server_stop(server);
 }
@@ -305,29 +265,16 @@ static void test_a_wrong_secret_ends_in_one_line(void)
     server_stop(server);
 }
 
-/* Connections with their own keys, a mixed load, every value verified (load_test.c). */
 static void test_the_load_test_finds_no_fault(void)
 {
-    static const char *const variants[] = {"--connections 4 --pipeline 16 --value-size 200 --keys 500",
-                                           "--connections 40 --pipeline 1 --keys 2000",
-                                           "--connections 2 --pipeline 128 --value-size 1024 --keys 150"};
+    static const char *const variants[] = {
+        "--connections 4 --keys 500 --pipeline 16 --value-size 200",
+        "--connections 40 --keys 2000 --pipeline 1",
+        "--connections 2 --keys 150 --pipeline 128 --value-size 1024",
+    };
     for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
         struct server *server = server_start(false);
-        char command[512], line[512] = "";
-        unsigned long long operations = 0, errors = 1, mismatches = 1;
-        snprintf(command, sizeof(command),
-                 "WILD_AUTH_SECRET=%s %s --transport tcp --endpoint %s --timeout 20000 load-test --seconds 1"
-                 " %s 2>/dev/null",
-                 NATIVE_PEER_SECRET, program, server->endpoint, variants[i]);
-        FILE *pipe = popen(command, "r");
-        CU_ASSERT_PTR_NOT_NULL_FATAL(pipe);
-        CU_ASSERT_PTR_NOT_NULL(fgets(line, sizeof(line), pipe));
-        CU_ASSERT_EQUAL(pclose(pipe), 0);
-        CU_ASSERT_EQUAL(sscanf(line, "load-test: %llu operations, %llu errors, %llu mismatches", &operations,
-                               &errors, &mismatches),
-                        3);
-        CU_ASSERT(operations > 0 && errors == 0 && mismatches == 0);
-        printf("%s", line);
+        expect_load_test(program, "tcp", server->endpoint, variants[i]);
         server_stop(server);
     }
 }

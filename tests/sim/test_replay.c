@@ -4,7 +4,6 @@
  *
  * One worker answers in order, so a plain array of what is stored knows the one right answer to each request.
  */
-#include <CUnit/Basic.h>
 #include <pcap/pcap.h>
 #include <sys/wait.h>
 
@@ -12,6 +11,7 @@
 #include <rte_ethdev.h>
 
 #include "../unit/native_peer.h"
+#include "../unit/suite.h"
 #include "../unit/test_eal.h"
 #include "frame.h"
 #include "worker.h"
@@ -270,14 +270,11 @@ int main(int argc, char **argv)
     program = argv[1];
     test_eal_start();
     pool = test_eal_pool("replay", 4095);
-    CU_initialize_registry();
-    CU_pSuite suite = CU_add_suite("replay", NULL, NULL);
-    CU_add_test(suite, "preloaded keys are all found", test_preloaded_keys_are_all_found);
-    CU_add_test(suite, "largest keys and values, and misses", test_largest_keys_and_values_and_misses);
-    CU_add_test(suite, "ECHO returns every byte", test_echo_returns_every_byte);
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures ? 1 : 0;
+    CU_TestInfo tests[] = {
+        {"preloaded keys are all found", test_preloaded_keys_are_all_found},
+        {"largest keys and values, and misses", test_largest_keys_and_values_and_misses},
+        {"ECHO returns every byte", test_echo_returns_every_byte},
+        CU_TEST_INFO_NULL,
+    };
+    return suite_run("replay", tests);
 }

@@ -84,13 +84,12 @@ static inline bool native_send(void *state, const struct return_path *path, cons
     return true;
 }
 
-/* nodes: one per worker. */
-static inline void native_start(struct native_shared *shared, struct native_node *nodes,
-                                const struct native_options *options)
+/* What workers share; in `options`, 0 stands for 1 worker and 1024 one-line items. */
+static inline void native_shared_start(struct native_shared *shared, const struct native_options *options,
+                                       size_t arena_bytes)
 {
-    char error[256];
+    char error[256] = "no helper";
     unsigned workers = options->workers != 0 ? options->workers : 1;
-    unsigned sessions_max = options->sessions_max != 0 ? options->sessions_max : 16;
     memset(shared, 0, sizeof(*shared));
     native_check(keys_start() == 0, "keys_start");
     shared->entropy = seeded_start(options->seed);
@@ -117,8 +116,25 @@ static inline void native_start(struct native_shared *shared, struct native_node
     struct table_info info;
     native_check(table_create(&shared->table, &table, &info) == 0, "table_create");
     shared->helper = handshake_helper_create(workers, &shared->identity, &shared->random);
-    shared->arena = key_arena_create(workers * native_udp_arena_bytes(sessions_max), error, sizeof(error));
+    shared->arena = key_arena_create(arena_bytes, error, sizeof(error));
     native_check(shared->helper != NULL && shared->arena != NULL, error);
+}
+
+/* After everything that the workers own. */
+static inline void native_shared_stop(struct native_shared *shared)
+{
+    handshake_helper_destroy(shared->helper);
+    key_arena_destroy(shared->arena);
+    table_destroy(shared->table);
+}
+
+/* nodes: one per worker. */
+static inline void native_start(struct native_shared *shared, struct native_node *nodes,
+                                const struct native_options *options)
+{
+    unsigned workers = options->workers != 0 ? options->workers : 1;
+    unsigned sessions_max = options->sessions_max != 0 ? options->sessions_max : 16;
+    native_shared_start(shared, options, workers * native_udp_arena_bytes(sessions_max));
     for (unsigned i = 0; i < workers; i++) {
         struct native_node *node = &nodes[i];
         memset(node, 0, sizeof(*node));
@@ -152,9 +168,7 @@ static inline void native_stop(struct native_shared *shared, struct native_node 
         execute_context_destroy(nodes[i].execute);
         log_ring_destroy(nodes[i].log);
     }
-    handshake_helper_destroy(shared->helper);
-    key_arena_destroy(shared->arena);
-    table_destroy(shared->table);
+    native_shared_stop(shared);
 }
 
 static inline void native_discard_log(struct native_node *node)

@@ -54,31 +54,10 @@ static inline struct tcp_node *tcp_node_start(const struct tcp_node_options *opt
 {
     struct tcp_node *node = aligned_alloc(64, (sizeof(*node) + 63) & ~(size_t)63);
     struct native_shared *s = &node->shared;
-    char error[256];
     unsigned connections = options->connections != 0 ? options->connections : 16;
     memset(node, 0, sizeof(*node));
-    native_check(keys_start() == 0, "keys_start");
-    s->entropy = seeded_start(99);
-    s->random = seeded_source(&s->entropy);
-    s->now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
-    native_check(keys_from_secret(&s->keys[0], NATIVE_PEER_SECRET, strlen(NATIVE_PEER_SECRET), "wild", error,
-                                  sizeof(error)) == 0,
-                 error);
-    native_check(keys_from_secret(&s->keys[1], NATIVE_PEER_SECRET2, strlen(NATIVE_PEER_SECRET2), "wild",
-                                  error, sizeof(error)) == 0,
-                 error);
-    published_state_set(&s->published, &(struct state_view){.history = NATIVE_PEER_HISTORY,
-                                                            .epoch = 3,
-                                                            .mode = MODE_STANDALONE,
-                                                            .state = STATE_SERVING});
-    struct table_config table = {
-        .capacity = 4096, .first_lsn = UINT64_C(1) << 32, .workers = 1, .numa_node = -1};
-    memset(table.hash_key, 0x5A, sizeof(table.hash_key));
-    struct table_info info;
-    native_check(table_create(&s->table, &table, &info) == 0, "table_create");
-    s->helper = handshake_helper_create(1, &s->identity, &s->random);
-    s->arena = key_arena_create(native_tcp_arena_bytes(connections), error, sizeof(error));
-    native_check(s->helper != NULL && s->arena != NULL, error);
+    native_shared_start(s, &(struct native_options){.capacity = 4096, .seed = 99},
+                        native_tcp_arena_bytes(connections));
     node->log = log_ring_create(NATIVE_LOG_BYTES, -1);
     node->execute = execute_context_create(s->table, 0, node->log);
     if (options->http)
@@ -155,9 +134,7 @@ static inline void tcp_node_stop(struct tcp_node *node)
     http_destroy(node->http);
     execute_context_destroy(node->execute);
     log_ring_destroy(node->log);
-    handshake_helper_destroy(node->shared.helper);
-    key_arena_destroy(node->shared.arena);
-    table_destroy(node->shared.table);
+    native_shared_stop(&node->shared);
     free(node);
 }
 

@@ -14,26 +14,25 @@
 
 enum { TEST_EAL_PRIVATE_BYTES = 32 }; /* what TCP notes about frames it keeps (tcp.h) */
 
-/* Once a process. Ends it if EAL does not start. */
-static inline void test_eal_start(void)
+/* Once a process, with so much memory for pools, rings and rte_malloc(). Ends it if EAL does not start. */
+static inline void test_eal_start_with(unsigned memory_mib)
 {
-    char prefix[64];
+    char prefix[64], memory[16];
     snprintf(prefix, sizeof prefix, "--file-prefix=wildtest%ld", (long)getpid());
-    char *arguments[] = {(char *)"test",
-                         (char *)"--no-huge",
-                         (char *)"--no-shconf",
-                         (char *)"-m",
-                         (char *)"64",
-                         (char *)"--no-telemetry",
-                         (char *)"--no-pci",
-                         (char *)"--log-level=error",
-                         prefix,
-                         NULL};
+    snprintf(memory, sizeof memory, "%u", memory_mib);
+    char *arguments[] = {
+        (char *)"test",           (char *)"--no-huge", (char *)"--no-shconf",       (char *)"-m", memory,
+        (char *)"--no-telemetry", (char *)"--no-pci",  (char *)"--log-level=error", prefix,       NULL};
     if (rte_eal_init((int)(sizeof arguments / sizeof arguments[0]) - 1, arguments) < 0) {
         fprintf(stderr, "EAL: %s\n", rte_strerror(rte_errno));
         exit(1);
     }
     rmdir(rte_eal_get_runtime_dir()); /* nothing is shared in it, and the EAL would leave it */
+}
+
+static inline void test_eal_start(void)
+{
+    test_eal_start_with(64);
 }
 
 /* Ends the process if memory is short. No per-lcore cache: what is available is exactly what is not in use. */

@@ -132,6 +132,38 @@ static void a_peer_that_does_not_end_when_we_have_is_given_up(void)
     fixture_stop(&fixture);
 }
 
+static void a_peer_may_take_its_time_while_our_user_waits_for_it(void)
+{
+    for (unsigned how = 0; how < 2;
+         how++) { /* with a deadline of its own, or with input that it holds back */
+        struct record *record;
+        start(&(struct fixture_options){0});
+        fixture.orders.take_max = how == 0 ? SIZE_MAX : 0;
+        int fd = peer_open(&fixture, &record);
+        stream_close(record->stream);
+        if (how == 0)
+            stream_set_deadline(record->stream, fixture.now.mono_ns + 100 * KERNEL_LINGER_NS);
+        CU_ASSERT_EQUAL(send(fd, "x", 1, 0), 1);
+        FIXTURE_UNTIL(&fixture, record->received == 1);
+        for (unsigned i = 0; i < 5; i++) {
+            fixture.now.mono_ns += KERNEL_LINGER_NS;
+            fixture_settle(&fixture);
+            CU_ASSERT_EQUAL(record->closed + record->expired, 0);
+        }
+        if (how == 0) {
+            stream_set_deadline(record->stream, 0);
+        } else {
+            record->take_max = SIZE_MAX;
+            stream_resume(record->stream);
+            FIXTURE_UNTIL(&fixture, record->length == 1);
+        }
+        fixture.now.mono_ns += KERNEL_LINGER_NS + FIXTURE_TICK_NS;
+        expect_closed(record, STREAM_END_TIMED_OUT);
+        close(fd);
+        fixture_stop(&fixture);
+    }
+}
+
 /* ---- out of order ---- */
 
 static void abort_resets_the_peer_at_once(void)
@@ -661,6 +693,8 @@ int main(void)
         {"the_end_comes_after_input_that_was_held", the_end_comes_after_input_that_was_held},
         {"a_peer_that_does_not_end_when_we_have_is_given_up",
          a_peer_that_does_not_end_when_we_have_is_given_up},
+        {"a peer may take its time while our user waits for it",
+         a_peer_may_take_its_time_while_our_user_waits_for_it},
         {"abort_resets_the_peer_at_once", abort_resets_the_peer_at_once},
         {"what_came_before_a_reset_is_delivered_before_it", what_came_before_a_reset_is_delivered_before_it},
         {"a_reset_ends_streams_whose_input_is_held_or_whose_output_waits",

@@ -204,6 +204,26 @@ static void many_small_writes_of_one_turn_leave_as_one(void)
     fixture_stop(&fixture);
 }
 
+/* Whoever waits for unsent() must not wait for the peer's kernel, which puts acknowledgements off by 40 ms. */
+static void what_has_left_is_not_unsent_though_nobody_has_acknowledged_it(void)
+{
+    struct record *record;
+    uint8_t bytes[300];
+    int outcome, put_off = 0;
+    start(&(struct fixture_options){0});
+    fixture.orders.echo = true;
+    int fd = peer_open(&fixture, &record);
+    CU_ASSERT_EQUAL(setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &put_off, sizeof(put_off)), 0);
+    pattern_fill(big, 0, sizeof(bytes));
+    for (unsigned i = 0; i < 10; i++) {
+        CU_ASSERT_EQUAL(send(fd, big, sizeof(bytes), 0), sizeof(bytes));
+        CU_ASSERT_EQUAL(peer_read(&fixture, fd, bytes, sizeof(bytes), &outcome), sizeof(bytes));
+        CU_ASSERT_EQUAL(stream_unsent(record->stream), 0);
+    }
+    close(fd);
+    fixture_stop(&fixture);
+}
+
 /* What `at` sends on, for the slow reader. */
 static size_t offered;
 
@@ -430,6 +450,8 @@ int main(void)
          the_window_closes_while_input_is_held_and_others_go_on},
         {"urgent_bytes_come_in_line", urgent_bytes_come_in_line},
         {"many_small_writes_of_one_turn_leave_as_one", many_small_writes_of_one_turn_leave_as_one},
+        {"what has left is not unsent though nobody has acknowledged it",
+         what_has_left_is_not_unsent_though_nobody_has_acknowledged_it},
         {"a_slow_reader_holds_up_itself_alone_and_gets_every_byte",
          a_slow_reader_holds_up_itself_alone_and_gets_every_byte},
         {"streams_that_do_not_read_leave_blocks_for_those_that_hold_none",

@@ -330,6 +330,39 @@ static void keys_are_wiped_when_their_session_ends(void)
     tcp_node_stop(node);
 }
 
+static bool memory_holds(const uint8_t *memory, size_t bytes, const char *text)
+{
+    return memmem(memory, bytes, text, strlen(text)) != NULL;
+}
+
+/* A record that came in part is opened in a buffer, which stays with the node for as long as nobody needs it. */
+static void an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in(void)
+{
+    static char value[600];
+    for (unsigned length = 60; length <= 600;
+         length += 540) { /* less than a connection's own bytes, then more */
+        struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+        struct tcp_client *c = tcp_client_new(node, 1);
+        const struct native_buffer_class *small = &node->service->buffers.small;
+        memset(value, 'v', length - 1);
+        value[length - 1] = '\0';
+        struct operation set = native_set("key of nobody's concern", value);
+        uint8_t record[2048];
+        size_t bytes = tcp_client_seal(c, &set, 1, record);
+        tcp_client_send(c, record, bytes - 1);
+        CU_ASSERT_EQUAL(native_tcp_counts(node->service).small_buffers, length > 160);
+        tcp_client_send(c, record + bytes - 1, 1);
+        tcp_client_rest(c);
+        CU_ASSERT_EQUAL(c->count, 1);
+        CU_ASSERT_FALSE(memory_holds(small->memory, small->count * NATIVE_BUFFER_SMALL_BYTES, "of nobody's"));
+        CU_ASSERT_FALSE(memory_holds(small->memory, small->count * NATIVE_BUFFER_SMALL_BYTES, "vvvvvvvv"));
+        CU_ASSERT_FALSE(memory_holds((const uint8_t *)node->service->connections,
+                                     sizeof(struct native_connection), "vvvvvvvv"));
+        tcp_client_free(c);
+        tcp_node_stop(node);
+    }
+}
+
 /* However many requests are begun and never completed, replies find room to wait in. */
 static void unfinished_requests_leave_buffers_to_replies(void)
 {
@@ -398,6 +431,8 @@ int main(void)
          a_draining_node_answers_sessions_and_takes_no_more},
         {"keys are wiped when their session ends", keys_are_wiped_when_their_session_ends},
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
+        {"an opened record leaves nothing in the buffer that it came in",
+         an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in},
         {"unfinished requests leave buffers to replies", unfinished_requests_leave_buffers_to_replies},
         CU_TEST_INFO_NULL,
     };

@@ -3,13 +3,13 @@
  */
 #include "options.h"
 
-#include <CUnit/Basic.h>
-#include <CUnit/CUnit.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "suite.h"
 
 static struct options options;
 static char error[OPTIONS_ERROR_BYTES], printed[8192];
@@ -343,25 +343,19 @@ static void help_and_version_are_printed(void)
 
 int main(void)
 {
-    CU_pSuite suite;
-    int failures;
-
-    if (keys_start() != 0 || CU_initialize_registry() != CUE_SUCCESS)
-        return 1;
-    suite = CU_add_suite("options", NULL, NULL);
-    CU_ADD_TEST(suite, defaults_need_only_a_secret);
-    CU_ADD_TEST(suite, every_option_is_understood);
-    CU_ADD_TEST(suite, kernel_sockets_are_asked_for_or_come_by_default);
-    CU_ADD_TEST(suite, an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk);
-    CU_ADD_TEST(suite, what_is_wrong_is_refused_in_one_line);
-    CU_ADD_TEST(suite, secrets_are_overwritten_where_the_process_list_shows_them);
-    CU_ADD_TEST(suite, the_command_line_wins_over_the_environment_and_that_over_the_file);
-    CU_ADD_TEST(suite, the_file_is_checked_like_the_command_line);
-    CU_ADD_TEST(suite, two_secret_files_are_taken_during_a_rotation);
-    CU_ADD_TEST(suite, help_and_version_are_printed);
-    CU_basic_set_mode(CU_BRM_NORMAL);
-    CU_basic_run_tests();
-    failures = (int)CU_get_number_of_failures();
-    CU_cleanup_registry();
-    return failures == 0 ? 0 : 1;
+    CU_TestInfo tests[] = {
+#define TEST(name) {#name, name}
+        TEST(defaults_need_only_a_secret),
+        TEST(every_option_is_understood),
+        TEST(kernel_sockets_are_asked_for_or_come_by_default),
+        TEST(an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk),
+        TEST(what_is_wrong_is_refused_in_one_line),
+        TEST(secrets_are_overwritten_where_the_process_list_shows_them),
+        TEST(the_command_line_wins_over_the_environment_and_that_over_the_file),
+        TEST(the_file_is_checked_like_the_command_line),
+        TEST(two_secret_files_are_taken_during_a_rotation),
+        TEST(help_and_version_are_printed),
+        CU_TEST_INFO_NULL,
+    };
+    return keys_start() == 0 ? suite_run("options", tests) : 1;
 }

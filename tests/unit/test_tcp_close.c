@@ -23,6 +23,19 @@ static const struct tcp_script scripts[] = {
                        "> . 2 ack 102\nclosed CLOSED\n"},
     {"FIN-WAIT-2: a peer that never closes is forgotten after a minute",
      SCRIPT_FIN_WAIT_2 "+59s\nopen\n+2s\ndiscard 1\nclosed any\nstate CLOSED\ncounts connections 0\n"},
+    {"FIN-WAIT-2: not while its user is yet to take what came (half-close)", SCRIPT_FIN_WAIT_2
+     "hold\n< P. 1:101 ack 2\n~40ms > . 2 ack 101\n+10min\nopen\nstate FIN_WAIT_2\nresume\n"
+     "received 100\n< P. 101:201 ack 2\n~40ms > . 2 ack 201\nreceived 200\n+59s\nopen\n+2s\n"
+     "closed TIMED_OUT\ncounter tcp_fin_wait_ended 1\n"},
+    {"FIN-WAIT-2: not while its user's deadline runs: a peer may think for long before it answers",
+     SCRIPT_FIN_WAIT_2 "deadline 10min\n+9min\nopen\n< FP. 1:101 ack 2\n> . 2 ack 102\nreceived 100\nended\n"
+                       "closed CLOSED\n"},
+    {"FIN-WAIT-2: whose user has no deadline any more ends like others",
+     SCRIPT_FIN_WAIT_2 "deadline 70s\n+69s\nopen\n+2s\nexpired\nopen\n+1min\nclosed TIMED_OUT\n"},
+    {"FIN-WAIT-2: a peer that is gone is noticed though a deadline runs, where keepalive is on",
+     "config keepalive 1\n" SCRIPT_FIN_WAIT_2
+     "deadline 60min\n~120..121s > . 1:2 ack 1\n+130s\ndiscard 8\n"
+     "closed TIMED_OUT\n"},
     {"CLOSE-WAIT: we may go on sending (half-close)",
      SCRIPT_CLOSE_WAIT "send 100\n> . 1:101 ack 2\n< . 2 ack 101\nunsent 0\nclose\n> F. 101 ack 2\n"
                        "< . 2 ack 102\nclosed CLOSED\n"},

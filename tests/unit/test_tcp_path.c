@@ -5,6 +5,11 @@
 #include "tcp_script.h"
 
 #define THREE_OUT SCRIPT_ESTABLISHED "send 4380\n>> . 1:4381 ack 1\n"
+/* Nothing passes for 600 ms, then all does. */
+#define OUTAGE                                                                                               \
+    SCRIPT_ESTABLISHED                                                                                       \
+    "send 1460\n> . 1:1461 ack 1\n~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\n< . 1 ack 537\n"          \
+    ">> . 537:1461 ack 1\n< . 1 ack 1461\n"
 #define LOWERED                                                                                              \
     THREE_OUT                                                                                                \
     "icmp 3.4 seq 1 mtu 576\n~0..303ms > . 1:537 ack 1\ndiscard\n< . 1 ack 4381\ndiscard\nunsent 0\n"
@@ -49,8 +54,42 @@ static const struct tcp_script scripts[] = {
     {"a black hole: after two time-outs of full segments, 536 (RFC 1191, DESIGN 7)",
      THREE_OUT "~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\ndiscard 2\n"},
     {"a black hole is survived without any ICMP",
-     SCRIPT_ESTABLISHED "send 1460\n> . 1:1461 ack 1\n+2s\ndiscard\n< . 1 ack 537\n>> . 537:1461 ack 1\n"
+     SCRIPT_ESTABLISHED "send 1460\n> . 1:1461 ack 1\n~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\n"
+                        "< . 1 ack 537\n>> . 537:1461 ack 1\n"
                         "< . 1 ack 1461\nunsent 0\nsend 1000\n> . 1461:1997 ack 1\ndiscard\n"},
+    {"an outage is no black hole: full segments leave again two seconds later, and when one has arrived that is that",
+     OUTAGE "+2s\nsend 10\n> . 1461:1471 ack 1\n< . 1 ack 1471\nsend 1460\n> . 1471:2931 ack 1\n"
+            "< . 1 ack 2931\ncounter tcp_path_raised 1\n"
+            "send 1460\n> . 2931:4391 ack 1\n~180..450ms > . 2931:4391 ack 1\n< . 1 ack 4391\nsend 1460\n"
+            "> . 4391:5851 ack 1\ncounter tcp_path_black_hole 1\n"},
+    {"an outage in which all was sent that arrives after it: full segments leave again at once", THREE_OUT
+     "~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\n+100ms\n< . 1 ack 4381\nunsent 0\nsend 1460\n"
+     "> . 4381:5841 ack 1\ncounter tcp_path_raised 1\n"},
+    {"an outage that SACK tells to be over: full segments leave again at once", SCRIPT_ESTABLISHED_SACK
+     "+10ms\nsend 4380\n>> . 1:4381 ack 1\n+1500ms\ndiscard\ncounter tcp_path_black_hole 1\n"
+     "< . 1 ack 1461 <sack 2921-4381>\ndiscard\n< . 1 ack 4381\nsend 1460\n"
+     "> . 4381:5841 ack 1\ncounter tcp_path_raised 1\n"},
+    {"an outage of a minute: small segments as long as nothing is acknowledged",
+     SCRIPT_ESTABLISHED "send 4380\n>> . 1:4381 ack 1\n~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\n"
+                        "~800ms > . 1:537 ack 1\n~1600ms > . 1:537 ack 1\n~3200ms > . 1:537 ack 1\n"
+                        "~6400ms > . 1:537 ack 1\ncounter tcp_path_raised 0\n< . 1 ack 4381\n"
+                        "send 1460\n> . 4381:5841 ack 1\n"},
+    {"a black hole: the larger size is tried again, and given up with the first time-out, for twice as long",
+     OUTAGE "+2s\nsend 10\n> . 1461:1471 ack 1\n< . 1 ack 1471\nsend 1460\n> . 1471:2931 ack 1\n"
+            "~200ms > . 1471:2007 ack 1\n< . 1 ack 2931\ncounter tcp_path_black_hole 2\n"
+            "+700ms\nsend 10\n> . 2931:2941 ack 1\n< . 1 ack 2941\nsend 536\n> . 2941:3477 ack 1\n"
+            "< . 1 ack 3477\ncounter tcp_path_raised 1\n"
+            "+3s\nsend 10\n> . 3477:3487 ack 1\n< . 1 ack 3487\nsend 1460\n> . 3487:4947 ack 1\n"
+            "~200ms > . 3487:4023 ack 1\n< . 1 ack 4947\n+2s\nsend 10\n> . 4947:4957 ack 1\n"
+            "< . 1 ack 4957\nsend 1460\n> . 4957:5493 ack 1\ndiscard\n"},
+    {"a black hole: segments of another size that arrive prove nothing",
+     OUTAGE "+2s\nsend 10\n> . 1461:1471 ack 1\n< . 1 ack 1471\nsend 1000\n> . 1471:2471 ack 1\n"
+            "< . 1 ack 2471\nsend 1460\n> . 2471:3931 ack 1\n~180..300ms > . 2471:3007 ack 1\n"
+            "counter tcp_path_black_hole 2\ndiscard\n"},
+    {"what a router says about the size is not put in doubt by an outage before",
+     OUTAGE "+2s\nsend 10\n> . 1461:1471 ack 1\n< . 1 ack 1471\nsend 1460\n> . 1471:2931 ack 1\n"
+            "icmp 3.4 seq 1471 mtu 1000\n> . 1471:2431 ack 1\ndiscard\n< . 1 ack 2931\n+1min\nsend 10\n"
+            "> . 2931:2941 ack 1\n< . 1 ack 2941\nsend 1460\n> . 2941:3901 ack 1\ndiscard\n"},
     {"small segments that are lost are no black hole",
      SCRIPT_ESTABLISHED "send 100\n> . 1:101 ack 1\n+2s\ndiscard\n< . 1 ack 101\nsend 1460\n"
                         "> . 101:1561 ack 1\n"},
