@@ -68,8 +68,8 @@ struct disk_write {
 
 struct disk_completion {
     uint64_t token;
-    /* 0: all of it is on stable storage. -errno: any part may be; -ENOSPC: nothing is, the same write may be
-     * tried again. */
+    /* 0: all of it is on stable storage. -errno: any part may be; -ENOSPC: likewise, but nothing else has
+     * suffered, and the same write may be tried again. */
     int result;
 };
 
