@@ -2,15 +2,19 @@
  * wal_reader.h - reads the log from a position, block by block, and judges its end. Used by recovery, by
  * wildctl, and for replicas that are behind. Calls block.
  *
- * The end is where no block continues the log (wal_position.h). Then everything behind it, in that segment and
- * all later ones, is searched for whole blocks; the highest durable_lsn among them is the watermark:
+ * The end is where no block continues the log (wal_position.h). Then everything behind it, in that segment
+ * and all later ones that the folder has, is searched for whole blocks, at every multiple of DISK_BLOCK_BYTES
+ * that does not lie within one; the highest durable_lsn among them is the watermark:
  *
- *   watermark < next_lsn    the end of the log. If something whole or broken lies there, it was in flight when
+ *   watermark < next_lsn    the end of the log. If a block lies there, whole or broken, it was in flight when
  *                           the node died: a torn tail, none of it was acknowledged.
  *   watermark >= next_lsn   damage: the block that is missing here had been durable.
  *
  * (A block carries what was durable when it was submitted, and a record is acknowledged only then, so an
  * acknowledged record lies below a watermark as soon as anything was written after it.)
+ *
+ * Stale blocks are not behind the end: those of a file's earlier use are out of place (wal_block.h), those of
+ * a tail that was cut off at an earlier start have LSNs below next_lsn.
  */
 #ifndef WILD_WAL_READER_H
 #define WILD_WAL_READER_H
@@ -29,7 +33,7 @@ enum wal_end {
     WAL_END_CLEAN = 1, /* nothing behind it */
     WAL_END_TORN,      /* something behind it that never counted */
     WAL_END_DAMAGED,   /* something is missing that had been durable */
-    WAL_END_FORMAT,    /* a block of a newer format */
+    WAL_END_FORMAT,    /* a block of a newer format lies behind it */
     WAL_END_ERROR,     /* the disk says no: `error` */
 };
 
@@ -38,7 +42,7 @@ struct wal_verdict_at_end {
     int error;
     struct wal_position position; /* of the end: the log is good up to here */
     uint64_t watermark;           /* highest durable_lsn found behind it */
-    uint64_t bytes_behind;        /* TORN: from the end to the last byte that is not zero, of that segment */
+    uint64_t bytes_behind;        /* of blocks behind it, whole or broken, with padding; 0: CLEAN */
     uint64_t wall_ms;             /* of the last good block */
 };
 
@@ -47,12 +51,14 @@ struct wal_reader *wal_reader_create(const struct disk *disk, const struct meta 
                                      const struct wal_position *from);
 void wal_reader_destroy(struct wal_reader *reader);
 
-/* 1 and the next block (valid until the next call, its bytes at wal_reader_bytes()), or 0: the end. */
+/* 1 and the next block (valid until the next call, its bytes at wal_reader_bytes()), or 0: the end. Asked
+ * again at the end, it looks again: there may be more by then. Not after an error of the disk. */
 int wal_reader_next(struct wal_reader *reader, struct wal_block *out);
 const uint8_t *wal_reader_bytes(const struct wal_reader *reader, size_t *padded_length);
 struct wal_position wal_reader_position(const struct wal_reader *reader); /* after that block */
 
-/* After the end was reached: judges it. Reads whatever lies behind it. */
+/* After the end was reached: judges it. Reads whatever lies behind it. A log that is being written to has no
+ * end to judge. */
 struct wal_verdict_at_end wal_reader_judge(struct wal_reader *reader);
 
 #endif

@@ -14,13 +14,19 @@
  * arrives within WAL_MARK_IDLE_NS; not again until there was another record): what is rotten below a mark
  * is told from a torn tail.
  *
+ * The first block is a mark too: it opens the history, at the start of a new segment, behind what recovery
+ * found. Once it is durable (wal_writer_facts: started) so is all that lies below first_lsn, since there is
+ * nothing between: durable_lsn is first_lsn - 1, and every later block says so.
+ *
  * Segments: the writer asks for the one after the current (wal_writer_wants()) as soon as it starts on a
  * segment, and is given it long before it gets there. If it is not there in time, the writer waits: the rings
  * fill up, and writes are told BUSY.
  *
  * Errors. A write that fails is not repeated, except after -ENOSPC:
- *   RUNNING -> DISK_FULL   -ENOSPC of a write, or no segment could be allocated: blocks stay as they are, and
- *                          the same are submitted again every WAL_RETRY_NS -> RUNNING once they succeed
+ *   RUNNING -> DISK_FULL   -ENOSPC of a write: blocks stay as they are, and the same are submitted again every
+ *                          WAL_RETRY_NS, others not until they have succeeded -> RUNNING. Or no segment could
+ *                          be allocated: what fits into the current one is written meanwhile -> RUNNING once
+ *                          one is given
  *   RUNNING -> FAILED      any other error. durable_lsn stays where it is for good; later completions do not
  *                          count, records are taken and thrown away (who waits for them is told TIMEOUT).
  */
@@ -34,7 +40,7 @@
 #include "wal_position.h"
 
 enum {
-    WAL_BLOCKS = 8,        /* buffers: one open, the others in flight. The most that a torn tail can hold */
+    WAL_BLOCKS = 8, /* buffers: one open, the others in flight. The most that a torn tail can hold */
     WAL_EAGER_BLOCKS = 2,
     WAL_MARK_IDLE_NS = 10 * 1000 * 1000,
     WAL_RETRY_NS = 500 * 1000 * 1000,
@@ -45,10 +51,11 @@ enum wal_state { WAL_RUNNING, WAL_DISK_FULL, WAL_FAILED };
 
 struct wal_writer_config {
     struct disk_queue queue;
-    struct wal_position start; /* the end of what recovery found; start.segment itself is not written again */
+    struct wal_position start;   /* the end of what recovery found; that segment is not written again */
     uint64_t history, first_lsn; /* of the history that begins: the first record's LSN */
     uint64_t durable_lsn;        /* what recovery found, durable */
-    uint64_t segment_bytes;      /* of every file that it is given: WAL_SEGMENT_BYTES, less in tests */
+    /* Of every file that it is given: WAL_SEGMENT_BYTES, in tests less, but any block fits. */
+    uint64_t segment_bytes;
 };
 
 struct wal_writer; /* opaque; about WAL_BLOCKS * WAL_BLOCK_BYTES_MAX */
@@ -64,10 +71,11 @@ uint64_t wal_writer_wants(const struct wal_writer *writer);
 void wal_writer_give(struct wal_writer *writer, int file);
 /* The segment that could not be made: -errno. -ENOSPC: DISK_FULL until one is given; others: FAILED. */
 void wal_writer_deny(struct wal_writer *writer, int error);
-/* A file whose blocks are all durable and that the writer has left: to be closed. -1: none. */
+/* A file whose blocks are all durable and that the writer has left: to be closed. -1: none. To be asked for:
+ * it enters no further segment with WAL_BLOCKS files uncollected. FAILED: its files are not given back. */
 int wal_writer_done_with(struct wal_writer *writer);
 
-/* Takes one encoded record with the next LSN. False: no room now, later. */
+/* Takes one encoded record with the next LSN. False: no room now, later; or finished. */
 bool wal_writer_append(struct wal_writer *writer, const uint8_t *record, size_t length);
 /* Submits and completes. Once a turn of the control lcore. Returns things done: 0 means idle. */
 unsigned wal_writer_turn(struct wal_writer *writer, uint64_t mono_ns, uint64_t wall_ms);
@@ -77,17 +85,18 @@ void wal_writer_finish(struct wal_writer *writer);
 bool wal_writer_idle(const struct wal_writer *writer);
 
 struct wal_writer_facts {
-    uint64_t durable_lsn;   /* every record up to it is on stable storage */
-    uint64_t appended_lsn;  /* last record taken */
-    uint64_t blocks, bytes, marks, records; /* written so far; bytes with padding */
+    uint64_t durable_lsn;                   /* every record up to it is on stable storage */
+    uint64_t appended_lsn;                  /* last record taken */
+    uint64_t blocks, bytes, marks, records; /* durable so far; blocks with marks, bytes with padding */
     enum wal_state state;
     int error; /* -errno of DISK_FULL and FAILED */
     unsigned in_flight;
+    bool started; /* the history's first mark is durable: serve */
 };
 struct wal_writer_facts wal_writer_facts(const struct wal_writer *writer);
 
-/* Where a snapshot that starts now begins to replay: after the last block that was closed. All records before
- * it, up to next_lsn - 1, have been taken, so they are in the table. */
+/* Where a snapshot that starts now begins to replay: after the last block that is durable, so that no log can
+ * be without it. All records before it, up to next_lsn - 1, have been taken, so they are in the table. */
 struct wal_position wal_writer_position(const struct wal_writer *writer);
 
 #endif
