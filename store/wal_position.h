@@ -10,7 +10,7 @@
 
 struct wal_position {
     uint64_t segment;
-    uint64_t next_lsn; /* of the record that comes next */
+    uint64_t next_lsn; /* of the record that comes next, at the least; 1 at the log's start */
     uint64_t history;  /* of the block before; 0: none, the log starts here */
     uint32_t offset;
     uint32_t previous_crc; /* of the block before; 0 at the log's start */

@@ -659,7 +659,6 @@ static void a_snapshot_starts_after_the_last_durable_block(void)
     append(1), turn();
     memory_complete(&memory, 1, 0);
     turn();
-    CU_ASSERT(memcmp(&before, &(struct wal_position){0}, sizeof before) != 0);
     CU_ASSERT_EQUAL(wal_writer_position(writer).offset, before.offset);
     memory_complete(&memory, 0, 0);
     turn();
