@@ -88,6 +88,18 @@ static int allocate(const struct disk_folder *folder, const struct disk_file *fi
     return error != 0 ? error : write_all(file->fd, folder->zeros, bytes - aligned, aligned);
 }
 
+/*
+ * Until its last write has ended, an open file is marked: writes that were queued live on for a moment
+ * when their process is killed, and the kernel lets go of the mark only after them. No process hinders
+ * itself by it.
+ */
+static int mark_in_use(int fd)
+{
+    struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_SETLK, &mark) == 0 ? 0 : -errno;
+}
+
 static int open_file(struct disk_folder *folder, struct disk_file *file, const char *name, enum disk_open how)
 {
     file->fd = open_plain(folder, name,
@@ -99,7 +111,7 @@ static int open_file(struct disk_folder *folder, struct disk_file *file, const c
     if (how == DISK_READ)
         return 0;
     file->queue_fd = folder->direct ? open_plain(folder, name, O_RDWR | O_DIRECT) : file->fd;
-    return file->queue_fd < 0 ? file->queue_fd : 0;
+    return file->queue_fd < 0 ? file->queue_fd : mark_in_use(file->queue_fd);
 }
 
 static void close_file(struct disk_file *file)
@@ -245,6 +257,43 @@ static int files_list(void *state, void (*each)(void *context, const char *name,
     error = -errno;
     closedir(entries);
     return error;
+}
+
+/* ---- what a process that is gone has left under way ---- */
+
+struct wait {
+    struct disk_folder *folder;
+    char *name; /* of the file that was waited for in vain */
+    int error;
+};
+
+static void wait_for_file(void *context, const char *name, uint64_t bytes)
+{
+    struct wait *wait = context;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = wait->error == 0 ? open_plain(wait->folder, name, O_RDWR) : -1;
+
+    (void)bytes;
+    if (fd < 0) /* nor could another process of this user */
+        return;
+    for (unsigned ms = 0; fcntl(fd, F_OFD_SETLK, &lock) != 0; ms++) {
+        if ((errno == EAGAIN || errno == EACCES) && ms < DISK_WAIT_MS) {
+            usleep(1000);
+            continue;
+        }
+        wait->error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+        snprintf(wait->name, DISK_NAME_BYTES, "%s", name);
+        break;
+    }
+    close(fd);
+}
+
+int disk_files_wait(struct disk_folder *folder, char name[DISK_NAME_BYTES])
+{
+    struct wait wait = {.folder = folder, .name = name};
+    int error = files_list(folder, wait_for_file, &wait);
+
+    return wait.error != 0 ? wait.error : error;
 }
 
 static uint64_t files_space(void *state)

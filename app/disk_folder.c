@@ -155,6 +155,20 @@ static int take_lock(struct disk_folder *folder, const struct complaint *complai
 
 /* ---- the whole ---- */
 
+static int wait_for_predecessor(struct disk_folder *folder, const struct complaint *complaint)
+{
+    char name[DISK_NAME_BYTES] = "";
+    int error = disk_files_wait(folder, name);
+
+    if (error != -EBUSY)
+        return error != 0 ? complain_errno(complaint, error) : 0;
+    return complain(
+        complaint, error,
+        "%s/%s: writes of a process that is gone are still under way: see to the device, or wait and"
+        " start again",
+        complaint->path, name);
+}
+
 static bool can_be_direct(const struct disk_folder *folder)
 {
     int fd = openat(folder->fd, DISK_LOCK_NAME, O_RDWR | O_DIRECT | O_NOFOLLOW | O_CLOEXEC);
@@ -193,6 +207,8 @@ static int open_own(struct disk_folder *folder, enum disk_folder_queue queue,
 
     if (error == 0)
         error = take_lock(folder, complaint);
+    if (error == 0)
+        error = wait_for_predecessor(folder, complaint);
     if (error != 0)
         return error;
     error = sync_parent(folder);

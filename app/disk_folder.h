@@ -7,8 +7,8 @@
  * listed, and cannot be opened by that name.
  *
  * The folder is made if it is not there (0700, its parent must be), must belong to the process's user and
- * must not be writable by others, and is locked: a second process is refused, and told the first one's
- * pid.
+ * must not be writable by others, and is locked: a second process is refused, and told the first one's pid.
+ * Opening waits for writes that a killed process left under way, so that what is read then stays so.
  */
 #ifndef WILD_DISK_FOLDER_H
 #define WILD_DISK_FOLDER_H

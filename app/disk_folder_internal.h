@@ -34,7 +34,11 @@ struct disk_folder {
     uint8_t *zeros; /* DISK_ZEROS_BYTES, aligned; NULL: nothing can be made here */
 };
 
-enum { DISK_ZEROS_BYTES = 256 * 1024 };
+enum {
+    DISK_ZEROS_BYTES = 256 * 1024,
+    DISK_WAIT_MS =
+        10 * 1000, /* for writes of a process that is gone; a device that is slower is in trouble */
+};
 
 struct disk_queue_kind {
     const char *name;
@@ -45,6 +49,10 @@ struct disk_queue_kind {
 
 extern const struct disk_queue_kind disk_uring_kind, disk_thread_kind;
 extern const struct disk_calls disk_files_calls; /* state: the folder */
+
+/* Returns once no write is under way that a killed process had queued: who reads before that may see it
+ * appear later. 0, -EBUSY after DISK_WAIT_MS, or another -errno; `name`: of the file. */
+int disk_files_wait(struct disk_folder *folder, char name[DISK_NAME_BYTES]);
 
 /* Descriptor that the queue writes to, or -EBADF. */
 static inline int disk_folder_queue_fd(const struct disk_folder *folder, int file)

@@ -491,6 +491,42 @@ static void a_second_process_is_refused_and_told_the_first_ones_pid(void)
     close(ready[1]);
 }
 
+/* The mark of a write that lives on, held by a process that has the file open but not the folder's lock. */
+static void writes_that_a_killed_process_left_under_way_are_waited_for(void)
+{
+    struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    char file[128], byte;
+    int ready[2], fd, status;
+    pid_t child;
+
+    own(DISK_QUEUE_NONE);
+    int written = created("a", BLOCK);
+    snprintf(file, sizeof file, "%s/a", path);
+    fd = open(file, O_RDWR | O_CLOEXEC);
+    CU_ASSERT(fcntl(fd, F_OFD_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET}) != 0);
+    disk.call->close(disk.state, written);
+    CU_ASSERT_EQUAL(fcntl(fd, F_OFD_SETLK, &(struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET}), 0);
+    close(fd);
+    disk_folder_close(folder);
+    CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
+    child = fork();
+    if (child == 0) {
+        fd = open(file, O_RDWR);
+        if (fd < 0 || fcntl(fd, F_OFD_SETLK, &mark) != 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        usleep(100 * 1000);
+        _exit(pwrite(fd, "late", 4, 0) == 4 ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(read(ready[0], &byte, 1), 1);
+    own(DISK_QUEUE_NONE);
+    int again = disk.call->open(disk.state, "a", DISK_READ, 0);
+    CU_ASSERT(disk.call->read(disk.state, again, 0, &byte, 1) == 1 && byte == 'l');
+    CU_ASSERT(waitpid(child, &status, 0) == child && status == 0);
+    close_folder(path);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static void what_cannot_be_its_folder_is_refused_with_what_to_do(void)
 {
     char at[128], lock[140];
@@ -662,6 +698,8 @@ int main(void)
          a_tool_may_read_beside_the_owner_and_changes_nothing},
         {"a second process is refused, and told the first one's pid",
          a_second_process_is_refused_and_told_the_first_ones_pid},
+        {"writes that a killed process left under way are waited for",
+         writes_that_a_killed_process_left_under_way_are_waited_for},
         {"what cannot be its folder is refused with what to do",
          what_cannot_be_its_folder_is_refused_with_what_to_do},
         {"another user's folder is refused", another_users_folder_is_refused},
