@@ -198,10 +198,12 @@ size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDO
         else if (reply.status == STATUS_OK)
             answer_read(r, &operation, &reply, value);
         log_operation(r, &operation, kind, executed);
+        if (r->orders.silent_after > 0 && --r->orders.silent_after == 0)
+            r->orders.silent = true;
         if (answered)
             add_reply(&writer, &reply, reader.left);
     }
-    if (writer.count == 0)
+    if (writer.count == 0 || r->orders.silent)
         return 0;
     header.epoch = 7;
     header.history = 42;

@@ -2,8 +2,10 @@
  * test_client_example.c - wild-client-example as a script sees it: output, exit codes, secrets that do not
  * show. argv[1] is the program, argv[2] the transport: tcp or udp.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,7 +149,11 @@ static void test_wrong_usage_exits_2_with_one_line(void)
                                         "load-test --seconds 0",
                                         "load-test --pipeline 129",
                                         "load-test --value-size 1025",
-                                        "load-test --get-percent 101"};
+                                        "load-test --get-percent 101",
+                                        "load-test --delete-percent 101",
+                                        "load-test --ttl-ms 99999999999999",
+                                        "verify",
+                                        "get k --journal f"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct outcome outcome = run_stderr(NULL, wrong[i]);
         if (outcome.exit_code != 2)
@@ -245,6 +251,196 @@ static void test_a_load_test_counts_errors(void)
     responder_stop(node);
 }
 
+/* ---- journals ---- */
+
+struct journal_file {
+    char path[40], arguments[256];
+};
+
+static struct journal_file journal_new(void)
+{
+    struct journal_file journal = {.path = "/tmp/wild-test-journal-XXXXXX"};
+    int fd = mkstemp(journal.path);
+    CU_ASSERT_FATAL(fd >= 0);
+    close(fd);
+    return journal;
+}
+
+static struct outcome load_with(const struct responder *node, struct journal_file *journal,
+                                const char *arguments)
+{
+    snprintf(journal->arguments, sizeof(journal->arguments), "load-test --journal %s %s", journal->path,
+             arguments);
+    return run(node, journal->arguments);
+}
+
+static void expect_verdict(const struct responder *node, struct journal_file *journal, int exit_code,
+                           const char *last_line)
+{
+    snprintf(journal->arguments, sizeof(journal->arguments), "verify --journal %s", journal->path);
+    expect(node, journal->arguments, exit_code, last_line);
+}
+
+/* What sed makes of the journal. */
+static void edit(const struct journal_file *journal, const char *script)
+{
+    char command[256];
+    snprintf(command, sizeof(command), "sed -i %s %s", script, journal->path);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static unsigned lines_with(const struct journal_file *journal, const char *word)
+{
+    FILE *file = fopen(journal->path, "r");
+    char line[256];
+    unsigned n = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        n += strncmp(line, word, strlen(word)) == 0;
+    fclose(file);
+    return n;
+}
+
+static const char usual_load[] =
+    "--seconds 1 --keys 200 --connections 1 --pipeline 8 --get-percent 30 --delete-percent 20 --ttl-ms 600000";
+
+static void test_a_node_that_keeps_what_it_acknowledged_is_verified(void)
+{
+    struct responder *node = start();
+    struct journal_file journal = journal_new();
+    CU_ASSERT_EQUAL(load_with(node, &journal, usual_load).exit_code, 0);
+    CU_ASSERT(lines_with(&journal, "delete ") > 0);
+    CU_ASSERT_EQUAL(lines_with(&journal, "set ") + lines_with(&journal, "delete "),
+                    lines_with(&journal, "ok "));
+    expect_verdict(node, &journal, 0, "verify: 200 keys, 0 lost, 0 wrong\n");
+    /* a second load test appends, other keys and other sizes */
+    CU_ASSERT_EQUAL(
+        load_with(node, &journal, "--seconds 1 --keys 300 --value-size 100 --connections 1").exit_code, 0);
+    CU_ASSERT_EQUAL(lines_with(&journal, "#"), 1);
+    expect_verdict(node, &journal, 0, "verify: 300 keys, 0 lost, 0 wrong\n");
+    snprintf(journal.arguments, sizeof(journal.arguments), "-j verify --journal %s", journal.path);
+    expect(node, journal.arguments, 0, "{\"keys\":300,\"lost\":0,\"wrong\":0}\n");
+    unlink(journal.path);
+    responder_stop(node);
+}
+
+static void test_verify_finds_what_is_lost_and_what_is_wrong(void)
+{
+    struct responder *node = start();
+    struct journal_file journal = journal_new();
+    CU_ASSERT_EQUAL(
+        load_with(node, &journal, "--seconds 1 --keys 200 --get-percent 50 --connections 1").exit_code, 0);
+    expect(node, "delete load:00000000007", 0, "OK\n");
+    expect_verdict(node, &journal, 1, "verify: 200 keys, 1 lost, 0 wrong\n");
+    expect(node, "set load:00000000008 forged", 0, "OK\n");
+    expect_verdict(node, &journal, 1, "verify: 200 keys, 1 lost, 1 wrong\n");
+    /* under the version that was acknowledged, other bytes */
+    responder_order(node, (struct responder_orders){.wrong_values = 10});
+    unsigned wrong = 0;
+    struct outcome outcome = run(node, journal.arguments);
+    CU_ASSERT_EQUAL(outcome.exit_code, 1);
+    CU_ASSERT_EQUAL(sscanf(outcome.text, "verify: 200 keys, 1 lost, %u wrong\n", &wrong), 1);
+    /* fewer only if a damaged answer came second, to a read that had been sent again */
+    CU_ASSERT(wrong >= 2 && wrong <= 11);
+    responder_order(node, (struct responder_orders){0});
+    /* acknowledged with a later version than the node has: it went back */
+    edit(&journal, "-E 's/^(ok load:00000000009 .*) [0-9]+ -$/\\1 99999999999 -/'");
+    expect_verdict(node, &journal, 1, "verify: 200 keys, 2 lost, 1 wrong\n");
+    responder_restart(node); /* and now it has forgotten everything */
+    expect_verdict(node, &journal, 1, "verify: 200 keys, 200 lost, 0 wrong\n");
+    unlink(journal.path);
+    responder_stop(node);
+}
+
+/* The node is gone, for good, while keys are stored first, or later. The test does not go on for its hour. */
+static void test_a_load_test_outlives_its_node(void)
+{
+    static const unsigned requests[] = {20, 90};
+    for (unsigned i = 0; i < 2; i++) {
+        struct responder *node = start();
+        struct journal_file journal = journal_new();
+        unsigned long long operations, errors, mismatches;
+        responder_order(node, (struct responder_orders){.silent_after = requests[i]});
+        struct outcome outcome = load_with(
+            node, &journal, "--seconds 3600 --timeout 300 --keys 50 --get-percent 0 --connections 1");
+        CU_ASSERT_EQUAL(outcome.exit_code, 1);
+        CU_ASSERT_EQUAL(sscanf(outcome.text, "load-test: %llu operations, %llu errors, %llu mismatches,",
+                               &operations, &errors, &mismatches),
+                        3);
+        CU_ASSERT(errors > 0 && mismatches == 0);
+        CU_ASSERT_EQUAL(lines_with(&journal, "unanswered "), errors);
+        CU_ASSERT_EQUAL(lines_with(&journal, "set "), lines_with(&journal, "ok ") + errors);
+        responder_order(node, (struct responder_orders){0});
+        expect_verdict(node, &journal, 0,
+                       i == 0 ? "verify: 32 keys, 0 lost, 0 wrong\n" : "verify: 50 keys, 0 lost, 0 wrong\n");
+        unlink(journal.path);
+        responder_stop(node);
+    }
+}
+
+static void test_the_journal_of_a_load_test_that_was_killed_holds(void)
+{
+    struct responder *node = start();
+    struct journal_file journal = journal_new();
+    char command[1024];
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(
+            command, sizeof(command),
+            "WILD_AUTH_SECRET=%s timeout -s KILL 0.%u %s %s --endpoint %s load-test --journal %s --keys 40"
+            " --seconds 3600 --get-percent 10 --delete-percent 10 --connections 1 2>/dev/null",
+            SECRET, 4 + i, program, transport(node), responder_endpoint(node), journal.path);
+        CU_ASSERT_NOT_EQUAL(system(command), 0);
+        expect_verdict(node, &journal, 0, "verify: 40 keys, 0 lost, 0 wrong\n");
+    }
+    unlink(journal.path);
+    responder_stop(node);
+}
+
+static void test_a_line_that_was_cut_off_does_not_count_and_a_damaged_one_does(void)
+{
+    struct responder *node = start();
+    struct journal_file journal = journal_new();
+    CU_ASSERT_EQUAL(load_with(node, &journal, "--seconds 1 --keys 20 --connections 1").exit_code, 0);
+    FILE *file = fopen(journal.path, "a");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    fputs("ok load:0000000", file);
+    fclose(file);
+    expect_verdict(node, &journal, 0, "verify: 20 keys, 0 lost, 0 wrong\n");
+    CU_ASSERT_EQUAL(load_with(node, &journal, "--seconds 1 --keys 20 --connections 1").exit_code, 0);
+    CU_ASSERT_EQUAL(lines_with(&journal, "ok load:0000000 (cut)\n"), 1);
+    expect_verdict(node, &journal, 0, "verify: 20 keys, 0 lost, 0 wrong\n");
+    edit(&journal, "'30s/load/lead/'");
+    expect_verdict(node, &journal, 1, "");
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(run_stderr(node, journal.arguments).text, "line 30: not a line of a journal"));
+    edit(&journal, "1d");
+    CU_ASSERT_PTR_NOT_NULL(strstr(run_stderr(node, journal.arguments).text, "line 1: no journal"));
+    unlink(journal.path);
+    expect_verdict(node, &journal, 1, "");
+    responder_stop(node);
+}
+
+static void test_one_load_test_at_a_time_writes_to_a_journal(void)
+{
+    struct responder *node = start();
+    struct journal_file journal = journal_new();
+    int fd = open(journal.path, O_RDWR);
+    CU_ASSERT_FATAL(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    snprintf(journal.arguments, sizeof(journal.arguments), "load-test --seconds 1 --journal %s",
+             journal.path);
+    struct outcome outcome = run_stderr(node, journal.arguments);
+    CU_ASSERT_EQUAL(outcome.exit_code, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(outcome.text, "another load test is writing to it"));
+    close(fd);
+    unlink(journal.path);
+    /* what cannot be journalled is not sent */
+    outcome = run_stderr(node, "load-test --connections 1 --seconds 1 --keys 20 --journal /dev/full");
+    CU_ASSERT_EQUAL(outcome.exit_code, 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(outcome.text, "No space left"));
+    expect(node, "get load:00000000000", 1, "");
+    responder_stop(node);
+}
+
 static void test_a_node_that_does_not_answer_is_one_line(void)
 {
     static const char *const ways[] = {"--timeout 50 get k", "--timeout 50 --transport udp get k"};
@@ -272,6 +468,15 @@ int main(int argc, char **argv)
         {"a load test ends in its figures", test_a_load_test_ends_in_its_figures},
         {"a load test finds wrong values", test_a_load_test_finds_wrong_values},
         {"a load test counts errors", test_a_load_test_counts_errors},
+        {"a node that keeps what it acknowledged is verified",
+         test_a_node_that_keeps_what_it_acknowledged_is_verified},
+        {"verify finds what is lost and what is wrong", test_verify_finds_what_is_lost_and_what_is_wrong},
+        {"a load test outlives its node", test_a_load_test_outlives_its_node},
+        {"the journal of a load test that was killed holds",
+         test_the_journal_of_a_load_test_that_was_killed_holds},
+        {"a line that was cut off does not count, and a damaged one does",
+         test_a_line_that_was_cut_off_does_not_count_and_a_damaged_one_does},
+        {"one load test at a time writes to a journal", test_one_load_test_at_a_time_writes_to_a_journal},
         {"a node that does not answer is one line", test_a_node_that_does_not_answer_is_one_line},
         CU_TEST_INFO_NULL,
     };

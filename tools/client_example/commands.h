@@ -6,7 +6,8 @@
 
 #include "options.h"
 
-int command_run(struct wild_client *client, const struct options *options); /* all but load-test */
+int command_run(struct wild_client *client, const struct options *options); /* all but these two: */
 int load_test_run(struct wild_client *client, const struct options *options);
+int verify_run(struct wild_client *client, const struct options *options);
 
 #endif

@@ -1,238 +1,36 @@
 /*
- * load_test.c - a closed-loop load that verifies what it reads.
- *
- * Each connection is a session and a thread with keys of its own, so each knows what every one of its keys
- * holds. A key with an operation in flight is not chosen again (answers are unordered), so there is always
- * exactly one right value. Only a write whose outcome is unknown leaves two: the old one and the new one,
- * until the next acknowledged write.
+ * load_test.c - a closed-loop load that verifies what it reads: all connections, and their figures. With a journal
+ * it also ends, in order, when the node does.
  */
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "commands.h"
-#include "histogram.h"
-#include "load_values.h"
+#include "load_connection.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-
-/* What one connection knows of one of its keys. */
-struct load_key {
-    uint32_t stored, attempted; /* versions; they differ while the last write's outcome is unknown */
-    bool in_flight;
-};
-
-/* One operation under way; the request's tag is its index. */
-struct load_operation {
-    uint64_t begin_ns;
-    uint32_t key; /* index among the connection's keys */
-    bool get, used;
-};
-
-struct load_connection {
-    pthread_t thread;
-    struct wild_client *client; /* used by this thread alone */
-    const struct load_options *options;
-    unsigned number;
-    uint32_t run;
-    uint64_t timeout_ns, random;
-    const _Atomic bool *stop; /* writer: the main thread */
-
-    /* writer: this thread; reader: the main thread's progress line */
-    _Atomic uint64_t operations, errors, mismatches;
-
-    struct load_key *keys;
-    uint32_t key_count, next_key;
-    unsigned in_flight;
-    struct load_operation operation[WILD_PIPELINE_MAX];
-    struct histogram histogram;
-    enum wild_status first_error;
-    bool preloaded;
-};
 
 struct load_totals {
     uint64_t operations, errors, mismatches, elapsed_ns;
     struct histogram histogram;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
-}
-
-static void count(_Atomic uint64_t *counter)
-{
-    /* one writer: no locked instruction */
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
-static uint64_t key_number(const struct load_connection *connection, uint32_t key)
-{
-    return (uint64_t)key * connection->options->connections + connection->number;
-}
-
-/* ---- one operation ---- */
-
-static bool submit(struct load_connection *connection, unsigned tag)
-{
-    struct load_operation *operation = &connection->operation[tag];
-    struct load_key *key = &connection->keys[operation->key];
-    uint64_t number = key_number(connection, operation->key);
-    char name[LOAD_KEY_BYTES];
-    uint8_t value[WILD_VALUE_MAX];
-    load_key_fill(name, number);
-    struct wild_request request = {.operation = operation->get ? WILD_OP_GET : WILD_OP_SET,
-                                   .key = name,
-                                   .key_length = sizeof(name),
-                                   .tag = tag};
-    if (!operation->get) {
-        request.value = value;
-        request.value_length = connection->options->value_size;
-        load_value_fill(value, request.value_length, number, key->attempted, connection->run);
-    }
-    return wild_submit(connection->client, &request) == WILD_OK;
-}
-
-static bool begin(struct load_connection *connection, uint32_t key, bool get)
-{
-    unsigned tag = 0;
-    while (connection->operation[tag].used)
-        tag++;
-    connection->operation[tag] =
-        (struct load_operation){.begin_ns = now_ns(), .key = key, .get = get, .used = true};
-    uint32_t attempted = connection->keys[key].attempted;
-    if (!get)
-        connection->keys[key].attempted = attempted + 1;
-    if (!submit(connection, tag)) {
-        connection->operation[tag].used = false;
-        connection->keys[key].attempted = attempted;
-        return false;
-    }
-    connection->keys[key].in_flight = true;
-    connection->in_flight++;
-    return true;
-}
-
-static void verify(struct load_connection *connection, const struct load_operation *operation,
-                   const struct wild_result *result)
-{
-    const struct load_key *key = &connection->keys[operation->key];
-    uint64_t number = key_number(connection, operation->key);
-    size_t size = connection->options->value_size;
-    if (result->status == WILD_OK &&
-        (load_value_is(result->value, result->value_length, size, number, key->stored, connection->run) ||
-         load_value_is(result->value, result->value_length, size, number, key->attempted, connection->run)))
-        return;
-    count(&connection->mismatches);
-}
-
-static void finish(struct load_connection *connection, const struct wild_result *result, bool measure)
-{
-    struct load_operation *operation = &connection->operation[result->tag];
-    struct load_key *key = &connection->keys[operation->key];
-    uint64_t now = now_ns();
-    /* BUSY: not executed. Tried again within the time-out, and the wait counts. */
-    if (result->status == WILD_BUSY && now - operation->begin_ns < connection->timeout_ns &&
-        submit(connection, (unsigned)result->tag))
-        return;
-
-    bool read_missing = operation->get && result->status == WILD_NOT_FOUND;
-    if (result->status != WILD_OK && !read_missing) {
-        count(&connection->errors);
-        if (connection->first_error == WILD_OK)
-            connection->first_error = result->status;
-    } else if (operation->get) {
-        verify(connection, operation, result);
-    } else {
-        key->stored = key->attempted;
-    }
-    if (measure) {
-        histogram_record(&connection->histogram, now - operation->begin_ns);
-        count(&connection->operations);
-    }
-    key->in_flight = false;
-    operation->used = false;
-    connection->in_flight--;
-}
-
-static void collect(struct load_connection *connection, bool measure)
-{
-    struct wild_result results[WILD_PIPELINE_MAX];
-    size_t finished = wild_poll(connection->client, results, WILD_PIPELINE_MAX, 100);
-    for (size_t i = 0; i < finished; i++)
-        if (results[i].status != WILD_BUSY)
-            finish(connection, &results[i], measure);
-    /* Last: to submit again invalidates the values of the results above. */
-    for (size_t i = 0; i < finished; i++)
-        if (results[i].status == WILD_BUSY)
-            finish(connection, &results[i], measure);
-}
-
-/* ---- the phases of a connection ---- */
-
-static void preload(struct load_connection *connection)
-{
-    unsigned depth = (unsigned)connection->options->pipeline;
-    uint32_t next = 0;
-    while (atomic_load_explicit(&connection->errors, memory_order_relaxed) == 0 &&
-           (next < connection->key_count || connection->in_flight > 0)) {
-        wild_batch_begin(connection->client);
-        while (connection->in_flight < depth && next < connection->key_count &&
-               begin(connection, next, false))
-            next++;
-        wild_batch_end(connection->client);
-        collect(connection, false);
-    }
-    connection->preloaded = atomic_load_explicit(&connection->errors, memory_order_relaxed) == 0;
-}
-
-/* A random key of ours that is idle; there is one, as the pipeline is no deeper than our keys are many. */
-static uint32_t choose_key(struct load_connection *connection)
-{
-    uint32_t key = (uint32_t)((load_random(&connection->random) >> 32) * connection->key_count >> 32);
-    while (connection->keys[key].in_flight)
-        key = key + 1 == connection->key_count ? 0 : key + 1;
-    return key;
-}
-
-static void load(struct load_connection *connection)
-{
-    unsigned depth = (unsigned)connection->options->pipeline;
-    if (depth > connection->key_count)
-        depth = connection->key_count;
-    while (!atomic_load_explicit(connection->stop, memory_order_relaxed)) {
-        wild_batch_begin(connection->client);
-        while (connection->in_flight < depth) {
-            bool get = load_random(&connection->random) % 100 < connection->options->get_percent;
-            if (!begin(connection, choose_key(connection), get))
-                break;
-        }
-        wild_batch_end(connection->client);
-        collect(connection, true);
-    }
-    while (connection->in_flight > 0)
-        collect(connection, true);
-}
-
 static void *preload_thread(void *argument)
 {
-    preload(argument);
+    load_connection_preload(argument);
     return NULL;
 }
 
 static void *load_thread(void *argument)
 {
-    load(argument);
+    load_connection_run(argument);
     return NULL;
 }
 
@@ -293,20 +91,26 @@ static void print_totals(const struct load_totals *totals, bool json)
     json_decref(object);
 }
 
-static void sleep_until(uint64_t ns)
+/* False: the load ended meanwhile. */
+static bool sleep_until(uint64_t ns, const _Atomic bool *stop)
 {
-    struct timespec t = {.tv_sec = (time_t)(ns / SECOND_NS), .tv_nsec = (long)(ns % SECOND_NS)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-        ;
+    uint64_t now = load_now_ns();
+    while (now < ns && !atomic_load_explicit(stop, memory_order_relaxed)) {
+        uint64_t nap = now + SECOND_NS / 20 < ns ? now + SECOND_NS / 20 : ns;
+        struct timespec t = {.tv_sec = (time_t)(nap / SECOND_NS), .tv_nsec = (long)(nap % SECOND_NS)};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        now = load_now_ns();
+    }
+    return now >= ns;
 }
 
 static uint64_t load_all(struct load_connection *connections, unsigned n, uint64_t seconds,
                          _Atomic bool *stop)
 {
-    uint64_t begin_ns = now_ns(), before = 0;
+    uint64_t begin_ns = load_now_ns(), before = 0;
     threads_start(connections, n, load_thread);
-    for (uint64_t second = 1; second <= seconds; second++) {
-        sleep_until(begin_ns + second * SECOND_NS);
+    for (uint64_t second = 1; second <= seconds && sleep_until(begin_ns + second * SECOND_NS, stop);
+         second++) {
         struct load_totals totals = sum(connections, n);
         fprintf(stderr,
                 "load-test: %" PRIu64 " s, %" PRIu64 " ops/s, %" PRIu64 " errors, %" PRIu64 " mismatches\n",
@@ -315,28 +119,37 @@ static uint64_t load_all(struct load_connection *connections, unsigned n, uint64
     }
     atomic_store_explicit(stop, true, memory_order_relaxed);
     threads_join(connections, n);
-    return now_ns() - begin_ns;
+    return load_now_ns() - begin_ns;
+}
+
+static const struct load_connection *first_failed(const struct load_connection *connections, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (connections[i].first_error != WILD_OK)
+            return &connections[i];
+    return NULL;
 }
 
 static int preload_all(struct load_connection *connections, unsigned n, uint64_t keys)
 {
     threads_start(connections, n, preload_thread);
     threads_join(connections, n);
-    for (unsigned i = 0; i < n; i++) {
-        if (connections[i].preloaded)
-            continue;
-        enum wild_status status = connections[i].first_error;
-        fprintf(stderr, "wild-client-example: load-test: cannot store %" PRIu64 " keys: %s\n", keys,
-                wild_status_text(status));
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    bool preloaded = true;
+    for (unsigned i = 0; i < n; i++)
+        preloaded = preloaded && connections[i].preloaded;
+    if (preloaded)
+        return EXIT_DONE;
+    const struct load_connection *failed = first_failed(connections, n);
+    fprintf(stderr, "wild-client-example: load-test: cannot store %" PRIu64 " keys: %s\n", keys,
+            failed != NULL ? wild_status_text(failed->first_error) : "the journal cannot be written");
+    return EXIT_FAILED;
 }
 
 static int connection_open(struct load_connection *connection, struct wild_client *first,
                            const struct options *options, unsigned number)
 {
     const struct load_options *load = &options->load;
+    connection->random = (uint64_t)connection->run << 32 | number;
     connection->options = load;
     connection->number = number;
     connection->timeout_ns =
@@ -348,6 +161,8 @@ static int connection_open(struct load_connection *connection, struct wild_clien
         fprintf(stderr, "wild-client-example: no memory for %" PRIu64 " keys\n", load->keys);
         return EXIT_FAILED;
     }
+    for (uint32_t i = 0; i < connection->key_count; i++)
+        connection->keys[i].expires_ns = LOAD_NEVER;
     if (number == 0) {
         connection->client = first;
         return EXIT_DONE;
@@ -360,52 +175,78 @@ static int connection_open(struct load_connection *connection, struct wild_clien
     return EXIT_FAILED;
 }
 
-int load_test_run(struct wild_client *client, const struct options *options)
+static int report(const struct load_connection *connections, unsigned n, uint64_t elapsed_ns,
+                  const struct options *options)
 {
-    const struct load_options *load = &options->load;
-    unsigned n = (unsigned)load->connections;
-    if (load->keys < n) {
-        fprintf(stderr, "wild-client-example: load-test: fewer --keys than --connections; see --help\n");
-        return EXIT_USAGE;
+    struct load_totals totals = sum(connections, n);
+    const struct load_connection *failed = first_failed(connections, n);
+    int error = 0;
+    totals.elapsed_ns = elapsed_ns;
+    for (unsigned i = 0; i < n; i++) {
+        histogram_add(&totals.histogram, &connections[i].histogram);
+        if (error == 0)
+            error = connections[i].journal.error;
     }
-    struct load_connection *connections = calloc(n, sizeof(*connections));
-    if (connections == NULL) {
-        fprintf(stderr, "wild-client-example: no memory for %u connections\n", n);
-        return EXIT_FAILED;
-    }
-    uint32_t run = (uint32_t)now_ns();
+    if (failed != NULL)
+        fprintf(stderr, "load-test: the first error: %s\n", wild_status_text(failed->first_error));
+    if (error != 0)
+        fprintf(stderr, "wild-client-example: journal %s: %s\n", options->journal, strerror(error));
+    print_totals(&totals, options->json);
+    return totals.operations == 0 || totals.errors > 0 || totals.mismatches > 0 || error != 0 ? EXIT_FAILED
+                                                                                              : EXIT_DONE;
+}
+
+static int load_with(struct load_connection *connections, struct wild_client *client,
+                     const struct options *options, int journal)
+{
+    unsigned n = (unsigned)options->load.connections;
+    uint32_t run = (uint32_t)load_now_ns();
     (void)!getrandom(&run, sizeof(run), GRND_NONBLOCK);
     _Atomic bool stop = false;
     int outcome = EXIT_DONE;
     for (unsigned i = 0; i < n && outcome == EXIT_DONE; i++) {
         connections[i].run = run;
-        connections[i].random = (uint64_t)run << 32 | i;
         connections[i].stop = &stop;
+        connections[i].journal.fd = journal;
         outcome = connection_open(&connections[i], client, options, i);
     }
-    if (outcome == EXIT_DONE)
-        outcome = preload_all(connections, n, load->keys);
+    uint64_t elapsed_ns = 0;
     if (outcome == EXIT_DONE) {
-        uint64_t elapsed_ns = load_all(connections, n, load->seconds, &stop);
-        struct load_totals totals = sum(connections, n);
-        totals.elapsed_ns = elapsed_ns;
-        for (unsigned i = 0; i < n; i++)
-            histogram_add(&totals.histogram, &connections[i].histogram);
-        for (unsigned i = 0; i < n; i++)
-            if (connections[i].first_error != WILD_OK) {
-                fprintf(stderr, "load-test: the first error: %s\n",
-                        wild_status_text(connections[i].first_error));
-                break;
-            }
-        print_totals(&totals, options->json);
-        if (totals.operations == 0 || totals.errors > 0 || totals.mismatches > 0)
-            outcome = EXIT_FAILED;
+        outcome = preload_all(connections, n, options->load.keys);
+        if (outcome == EXIT_DONE)
+            elapsed_ns = load_all(connections, n, options->load.seconds, &stop);
+        if (outcome == EXIT_DONE || journal >= 0)
+            outcome = report(connections, n, elapsed_ns, options);
     }
     for (unsigned i = 0; i < n; i++) {
         if (i > 0)
             wild_close(connections[i].client);
         free(connections[i].keys);
     }
+    return outcome;
+}
+
+int load_test_run(struct wild_client *client, const struct options *options)
+{
+    const struct load_options *load = &options->load;
+    if (load->keys < load->connections) {
+        fprintf(stderr, "wild-client-example: load-test: fewer --keys than --connections; see --help\n");
+        return EXIT_USAGE;
+    }
+    struct load_connection *connections = calloc(load->connections, sizeof(*connections));
+    if (connections == NULL) {
+        fprintf(stderr, "wild-client-example: no memory for %" PRIu64 " connections\n", load->connections);
+        return EXIT_FAILED;
+    }
+    char error[JOURNAL_ERROR_BYTES];
+    int journal = options->journal != NULL ? journal_open(options->journal, error) : -1;
+    int outcome = EXIT_FAILED;
+    if (options->journal != NULL && journal < 0)
+        fprintf(stderr, "wild-client-example: %s\n", error);
+    else
+        outcome = load_with(connections, client, options, journal);
+    if (journal >= 0)
+        close(journal);
     free(connections);
     return outcome;
 }

@@ -39,3 +39,14 @@ bool load_value_is(const uint8_t *value, size_t length, size_t expected_length, 
     load_value_fill(expected, length, number, version, run);
     return length == 0 || memcmp(value, expected, length) == 0;
 }
+
+enum load_write load_write_kind(uint64_t number, uint32_t version, uint32_t run, unsigned delete_percent,
+                                bool some_expire)
+{
+    uint64_t state = number << 32 ^ ((uint64_t)run << 32 | version);
+    if (version <= 1)
+        return LOAD_STORE;
+    if (load_random(&state) % 100 < delete_percent)
+        return LOAD_DELETE;
+    return some_expire && load_random(&state) % 2 == 0 ? LOAD_STORE_EXPIRING : LOAD_STORE;
+}

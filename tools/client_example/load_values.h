@@ -21,6 +21,15 @@ void load_value_fill(uint8_t *out, size_t length, uint64_t number, uint32_t vers
 bool load_value_is(const uint8_t *value, size_t length, size_t expected_length, uint64_t number,
                    uint32_t version, uint32_t run);
 
+/* What write number `version` of a key does is decided by the three as well. The first stores. */
+enum load_write {
+    LOAD_STORE,
+    LOAD_STORE_EXPIRING, /* every second one, if any expire */
+    LOAD_DELETE,
+};
+enum load_write load_write_kind(uint64_t number, uint32_t version, uint32_t run, unsigned delete_percent,
+                                bool some_expire);
+
 /* splitmix64: a stream of well-mixed words from any state. */
 uint64_t load_random(uint64_t *state);
 

@@ -28,6 +28,8 @@ int main(int argc, char **argv)
     }
     if (options.command == COMMAND_LOAD_TEST)
         outcome = load_test_run(client, &options);
+    else if (options.command == COMMAND_VERIFY)
+        outcome = verify_run(client, &options);
     else
         outcome = command_run(client, &options);
     wild_close(client);

@@ -9,6 +9,7 @@
 
 #define ON(command) (1U << COMMAND_##command)
 #define ANY         (~0U)
+#define TTL_MS_MAX  (UINT64_C(366) * 24 * 3600 * 1000)
 
 __attribute__((format(printf, 1, 2))) static int usage(const char *format, ...)
 {
@@ -35,6 +36,8 @@ static const struct command_row {
     {"touch", COMMAND_TOUCH, 2, 2, "K MS", "let a key expire in MS milliseconds, 0 = never"},
     {"flush", COMMAND_FLUSH, 0, 0, "", "remove every item"},
     {"load-test", COMMAND_LOAD_TEST, 0, 0, "", "load the node, verify every value read, print the figures"},
+    {"verify", COMMAND_VERIFY, 0, 0, "",
+     "hold the node to what it told load-test --journal; exit 0 if it keeps it"},
 };
 
 void options_help(void)
@@ -44,26 +47,43 @@ void options_help(void)
         const struct command_row *row = &command_table[i];
         printf("  %-9s %-6s %s\n", row->name, row->arguments, row->help);
     }
-    puts("\noptions:\n"
-         "  --endpoint H:P          the node (127.0.0.1:7878)\n"
-         "  --transport tcp|udp     how to talk to it (tcp)\n"
-         "  --auth-secret S         the secret; better in a file or in WILD_AUTH_SECRET\n"
-         "  --auth-secret-file F    a file that holds it, readable by its owner alone\n"
-         "  --insecure-no-auth      the node runs in bench mode, without a secret\n"
-         "  --cluster-name NAME     what passphrases are salted with (wild)\n"
-         "  --sealed                over udp: encrypt requests and answers, not only authenticate them\n"
-         "                          (over tcp they always are)\n"
-         "  --timeout MS            per operation, retries included (1000); three times that to connect\n"
-         "  -j, --json              one JSON object on stdout\n"
-         "  -h, --help\n"
-         "of set, delete and incr:\n"
-         "  --ttl-ms MS             set, incr: the item expires in MS milliseconds\n"
-         "  --if-absent --if-present --if-version V\n"
-         "of load-test:\n"
-         "  --seconds S (10)  --keys N (10000)  --value-size B (32)  --get-percent P (90)\n"
-         "  --connections C (2)     each is a session and a thread with keys of its own\n"
-         "  --pipeline D (16)       operations in flight per connection, at most 128\n\n"
-         "exit: 0 done, 1 not found or failed, 2 usage");
+    puts(
+        "\noptions:\n"
+        "  --endpoint H:P          the node (127.0.0.1:7878)\n"
+        "  --transport tcp|udp     how to talk to it (tcp)\n"
+        "  --auth-secret S         the secret; better in a file or in WILD_AUTH_SECRET\n"
+        "  --auth-secret-file F    a file that holds it, readable by its owner alone\n"
+        "  --insecure-no-auth      the node runs in bench mode, without a secret\n"
+        "  --cluster-name NAME     what passphrases are salted with (wild)\n"
+        "  --sealed                over udp: encrypt requests and answers, not only authenticate them\n"
+        "                          (over tcp they always are)\n"
+        "  --timeout MS            per operation, retries included (1000); three times that to connect\n"
+        "  -j, --json              one JSON object on stdout\n"
+        "  -h, --help\n"
+        "of set, delete and incr:\n"
+        "  --ttl-ms MS             set, incr: the item expires in MS milliseconds\n"
+        "  --if-absent --if-present --if-version V\n"
+        "of load-test:\n"
+        "  --seconds S (10)  --keys N (10000)  --value-size B (32)  --get-percent P (90)\n"
+        "  --connections C (2)     each is a session and a thread with keys of its own\n"
+        "  --pipeline D (16)       operations in flight per connection, at most 128\n"
+        "  --delete-percent P (0)  of the writes, so many remove the key\n"
+        "  --ttl-ms MS             every second SET expires after so long (its checks allow for a second)\n"
+        "  --journal FILE          append every write to FILE before it is sent, and what the node answered;\n"
+        "                          a node that dies ends the test, with its figures and exit code 1\n"
+        "of verify:\n"
+        "  --journal FILE          read every key that FILE names (of any number of load tests one after the\n"
+        "                          other) and compare: the last line is `verify: N keys, N lost, N wrong`.\n"
+        "                          An unanswered write may have happened or not. Not for nodes that evict,\n"
+        "                          nor after other writes to these keys.\n\n"
+        "A journal is text, a line an event, KEY RUN.NUMBER naming a write:\n"
+        "  set load:00000000042 5f3a91c2.17 32 -          about to store 32 bytes; - or the earliest expiry\n"
+        "  delete load:00000000042 5f3a91c2.18            about to remove it\n"
+        "  ok load:00000000042 5f3a91c2.17 4294967312 -   acknowledged with this LSN; - or the latest expiry\n"
+        "  unanswered load:00000000042 5f3a91c2.18        may have happened\n"
+        "  refused load:00000000042 5f3a91c2.18           did not happen\n"
+        "It is not synced: it survives the node's death, not the death of the machine that it is on.\n\n"
+        "exit: 0 done, 1 not found or failed, 2 usage");
 }
 
 enum option_kind { KIND_FLAG, KIND_NUMBER, KIND_TEXT, KIND_SECRET, KIND_TRANSPORT, KIND_VERSION };
@@ -171,6 +191,10 @@ static int arguments_check(struct options *options)
     if (options->command == COMMAND_TOUCH &&
         !number_read(options->argument[1], 0, UINT64_MAX, &options->ttl_ms))
         return usage("touch takes milliseconds, not \"%s\"", options->argument[1]);
+    if (options->command == COMMAND_LOAD_TEST && options->write.ttl_ms > TTL_MS_MAX)
+        return usage("load-test takes a --ttl-ms of a year at most");
+    if (options->command == COMMAND_VERIFY && options->journal == NULL)
+        return usage("verify needs --journal FILE");
     options->delta = 1;
     if (options->command == COMMAND_INCR && options->arguments == 2) {
         char *rest;
@@ -206,7 +230,7 @@ static int secret_check(struct options *options)
 
 int options_read(struct options *options, int argc, char **argv)
 {
-    *options = (struct options){.load = {10, 10000, 32, 90, 2, 16}};
+    *options = (struct options){.load = {10, 10000, 32, 90, 2, 16, 0, 0}};
     struct load_options *load = &options->load;
     uint64_t timeout_ms = 0;
     unsigned writes = ON(SET) | ON(DELETE) | ON(INCR), used_by = ANY;
@@ -223,7 +247,7 @@ int options_read(struct options *options, int argc, char **argv)
         {"--json", KIND_FLAG, ANY, &options->json, 0, 0},
         {"-h", KIND_FLAG, ANY, &options->help, 0, 0},
         {"--help", KIND_FLAG, ANY, &options->help, 0, 0},
-        {"--ttl-ms", KIND_NUMBER, ON(SET) | ON(INCR), &options->write.ttl_ms, 0, UINT64_MAX},
+        {"--ttl-ms", KIND_NUMBER, ON(SET) | ON(INCR) | ON(LOAD_TEST), &options->write.ttl_ms, 0, UINT64_MAX},
         {"--if-absent", KIND_FLAG, ON(SET) | ON(INCR), &options->write.if_absent, 0, 0},
         {"--if-present", KIND_FLAG, writes, &options->write.if_present, 0, 0},
         {"--if-version", KIND_VERSION, writes, &options->write.version, 0, UINT64_MAX},
@@ -233,6 +257,8 @@ int options_read(struct options *options, int argc, char **argv)
         {"--get-percent", KIND_NUMBER, ON(LOAD_TEST), &load->get_percent, 0, 100},
         {"--connections", KIND_NUMBER, ON(LOAD_TEST), &load->connections, 1, 1000},
         {"--pipeline", KIND_NUMBER, ON(LOAD_TEST), &load->pipeline, 1, WILD_PIPELINE_MAX},
+        {"--delete-percent", KIND_NUMBER, ON(LOAD_TEST), &load->delete_percent, 0, 100},
+        {"--journal", KIND_TEXT, ON(LOAD_TEST) | ON(VERIFY), &options->journal, 0, 0},
         {0},
     };
 
@@ -254,6 +280,7 @@ int options_read(struct options *options, int argc, char **argv)
         return usage("no command");
     if (!(used_by & 1U << options->command))
         return usage("one of the options does not belong to this command");
+    load->ttl_ms = options->write.ttl_ms;
     options->client.timeout_ms = (uint32_t)timeout_ms;
     options->client.connect_timeout_ms = (uint32_t)(3 * timeout_ms);
     outcome = arguments_check(options);

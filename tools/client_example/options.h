@@ -22,10 +22,11 @@ enum command {
     COMMAND_TOUCH,
     COMMAND_FLUSH,
     COMMAND_LOAD_TEST,
+    COMMAND_VERIFY,
 };
 
 struct load_options {
-    uint64_t seconds, keys, value_size, get_percent, connections, pipeline;
+    uint64_t seconds, keys, value_size, get_percent, connections, pipeline, delete_percent, ttl_ms;
 };
 
 struct options {
@@ -38,7 +39,8 @@ struct options {
     struct wild_write_options write;
     struct load_options load;
     int64_t delta;
-    uint64_t ttl_ms; /* touch */
+    uint64_t ttl_ms;     /* touch */
+    const char *journal; /* load-test, verify; NULL: none */
     bool json, help;
 };
 
