@@ -3,10 +3,14 @@
  * shut down at random moments while a process writes through each of the queues, is mounted again, and
  * must have every write whose completion was seen, and every name that was synced.
  *
+ * And a write that outlives its process, on a device that stands still, is waited for by whoever opens the
+ * folder.
+ *
  *   disk_power [ROUNDS]      seeded by WILD_SEED; exit code 77 where it cannot be tried (not root, no loop device)
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -45,7 +49,12 @@ struct acknowledged {
     _Atomic bool loose;      /* the file that is never synced has been written */
 };
 
-static char image[64], mounted[64], folder_path[96];
+struct place {
+    char image[96], mounted[64];
+};
+
+static struct place place, outer; /* outer: carries the image of `place`, for run_frozen() */
+static char folder_path[96];
 static uint64_t seed;
 
 static void must(bool condition, const char *what)
@@ -149,30 +158,38 @@ static void write_until_killed(struct acknowledged *told, enum disk_folder_queue
 
 /* ---- the power, and what is left ---- */
 
-static bool mount_image(void)
+static bool mount_image(const struct place *at)
 {
-    char command[192];
+    char command[224];
 
-    snprintf(command, sizeof command, "mount -o loop %s %s", image, mounted);
+    snprintf(command, sizeof command, "mount -o loop %s %s", at->image, at->mounted);
     return system(command) == 0;
 }
 
-static void make_image(void)
+static void make_image(const struct place *at, off_t bytes)
 {
     char command[128];
-    int fd = open(image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(at->image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-    must(fd >= 0 && ftruncate(fd, IMAGE_BYTES) == 0 && close(fd) == 0, "a file for the filesystem");
-    snprintf(command, sizeof command, "mkfs.ext4 -q %s", image);
-    must(system(command) == 0, "mkfs.ext4");
+    must(fd >= 0 && ftruncate(fd, bytes) == 0 && close(fd) == 0, "a file for the filesystem");
+    snprintf(command, sizeof command, "mkfs.ext4 -q %s", at->image);
+    must(system(command) == 0 && mount_image(at), "a filesystem");
 }
 
-static void cut_power(void)
+/* The kernel lets go of the writes of a process that is gone a moment after it. */
+static void unmount(const struct place *at)
 {
-    uint32_t how = EXT4_NOLOGFLUSH;
-    int fd = open(mounted, O_RDONLY | O_DIRECTORY);
+    for (unsigned i = 0; umount(at->mounted) != 0; i++) {
+        must(errno == EBUSY && i < 5000, "umount");
+        usleep(1000);
+    }
+}
 
-    must(fd >= 0 && ioctl(fd, EXT4_SHUTDOWN, &how) == 0, "EXT4_IOC_SHUTDOWN");
+static void control(const char *mounted, unsigned long request, uint32_t argument)
+{
+    int fd = open(mounted, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    must(fd >= 0 && ioctl(fd, request, &argument) == 0, "an ioctl of the filesystem");
     close(fd);
 }
 
@@ -219,8 +236,7 @@ static bool run_round(struct acknowledged *told, enum disk_folder_queue kind, us
     pid_t child;
 
     memset(told, 0, sizeof *told);
-    make_image();
-    must(mount_image(), "mount");
+    make_image(&place, IMAGE_BYTES);
     child = fork();
     if (child == 0) {
         write_until_killed(told, kind);
@@ -231,21 +247,105 @@ static bool run_round(struct acknowledged *told, enum disk_folder_queue kind, us
         usleep(100);
     }
     usleep(delay);
-    cut_power();
+    control(place.mounted, EXT4_SHUTDOWN, EXT4_NOLOGFLUSH);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    /* the kernel lets go of the writes of a process that is gone a moment after it */
-    for (unsigned i = 0; umount(mounted) != 0; i++) {
-        must(errno == EBUSY && i < 5000, "umount");
-        usleep(1000);
-    }
-    must(mount_image(), "mounting again");
+    unmount(&place);
+    must(mount_image(&place), "mounting again");
     bool gone = check(told);
     printf("%s: cut after %u us: %u completed writes and name %u are there; the loose file is %s\n",
            kind == DISK_QUEUE_URING ? "io_uring" : "thread", delay, told->writes, told->name,
            gone ? "gone" : "there");
-    must(umount(mounted) == 0, "umount");
+    unmount(&place);
     return gone;
+}
+
+/* ---- writes that outlive their process ---- */
+
+static void queue_one_and_wait(int ready)
+{
+    static _Alignas(BLOCK) uint8_t bytes[BLOCK];
+    struct disk_folder *folder;
+    char error[256];
+
+    if (disk_folder_open(&folder, folder_path, DISK_FOLDER_OWN, DISK_QUEUE_URING, error, sizeof error) != 0) {
+        printf("io_uring: skipped: %s\n", error);
+        exit(SKIPPED);
+    }
+    struct disk disk = disk_folder_disk(folder);
+    struct disk_queue queue = disk_folder_queue(folder);
+    int file = disk.call->open(disk.state, "segment", DISK_CREATE, BLOCK), fd = open(place.mounted, O_RDONLY);
+    must(file >= 0 && fd >= 0 && syncfs(fd) == 0, "a segment");
+    control(outer.mounted, FIFREEZE, 0);
+    pattern(bytes, 0, BLOCK);
+    queue.call->submit(queue.state, &(struct disk_write){.bytes = bytes, .length = BLOCK, .file = file});
+    must(write(ready, "", 1) == 1, "a pipe");
+    pause();
+}
+
+/* Whether nobody has that file open to write to it, be it a dead process. */
+static bool is_free(const char *name)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[128];
+    int fd, result;
+
+    snprintf(path, sizeof path, "%s/%s", folder_path, name);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    must(fd >= 0, path);
+    result = fcntl(fd, F_OFD_SETLK, &lock);
+    close(fd);
+    return result == 0;
+}
+
+/* The device under the folder stands still; a process with a write in flight is killed, and is gone. Its
+ * mark on the file stays until the write has landed, and whoever opens the folder meanwhile gets it after
+ * that. */
+static void run_frozen(void)
+{
+    static uint8_t wanted[BLOCK], found[BLOCK];
+    struct disk_folder *folder;
+    int ready[2], status;
+    char error[256], byte;
+    pid_t writer, thaw;
+
+    make_image(&outer, 2 * IMAGE_BYTES);
+    make_image(&place, IMAGE_BYTES);
+    must(pipe2(ready, O_CLOEXEC) == 0, "pipe");
+    writer = fork();
+    if (writer == 0)
+        queue_one_and_wait(ready[1]);
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) == 1) {
+        usleep(20000);
+        thaw = fork();
+        if (thaw == 0) {
+            sleep(1);
+            control(outer.mounted, FITHAW, 0);
+            _exit(0);
+        }
+        must(kill(writer, SIGKILL) == 0 && waitpid(writer, NULL, 0) == writer, "kill");
+        bool marked = !is_free("segment");
+        bool frozen = waitpid(thaw, NULL, WNOHANG) == 0; /* on a very slow machine no more */
+        must(marked || !frozen, "a dead process's write in flight leaves no mark");
+        must(disk_folder_open(&folder, folder_path, DISK_FOLDER_OWN, DISK_QUEUE_NONE, error, sizeof error) ==
+                 0,
+             error);
+        struct disk disk = disk_folder_disk(folder);
+        int file = disk.call->open(disk.state, "segment", DISK_READ, 0);
+        pattern(wanted, 0, BLOCK);
+        must(disk.call->read(disk.state, file, 0, found, BLOCK) == BLOCK && memcmp(found, wanted, BLOCK) == 0,
+             "a dead process's write has not landed");
+        disk_folder_close(folder);
+        must(is_free("segment"), "the folder was opened before the dead process's write had landed");
+        must(!frozen || waitpid(thaw, NULL, 0) == thaw, "wait");
+        printf("io_uring: a write that outlived its process was waited for\n");
+    } else {
+        must(waitpid(writer, &status, 0) == writer && WEXITSTATUS(status) == SKIPPED, "the writer");
+    }
+    close(ready[0]);
+    unmount(&place);
+    unmount(&outer);
 }
 
 int main(int argc, char **argv)
@@ -265,16 +365,22 @@ int main(int argc, char **argv)
         return SKIPPED;
     }
     must(told != MAP_FAILED && mkdtemp(base) != NULL, "a place to work");
-    snprintf(image, sizeof image, "%s/image", base);
-    snprintf(mounted, sizeof mounted, "%s/mounted", base);
-    snprintf(folder_path, sizeof folder_path, "%s/folder", mounted);
-    must(mkdir(mounted, 0700) == 0, "a place to mount");
+    snprintf(outer.image, sizeof outer.image, "%s/outer.image", base);
+    snprintf(outer.mounted, sizeof outer.mounted, "%s/outer", base);
+    snprintf(place.image, sizeof place.image, "%s/image", base);
+    snprintf(place.mounted, sizeof place.mounted, "%s/mounted", base);
+    snprintf(folder_path, sizeof folder_path, "%s/folder", place.mounted);
+    must(mkdir(place.mounted, 0700) == 0 && mkdir(outer.mounted, 0700) == 0, "places to mount");
     for (unsigned round = 0; round < rounds; round++) {
         gone += run_round(told, DISK_QUEUE_URING, (useconds_t)seeded_below(&state, 300000));
         gone += run_round(told, DISK_QUEUE_THREAD, (useconds_t)seeded_below(&state, 300000));
     }
-    unlink(image);
-    rmdir(mounted);
+    unlink(place.image);
+    snprintf(place.image, sizeof place.image, "%s/image", outer.mounted);
+    run_frozen();
+    unlink(outer.image);
+    rmdir(place.mounted);
+    rmdir(outer.mounted);
     rmdir(base);
     must(gone > 0, "the power was never cut: what nobody synced is always there");
     return 0;
