@@ -14,7 +14,7 @@
 #include "worker.h"
 
 enum {
-    NODE_WORKERS_MAX = TABLE_WORKERS_MAX,
+    NODE_WORKERS_MAX = TABLE_WORKERS_MAX - 1,
     NODE_KERNEL_WORKERS_DEFAULT_MAX = 4, /* over kernel sockets: they leave the machine to others, too */
     NODE_PORTS_MAX = WORKER_PORTS_MAX,
     NODE_SECRETS_MAX = 2, /* the second one is for rotation */
@@ -63,6 +63,13 @@ enum {
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
     /* Then its streams end; clients have this long to read the last replies and to end theirs. */
     WORKER_CLOSE_NS = 50 * 1000 * 1000,
+
+    /* Snapshots: by time, by growth of the log. */
+    SNAPSHOT_INTERVAL_DEFAULT_S = 3600,
+    SNAPSHOT_INTERVAL_MAX_S = 30 * 86400,
+    SNAPSHOT_LOG_DEFAULT_MIB = 256,
+    SNAPSHOT_LOG_MAX_MIB = 1 << 20,
+    SNAPSHOT_STEP_BUCKETS = 1024, /* copied between two pauses of the housekeeper's */
 
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };

@@ -111,7 +111,7 @@ void control_stop(struct control *control)
 
 /* ---- tasks ---- */
 
-static unsigned drain_log(struct control *control)
+static unsigned discard_log(struct control *control)
 {
     unsigned records = 0;
     size_t length;
@@ -161,7 +161,10 @@ static void look_at_links(struct control *control)
 
 unsigned control_turn(struct control *control, struct instant now)
 {
-    unsigned done = drain_log(control) + take_frames(control, now);
+    unsigned done = take_frames(control, now);
+
+    if (control->config->log.folder == NULL)
+        done += discard_log(control);
 
     for (unsigned i = 0; i < control->config->ports; i++)
         done += arp_control_turn(control->link[i].arp, now.mono_ns);

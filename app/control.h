@@ -1,9 +1,6 @@
 /*
- * control.h - what the control lcore does in one turn: takes the workers' log in order, minds neighbours and
- * links. Every task has a budget a turn.
- *
- * The log's consumer counts the records and lets them go: this is the hand-over point to whatever makes them
- * durable and streams them to replicas.
+ * control.h - what the control lcore does in one turn: minds neighbours and links, and where there is no log
+ * (node_log.h has it otherwise) counts the workers' records and lets them go. Every task has a budget a turn.
  */
 #ifndef WILD_CONTROL_H
 #define WILD_CONTROL_H

@@ -4,6 +4,7 @@
 #include "lcores.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,7 +28,18 @@ enum {
     /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
     CONTROL_NAP_NS = 1000 * 1000,
     HELPER_NAP_NS = 500 * 1000,
+    /* Segments and snapshots are asked for long before they are needed. */
+    HOUSEKEEPER_NAP_NS = 2 * 1000 * 1000,
+    /* Between two parts of a snapshot: the table's lines are left to the workers. */
+    SNAPSHOT_PAUSE_NS = 500 * 1000,
     WALL_REFRESH_NS = 10 * 1000 * 1000,
+};
+
+#define PROGRESS_NS UINT64_C(1000000000)
+
+struct control_loop {
+    struct napper napper;
+    uint64_t refresh_due_ns;
 };
 
 static void start_naps(struct napper *napper, uint32_t longest_ns)
@@ -102,6 +114,21 @@ static void *helper_loop(void *argument)
     return NULL;
 }
 
+static void *housekeeper_loop(void *argument)
+{
+    static const uint32_t pause_ns[] = {[NODE_HOUSEKEEPING_IDLE] = HOUSEKEEPER_NAP_NS,
+                                        [NODE_HOUSEKEEPING_THROTTLE] = SNAPSHOT_PAUSE_NS};
+    struct lcores *lcores = argument;
+
+    while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
+        enum node_housekeeping step = node_housekeeping_step(lcores->node, clock_now(lcores->clock));
+
+        if (step != NODE_HOUSEKEEPING_WORKED)
+            nanosleep(&(struct timespec){.tv_nsec = pause_ns[step]}, NULL);
+    }
+    return NULL;
+}
+
 static void end_threads(struct lcores *lcores)
 {
     atomic_store_explicit(&lcores->stop, true, memory_order_release);
@@ -109,8 +136,10 @@ static void end_threads(struct lcores *lcores)
         rte_eal_wait_lcore(lcores->eal->worker_lcore[i]);
     if (lcores->helper_runs)
         pthread_join(lcores->helper, NULL);
+    if (lcores->housekeeper_runs)
+        pthread_join(lcores->housekeeper, NULL);
     lcores->launched = 0;
-    lcores->helper_runs = false;
+    lcores->helper_runs = lcores->housekeeper_runs = false;
 }
 
 int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
@@ -122,6 +151,15 @@ int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
         return -1;
     }
     lcores->helper_runs = true;
+    if (lcores->log) {
+        failed = rte_ctrl_thread_create(&lcores->housekeeper, "wild-log", NULL, housekeeper_loop, lcores);
+        if (failed != 0) {
+            snprintf(error, error_bytes, "no thread for the log: %s", strerror(-failed));
+            end_threads(lcores);
+            return -1;
+        }
+        lcores->housekeeper_runs = true;
+    }
     for (unsigned i = 0; i < lcores->eal->workers; i++) {
         lcores->worker[i] = (struct lcore_worker){.lcores = lcores, .index = i};
         if (rte_eal_remote_launch(lcores->kernel ? socket_worker_loop : worker_loop, &lcores->worker[i],
@@ -135,32 +173,76 @@ int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
     return 0;
 }
 
-/* Reads one pending signal; false if there is none. */
-static bool signal_came(int signals)
+/* Reads pending signals; true: one of them says stop. */
+static bool told_to_stop(struct lcores *lcores, int signals, struct logger *logger)
 {
     struct signalfd_siginfo info;
 
-    return read(signals, &info, sizeof info) == (ssize_t)sizeof info;
+    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGUSR1)
+            return true;
+        if (!node_snapshot(lcores->node))
+            logger_line(logger, LOG_LEVEL_WARNING, "SIGUSR1: no snapshot without a log (--enable-wal) that is open");
+    }
+    return false;
 }
 
-void lcores_control(struct lcores *lcores, int signals)
+/* One turn, and its rest. True: a signal says stop. */
+static bool control_once(struct lcores *lcores, struct control_loop *loop, int signals, struct logger *logger)
 {
-    uint64_t refresh_due_ns = 0;
-    struct napper napper;
+    struct instant now = clock_now(lcores->clock);
+    unsigned done = node_control_turn(lcores->node, now);
 
-    start_naps(&napper, CONTROL_NAP_NS);
-    for (;;) {
-        struct instant now = clock_now(lcores->clock);
-        unsigned done = node_control_turn(lcores->node, now);
-
-        if (now.mono_ns >= refresh_due_ns) {
-            refresh_due_ns = now.mono_ns + WALL_REFRESH_NS;
-            clock_refresh_wall(lcores->clock);
-            if (signal_came(signals))
-                return;
-        }
-        rest(&napper, done != 0, now.mono_ns);
+    if (now.mono_ns >= loop->refresh_due_ns) {
+        loop->refresh_due_ns = now.mono_ns + WALL_REFRESH_NS;
+        clock_refresh_wall(lcores->clock);
+        if (told_to_stop(lcores, signals, logger))
+            return true;
     }
+    rest(&loop->napper, done != 0, now.mono_ns);
+    return false;
+}
+
+static void log_progress(const struct node_recovery_progress *progress, struct logger *logger)
+{
+    logger_line(logger, LOG_LEVEL_INFO, "recovering: %llu of %llu MiB, %llu records",
+                (unsigned long long)progress->bytes_read >> 20, (unsigned long long)progress->bytes_total >> 20,
+                (unsigned long long)progress->records);
+}
+
+enum lcores_end lcores_recover(struct lcores *lcores, int signals, struct logger *logger, char *error,
+                               size_t error_bytes)
+{
+    uint64_t progress_due_ns = clock_now(lcores->clock).mono_ns + PROGRESS_NS;
+    struct control_loop loop = {.refresh_due_ns = 0};
+
+    start_naps(&loop.napper, CONTROL_NAP_NS);
+    while (!control_once(lcores, &loop, signals, logger)) {
+        struct node_recovery_progress progress;
+
+        switch (node_readiness(lcores->node, &progress, error, error_bytes)) {
+        case NODE_READY:
+            return LCORES_READY;
+        case NODE_REFUSED:
+            return LCORES_REFUSED;
+        case NODE_RECOVERING:
+            break;
+        }
+        if (clock_now(lcores->clock).mono_ns >= progress_due_ns) {
+            progress_due_ns += PROGRESS_NS;
+            log_progress(&progress, logger);
+        }
+    }
+    return LCORES_TOLD;
+}
+
+void lcores_control(struct lcores *lcores, int signals, struct logger *logger)
+{
+    struct control_loop loop = {.refresh_due_ns = 0};
+
+    start_naps(&loop.napper, CONTROL_NAP_NS);
+    while (!control_once(lcores, &loop, signals, logger))
+        ;
 }
 
 void lcores_stop(struct lcores *lcores)

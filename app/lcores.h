@@ -1,6 +1,6 @@
 /*
- * lcores.h - the threads of a real node: worker lcores, the handshake helper, and the control loop on the
- * calling thread.
+ * lcores.h - the threads of a real node: worker lcores, the handshake helper, the housekeeper of the log, and the
+ * control loop on the calling thread.
  */
 #ifndef WILD_LCORES_H
 #define WILD_LCORES_H
@@ -26,17 +26,23 @@ struct lcores {
     struct clock *clock;
     enum idle idle;
     bool kernel; /* the node has sockets of the kernel's, which workers can wait for */
-    pthread_t helper;
+    pthread_t helper, housekeeper;
     unsigned launched;
-    bool helper_runs;
+    bool helper_runs, housekeeper_runs;
+    bool log; /* the node has a log: the housekeeper is wanted */
     struct lcore_worker worker[NODE_WORKERS_MAX];
     _Alignas(64) _Atomic bool stop; /* writer: the control thread; readers: workers and the helper */
 };
 
 /* 0 or -1 with one line in `error`. All pointers are borrowed. */
 int lcores_start(struct lcores *lcores, char *error, size_t error_bytes);
-/* The control loop, until `signals` (a signalfd) is readable. */
-void lcores_control(struct lcores *lcores, int signals);
+enum lcores_end { LCORES_TOLD, LCORES_READY, LCORES_REFUSED };
+/* The control loop while the node recovers: READY; TOLD to stop by one of `signals` (a signalfd); REFUSED, with one
+ * line in `error`. Logs how far it is now and then. */
+enum lcores_end lcores_recover(struct lcores *lcores, int signals, struct logger *logger, char *error,
+                               size_t error_bytes);
+/* The control loop, until a signal says stop. SIGUSR1 asks for a snapshot. */
+void lcores_control(struct lcores *lcores, int signals, struct logger *logger);
 /* Answers what was received, then ends every thread. */
 void lcores_stop(struct lcores *lcores);
 

@@ -19,12 +19,13 @@ static const uint64_t first_lsn = UINT64_C(1) << 32;
 static int start_identity(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
-    struct state_view view = {.epoch = 1, .mode = MODE_STANDALONE, .state = STATE_SERVING};
+    struct state_view view = {.epoch = 1, .mode = MODE_STANDALONE};
 
     (void)error;
     (void)error_bytes;
     random_fill(&node->config.random, &node->identity, sizeof node->identity);
     random_fill(&node->config.random, &view.history, sizeof view.history);
+    view.state = node->config.log.folder != NULL ? STATE_RECOVERING : STATE_SERVING;
     published_state_set(&node->published, &view);
     node->stats = node_stats(node);
     return 0;
@@ -74,7 +75,7 @@ static int start_table(void *subject, char *error, size_t error_bytes)
     struct table_config config = {
         .capacity = node->config.capacity,
         .first_lsn = first_lsn,
-        .workers = node->config.workers,
+        .workers = node->config.workers + (node->config.log.folder != NULL), /* who replays is one too */
         .evict = node->config.evict,
         .numa_node = node->config.numa_node,
         .huge_pages = node->config.huge_pages,
@@ -158,6 +159,16 @@ static void stop_control(void *subject)
     control_stop(&((struct node *)subject)->control);
 }
 
+static int start_log(void *subject, char *error, size_t error_bytes)
+{
+    return node_log_start(subject, error, error_bytes);
+}
+
+static void stop_log(void *subject)
+{
+    node_log_stop(subject);
+}
+
 static void stop_workers(void *subject)
 {
     struct node *node = subject;
@@ -215,7 +226,7 @@ static const struct startup_step steps[] = {
     {"identity", start_identity, NULL},        {"keys", start_keys, stop_keys},
     {"table", start_table, stop_table},        {"log rings", start_contexts, stop_contexts},
     {"handshakes", start_helper, stop_helper}, {"control", start_control, stop_control},
-    {"workers", start_workers, stop_workers},
+    {"log", start_log, stop_log},              {"workers", start_workers, stop_workers},
 };
 
 int node_start(struct node **out, const struct node_config *config, struct instant now, char *error,
@@ -251,9 +262,21 @@ void node_stop(struct node *node)
 
 /* ---- turns ---- */
 
+static bool workers_drained(const struct node *node)
+{
+    for (unsigned i = 0; i < node->config.workers; i++)
+        if (!atomic_load_explicit(&node->worker[i].drained, memory_order_acquire))
+            return false;
+    return true;
+}
+
 unsigned node_control_turn(struct node *node, struct instant now)
 {
-    return control_turn(&node->control, now);
+    unsigned done = control_turn(&node->control, now) + node_log_turn(&node->log, now);
+
+    if (atomic_load_explicit(&node->draining, memory_order_relaxed) && workers_drained(node))
+        node_log_finish(&node->log, now);
+    return done;
 }
 
 bool node_helper_step(struct node *node)
@@ -272,10 +295,7 @@ void node_drain(struct node *node)
 
 bool node_drained(const struct node *node)
 {
-    for (unsigned i = 0; i < node->config.workers; i++)
-        if (!atomic_load_explicit(&node->worker[i].drained, memory_order_acquire))
-            return false;
-    return true;
+    return workers_drained(node) && node_log_closed(&node->log);
 }
 
 /* ---- facts ---- */
@@ -291,6 +311,7 @@ void node_facts(const struct node *node, struct node_facts *out)
     *out = (struct node_facts){
         .table = node->table_info,
         .lsn = counts.lsn,
+        .durable_lsn = node->log.log != NULL ? durable_log_facts(node->log.log).durable_lsn : counts.lsn,
         .items = counts.items,
         .epoch = view.epoch,
         .history = view.history,

@@ -9,6 +9,7 @@
  *   node_worker_turn(node, i, now)   only ever from one thread for each i
  *   node_control_turn(node, now)     one thread: the control lcore
  *   node_helper_step(node)           one thread: handshake mathematics
+ *   node_housekeeping_step(node, now)  one thread, with a log: recovery, segments, snapshots
  *
  * Shutdown: node_drain(), then keep calling the turns until node_drained(), stop the threads, node_stop().
  */
@@ -21,6 +22,8 @@
 
 #include "app_limits.h"
 #include "counters.h"
+#include "disk.h"
+#include "durability.h"
 #include "instant.h"
 #include "log.h"
 #include "options.h"
@@ -33,6 +36,16 @@ struct node_port {
     uint8_t prefix_length;
     /* Whether the link is up now; NULL: always. */
     bool (*link_up)(const struct port *port);
+};
+
+/* The write-ahead log: its folder, and what it promises. */
+struct node_log_config {
+    const char *folder; /* as the operator named it, for messages; NULL: no log */
+    struct disk disk;
+    struct disk_queue queue;
+    struct durability_rules rules;
+    uint64_t segment_bytes;
+    uint64_t snapshot_segments, snapshot_interval_ms; /* durable_log.h */
 };
 
 /* Everything here is copied; what it points to is borrowed for the node's life, except secrets (only read
@@ -56,6 +69,7 @@ struct node_config {
     const struct secret_option *secrets; /* none: insecure_no_auth */
     unsigned secret_count;
     const char *cluster_name;
+    struct node_log_config log;
     struct rte_mempool *pool; /* frames that the node originates */
     struct random_source random;
     struct logger logger;
@@ -82,15 +96,35 @@ unsigned node_control_turn(struct node *node, struct instant now);
 /* One handshake at most; false: there was none. */
 bool node_helper_step(struct node *node);
 
+enum node_housekeeping {
+    NODE_HOUSEKEEPING_IDLE,     /* nothing to do for now */
+    NODE_HOUSEKEEPING_WORKED,   /* there may be more */
+    NODE_HOUSEKEEPING_THROTTLE, /* a part of a snapshot: pause, so that others get their share */
+};
+/* Recovery, then segments and snapshots: what may wait for the disk. A thread of its own; only with a log. */
+enum node_housekeeping node_housekeeping_step(struct node *node, struct instant now);
+
+/* Whether it serves. A node with a log recovers first: from node_start() on its turns run, and answer STALE and BUSY. */
+enum node_readiness { NODE_RECOVERING, NODE_READY, NODE_REFUSED };
+struct node_recovery_progress {
+    uint64_t records, bytes_read, bytes_total;
+};
+/* REFUSED: the folder cannot be used, `error` says why and what to do. */
+enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress, char *error,
+                                   size_t error_bytes);
+/* A snapshot as soon as none is running; false: there is no log. Control thread. */
+bool node_snapshot(struct node *node);
+
 /* No new session and no new work from now on; what was received is answered. Control thread. */
 void node_drain(struct node *node);
-/* Every worker has answered what it had received. */
+/* Every worker has answered what it had received, and the log, if there is one, is on the disk. */
 bool node_drained(const struct node *node);
 
 /* What the node is, for the start-up lines and tests. */
 struct node_facts {
     struct table_info table;
-    uint64_t lsn; /* last assigned */
+    uint64_t lsn;         /* last assigned */
+    uint64_t durable_lsn; /* on stable storage; without a log: lsn */
     uint64_t items;
     uint32_t epoch;
     uint64_t history;

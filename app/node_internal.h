@@ -13,6 +13,7 @@
 #include "execute.h"
 #include "kernel/kernel_worker.h"
 #include "node.h"
+#include "node_log.h"
 #include "service/handshake_helper.h"
 #include "service/native_tcp.h"
 #include "service/native_udp.h"
@@ -53,6 +54,7 @@ struct node {
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */
     struct control control;
+    struct node_log log;
     struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */
 };

@@ -35,6 +35,29 @@ static uint64_t uptime_seconds(const struct node *node)
     return (latest - node->started.mono_ns) / 1000000000;
 }
 
+static uint64_t log_gauge(const struct node *node, enum stats_gauge which, uint64_t lsn)
+{
+    const struct node_log_shown *shown = &node->log.shown;
+    bool has_log = node->config.log.folder != NULL;
+
+    switch (which) {
+    case STATS_durable_lsn:
+        return has_log ? atomic_load_explicit(&shown->durable_lsn, memory_order_relaxed) : lsn;
+    case STATS_log_state:
+        return has_log ? 1u + atomic_load_explicit(&shown->wal_state, memory_order_relaxed) : 0;
+    case STATS_log_bytes:
+        return atomic_load_explicit(&shown->bytes, memory_order_relaxed);
+    case STATS_log_blocks:
+        return atomic_load_explicit(&shown->blocks, memory_order_relaxed);
+    case STATS_snapshots:
+        return atomic_load_explicit(&shown->snapshots, memory_order_relaxed);
+    case STATS_snapshots_failed:
+        return atomic_load_explicit(&shown->snapshots_failed, memory_order_relaxed);
+    default:
+        return atomic_load_explicit(&shown->snapshot_lsn, memory_order_relaxed);
+    }
+}
+
 static uint64_t gauge(void *state, enum stats_gauge which)
 {
     struct node *node = state;
@@ -50,6 +73,14 @@ static uint64_t gauge(void *state, enum stats_gauge which)
         return counts.lines_used;
     case STATS_lsn:
         return counts.lsn;
+    case STATS_durable_lsn:
+    case STATS_log_state:
+    case STATS_log_bytes:
+    case STATS_log_blocks:
+    case STATS_snapshots:
+    case STATS_snapshots_failed:
+    case STATS_snapshot_lsn:
+        return log_gauge(node, which, counts.lsn);
     case STATS_epoch:
         return published_state_get(&node->published).epoch;
     case STATS_workers:
@@ -68,9 +99,12 @@ static uint64_t gauge(void *state, enum stats_gauge which)
 
 static struct stats_node describe(void *state)
 {
-    struct state_view view = published_state_get(&((struct node *)state)->published);
+    const struct node *node = state;
+    struct state_view view = published_state_get(&node->published);
 
-    return (struct stats_node){.mode = view.mode, .state = view.state};
+    return (struct stats_node){.mode = view.mode,
+                               .state = view.state,
+                               .why = view.state == STATE_READ_ONLY ? node_log_why(&node->log) : NULL};
 }
 
 struct stats_source node_stats(struct node *node)

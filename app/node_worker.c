@@ -240,7 +240,8 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 
     frames += worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
     if (now.mono_ns >= worker->sweep_due_ns) {
-        sweep(worker, now);
+        if (published_state_get(&node->published).state == STATE_SERVING)
+            sweep(worker, now);
         node_stats_publish(worker, now);
     }
     if (unlikely(draining))

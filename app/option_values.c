@@ -232,11 +232,25 @@ static int add_http_host(struct parse *parse, const char *value)
     return 0;
 }
 
+static int set_wal_path(struct parse *parse, const char *value)
+{
+    size_t length = strlen(value);
+
+    if (length == 0 || length >= LOG_PATH_BYTES)
+        return option_wrong(parse, "--wal-path takes a folder's name of 1 to %d bytes", LOG_PATH_BYTES - 1);
+    memcpy(parse->out->log.path, value, length + 1);
+    return 0;
+}
+
 int option_set(struct parse *parse, enum option_id id, const char *value)
 {
     static const char *const idles[] = {[IDLE_ADAPTIVE] = "adaptive", [IDLE_POLL] = "poll"};
     static const char *const evicts[] = {[EVICT_NONE] = "none", [EVICT_CLOCK] = "clock"};
     static const char *const switches[] = {"on", "off"};
+    static const char *const durabilities[] = {"sync", "async"};
+    static const char *const reads[] = {"durable", "memory"};
+    static const char *const ios[] = {
+        [DISK_QUEUE_ANY] = "auto", [DISK_QUEUE_URING] = "uring", [DISK_QUEUE_THREAD] = "thread"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct options *out = parse->out;
     unsigned chosen = 0;
@@ -295,6 +309,31 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         return failed;
     case OPTION_http_host:
         return add_http_host(parse, value);
+    case OPTION_enable_wal:
+        out->log.enabled = true;
+        return 0;
+    case OPTION_wal_path:
+        return set_wal_path(parse, value);
+    case OPTION_durability:
+        failed = choice(parse, id, value, durabilities, 2, &chosen);
+        out->log.async = chosen == 1;
+        return failed;
+    case OPTION_reads:
+        failed = choice(parse, id, value, reads, 2, &chosen);
+        out->log.reads_memory = chosen == 1;
+        return failed;
+    case OPTION_snapshot_interval:
+        failed = number(parse, id, value, 0, SNAPSHOT_INTERVAL_MAX_S, &n);
+        out->log.snapshot_interval_s = (unsigned)n;
+        return failed;
+    case OPTION_snapshot_log:
+        failed = number(parse, id, value, 0, SNAPSHOT_LOG_MAX_MIB, &n);
+        out->log.snapshot_mib = (unsigned)n;
+        return failed;
+    case OPTION_wal_io:
+        failed = choice(parse, id, value, ios, 3, &chosen);
+        out->log.io = chosen;
+        return failed;
     case OPTION_config:
         parse->config = value;
         return 0;
@@ -362,6 +401,23 @@ static int check_nics(struct parse *parse)
     return out->gateway_ip4 == 0 ? 0 : option_wrong(parse, "--gateway lies in no port's network (--address)");
 }
 
+static int check_log(struct parse *parse)
+{
+    static const enum option_id needs_log[] = {OPTION_wal_path, OPTION_durability,        OPTION_reads,
+                                               OPTION_wal_io,   OPTION_snapshot_interval, OPTION_snapshot_log};
+    const struct log_options *log = &parse->out->log;
+
+    if (log->enabled && log->path[0] == '\0')
+        return option_wrong(parse, "--enable-wal needs --wal-path FOLDER");
+    for (unsigned i = 0; !log->enabled && i < sizeof needs_log / sizeof needs_log[0]; i++)
+        if (parse->given[needs_log[i]] != SOURCE_NONE)
+            return option_wrong(parse, "--%s is of no use without --enable-wal",
+                                option_rows[needs_log[i]].name);
+    if (log->async && parse->given[OPTION_reads] != SOURCE_NONE && !log->reads_memory)
+        return option_wrong(parse, "--reads durable needs --durability sync");
+    return 0;
+}
+
 int options_check(struct parse *parse)
 {
     struct options *out = parse->out;
@@ -372,5 +428,5 @@ int options_check(struct parse *parse)
         return option_wrong(
             parse, "a secret is needed: --auth-secret-file FILE, --auth-secret TEXT or WILD_AUTH_SECRET"
                    " (--insecure-no-auth for a bench)");
-    return check_nics(parse);
+    return check_log(parse) != 0 ? -1 : check_nics(parse);
 }

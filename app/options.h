@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "app_limits.h"
+#include "disk_folder.h"
 #include "keys.h"
 #include "log.h"
 #include "table.h"
@@ -26,6 +27,7 @@ enum {
     NIC_NAME_BYTES = 108,
     CLUSTER_NAME_BYTES = 65,
     HTTP_HOST_NAME_BYTES = 256,
+    LOG_PATH_BYTES = 512,
     OPTIONS_EAL_MAX = 32
 };
 
@@ -48,6 +50,16 @@ struct nic_option {
 struct secret_option {
     char text[SECRET_TEXT_BYTES_MAX];
     size_t length;
+};
+
+/* The write-ahead log. */
+struct log_options {
+    bool enabled;
+    char path[LOG_PATH_BYTES];
+    bool async;        /* acknowledge before it is on stable storage */
+    bool reads_memory; /* reads do not wait */
+    unsigned snapshot_interval_s, snapshot_mib; /* 0: no such limit */
+    enum disk_folder_queue io;
 };
 
 enum idle { IDLE_ADAPTIVE, IDLE_POLL };
@@ -73,6 +85,7 @@ struct options {
     char http_host_text[NODE_HTTP_HOSTS_MAX][HTTP_HOST_NAME_BYTES];
     unsigned http_hosts;
     unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
+    struct log_options log;
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
     unsigned eals;

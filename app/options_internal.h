@@ -38,6 +38,18 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "TCP connections a worker serves (default 16384, or what may be locked in memory)")                    \
     X(http, "http", "on|off", false, "pages on the same port: /stats /metrics /health (default on)")         \
     X(http_host, "http-host", "NAME", true, "name that pages may be asked for by, besides addresses")        \
+    X(enable_wal, "enable-wal", NULL, false, "keep a write-ahead log in --wal-path: what was acknowledged survives")    \
+    X(wal_path, "wal-path", "FOLDER", false, "folder of the log and its snapshots; made if it is not there") \
+    X(durability, "durability", "sync|async", false,                                                         \
+      "when a write is acknowledged: on stable storage, or at once (default sync)")                          \
+    X(reads, "reads", "durable|memory", false,                                                               \
+      "with sync: whether reads wait for what is not on stable storage yet (default durable)")               \
+    X(snapshot_interval, "snapshot-interval", "SECONDS", false,                                              \
+      "at most so long between snapshots, if anything was written (default 3600; 0: no limit)")              \
+    X(snapshot_log, "snapshot-log", "MIB", false,                                                            \
+      "a snapshot whenever the log has grown by so much (default 256; 0: no limit)")                         \
+    X(wal_io, "wal-io", "auto|uring|thread", false,                                                          \
+      "how the log is written: io_uring, or a thread where that is forbidden (default auto)")                \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
     X(help, "help", NULL, false, "this text")                                                                \

@@ -15,6 +15,7 @@
 
 #include "capacity.h"
 #include "clock.h"
+#include "disk_folder.h"
 #include "eal.h"
 #include "kernel/kernel_port.h"
 #include "lcores.h"
@@ -33,6 +34,7 @@ struct server {
     struct node_config config;
     unsigned ports_open;
     struct kernel_port kernel; /* in the place of ports */
+    struct disk_folder *folder; /* of the log; NULL: none */
     struct node *node;
     struct lcores lcores;
 };
@@ -200,6 +202,41 @@ static void choose_sessions(struct server *server)
                     config->sessions, config->connections, (unsigned long long)limit.rlim_cur / 1024);
 }
 
+/* Before the node: it must not be started for a folder that another one has. */
+static int start_folder(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+    const struct log_options *options = &server->options->log;
+    struct node_log_config *config = &server->config.log;
+
+    if (!options->enabled)
+        return 0;
+    if (disk_folder_open(&server->folder, options->path, DISK_FOLDER_OWN, options->io, error, error_bytes) != 0)
+        return -1;
+    *config = (struct node_log_config){
+        .folder = options->path,
+        .disk = disk_folder_disk(server->folder),
+        .queue = disk_folder_queue(server->folder),
+        .rules = {.log = true,
+                  .writes_wait = !options->async,
+                  .reads_wait = !options->async && !options->reads_memory},
+        .segment_bytes = WAL_SEGMENT_BYTES,
+        .snapshot_segments = ((uint64_t)options->snapshot_mib << 20) / WAL_SEGMENT_BYTES,
+        .snapshot_interval_ms = (uint64_t)options->snapshot_interval_s * 1000,
+    };
+    if (options->snapshot_mib > 0 && config->snapshot_segments == 0)
+        config->snapshot_segments = 1;
+    logger_line(&server->logger, LOG_LEVEL_INFO, "log in %s: %s%s, acknowledged %s", options->path,
+                disk_folder_queue_name(server->folder), disk_folder_is_direct(server->folder) ? "" : " (buffered)",
+                options->async ? "at once (--durability async)" : "on stable storage");
+    return 0;
+}
+
+static void stop_folder(void *subject)
+{
+    disk_folder_close(((struct server *)subject)->folder);
+}
+
 static int start_node(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
@@ -251,6 +288,7 @@ static int start_lcores(void *subject, char *error, size_t error_bytes)
     server->lcores.clock = &server->clock;
     server->lcores.idle = server->options->idle;
     server->lcores.kernel = server->config.kernel != NULL;
+    server->lcores.log = server->folder != NULL;
     return lcores_start(&server->lcores, error, error_bytes);
 }
 
@@ -261,7 +299,8 @@ static void stop_lcores(void *subject)
 
 static const struct startup_step steps[] = {
     {"environment", start_eal, stop_eal},  {"packet buffers", start_pool, stop_pool},
-    {"ports", start_ports, stop_ports},    {"node", start_node, stop_node},
+    {"ports", start_ports, stop_ports},    {"log folder", start_folder, stop_folder},
+    {"node", start_node, stop_node},
     {"lcores", start_lcores, stop_lcores},
 };
 
@@ -284,6 +323,24 @@ static int print_ready(const struct server *server, FILE *out, char *error, size
     return -1;
 }
 
+/* From the log's replay to the signal that ends it all. */
+static int serve(struct server *server, int signals, FILE *out, char *error, size_t error_bytes)
+{
+    switch (lcores_recover(&server->lcores, signals, &server->logger, error, error_bytes)) {
+    case LCORES_REFUSED:
+        return -1;
+    case LCORES_TOLD:
+        return 0;
+    case LCORES_READY:
+        break;
+    }
+    if (print_ready(server, out, error, error_bytes) != 0)
+        return -1;
+    lcores_control(&server->lcores, signals, &server->logger);
+    logger_line(&server->logger, LOG_LEVEL_INFO, "stopping: answering what was received");
+    return 0;
+}
+
 int server_run(struct options *options, int signals, FILE *out, char *error, size_t error_bytes)
 {
     struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
@@ -303,11 +360,7 @@ int server_run(struct options *options, int signals, FILE *out, char *error, siz
     failed = startup_run(steps, sizeof steps / sizeof steps[0], server, &done, error, error_bytes);
     options_wipe(options);
     if (failed == 0) {
-        failed = print_ready(server, out, error, error_bytes);
-        if (failed == 0) {
-            lcores_control(&server->lcores, signals);
-            logger_line(&server->logger, LOG_LEVEL_INFO, "stopping: answering what was received");
-        }
+        failed = serve(server, signals, out, error, error_bytes);
         startup_undo(steps, server, &done);
     }
     free(server);

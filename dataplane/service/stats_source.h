@@ -16,6 +16,13 @@
     X(capacity_items, "one-line items that the table has room for")                                          \
     X(lines_used, "lines of 64 bytes that items take")                                                       \
     X(lsn, "log sequence number of the latest change")                                                       \
+    X(durable_lsn, "last LSN on stable storage; without a log: lsn")                                         \
+    X(log_state, "the write-ahead log: 0 none, 1 written, 2 disk full, 3 failed")                            \
+    X(log_bytes, "bytes written to the log since the start")                                                 \
+    X(log_blocks, "blocks written to the log since the start")                                               \
+    X(snapshots, "snapshots published since the start")                                                      \
+    X(snapshots_failed, "snapshots given up since the start")                                                \
+    X(snapshot_lsn, "LSN that the newest snapshot starts from, 0 if there is none")                          \
     X(epoch, "epoch of the history that this node writes or follows")                                        \
     X(workers, "worker threads")                                                                             \
     X(tcp_connections, "TCP connections, all states but TIME-WAIT")                                          \

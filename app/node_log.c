@@ -1,0 +1,318 @@
+/*
+ * node_log.c - a node's log: recovery on the helper thread, then the control lcore's turns.
+ */
+#include "node_log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node_internal.h"
+
+/* A disk that hangs does not keep a node from stopping for longer than this. */
+#define FINISH_NS UINT64_C(5000000000)
+
+static enum node_log_state state_of(const struct node_log *log)
+{
+    /* acquire: pairs with release in state_set() */
+    return (enum node_log_state)atomic_load_explicit(&log->state, memory_order_acquire);
+}
+
+static void state_set(struct node_log *log, enum node_log_state state)
+{
+    atomic_store_explicit(&log->state, (int)state, memory_order_release);
+}
+
+static void show(_Atomic uint64_t *shown, uint64_t value)
+{
+    atomic_store_explicit(shown, value, memory_order_relaxed);
+}
+
+int node_log_start(struct node *node, char *error, size_t error_bytes)
+{
+    struct node_log *log = &node->log;
+    const struct node_log_config *config = &node->config.log;
+
+    log->node = node;
+    if (config->folder == NULL) {
+        state_set(log, NODE_LOG_CLOSED);
+        durable_point_set(&log->durable, UINT64_MAX, false);
+        return 0;
+    }
+    /* One more than the workers: who replays. */
+    log->apply = execute_context_create(node->table, node->config.workers, NULL);
+    struct recovery_config recovery = {.disk = config->disk,
+                                       .apply = log->apply,
+                                       .random = node->config.random,
+                                       .folder = config->folder,
+                                       .wall_ms = node->started.wall_ms};
+    if (log->apply != NULL)
+        log->recovery = recovery_create(&recovery);
+    if (log->recovery == NULL) {
+        snprintf(error, error_bytes, "not enough memory to read %s", config->folder);
+        execute_context_destroy(log->apply);
+        return -1;
+    }
+    state_set(log, NODE_LOG_RECOVERING);
+    return 0;
+}
+
+void node_log_stop(struct node *node)
+{
+    struct node_log *log = &node->log;
+
+    durable_log_destroy(log->log);
+    housekeeper_destroy(log->housekeeper);
+    recovery_destroy(log->recovery);
+    execute_context_destroy(log->apply);
+}
+
+/* ---- the helper thread ---- */
+
+static void tell_notices(struct node_log *log)
+{
+    const char *notice;
+
+    while ((notice = recovery_notice(log->recovery)) != NULL)
+        logger_line(&log->node->config.logger, LOG_LEVEL_WARNING, "%s", notice);
+}
+
+static void recovered(struct node_log *log)
+{
+    const struct node_config *config = &log->node->config;
+    struct housekeeper_config housekeeper = {.disk = config->log.disk,
+                                             .table = log->node->table,
+                                             .found = recovery_facts(log->recovery),
+                                             .segment_bytes = config->log.segment_bytes,
+                                             .snapshot_buckets = SNAPSHOT_STEP_BUCKETS};
+
+    log->housekeeper = housekeeper_create(&housekeeper);
+    state_set(log, log->housekeeper != NULL ? NODE_LOG_RECOVERED : NODE_LOG_REFUSED);
+}
+
+enum node_housekeeping node_housekeeping_step(struct node *node, struct instant now)
+{
+    struct node_log *log = &node->log;
+    const struct recovery_facts *facts;
+    int step;
+
+    (void)now;
+    switch (state_of(log)) {
+    case NODE_LOG_RECOVERING:
+        step = recovery_step(log->recovery);
+        facts = recovery_facts(log->recovery);
+        show(&log->records, facts->records);
+        show(&log->bytes_read, facts->bytes_read);
+        show(&log->bytes_total, facts->bytes_total);
+        tell_notices(log);
+        if (step == 0)
+            recovered(log);
+        else if (step < 0)
+            state_set(log, NODE_LOG_REFUSED);
+        return NODE_HOUSEKEEPING_WORKED;
+    case NODE_LOG_CLOSED:
+    case NODE_LOG_REFUSED:
+        return NODE_HOUSEKEEPING_IDLE;
+    default:
+        break;
+    }
+    switch (housekeeper_step(log->housekeeper)) {
+    case HOUSEKEEPER_WORKED:
+        return NODE_HOUSEKEEPING_WORKED;
+    case HOUSEKEEPER_SNAPSHOT:
+        return NODE_HOUSEKEEPING_THROTTLE;
+    default:
+        return NODE_HOUSEKEEPING_IDLE;
+    }
+}
+
+/* ---- the control lcore ---- */
+
+static void open_log(struct node_log *log)
+{
+    struct node *node = log->node;
+    const struct node_log_config *config = &node->config.log;
+    const struct recovery_facts *found = recovery_facts(log->recovery);
+    const struct history *history = &found->meta.history[found->meta.count - 1];
+    struct log_merge *merge = &node->control.merge;
+    struct durable_log_config durable = {.queue = config->queue,
+                                         .merge = merge,
+                                         .housekeeper = log->housekeeper,
+                                         .found = found,
+                                         .segment_bytes = config->segment_bytes,
+                                         .snapshot_segments = config->snapshot_segments,
+                                         .snapshot_interval_ms = config->snapshot_interval_ms};
+
+    merge->next_lsn = history->first_lsn; /* nobody has written anything yet */
+    log->log = durable_log_create(&durable);
+    state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
+}
+
+static void serve(struct node_log *log)
+{
+    struct node *node = log->node;
+    const struct meta *meta = &recovery_facts(log->recovery)->meta;
+    const struct history *history = &meta->history[meta->count - 1];
+    struct state_view view = published_state_get(&node->published);
+
+    view.history = history->id;
+    view.epoch = history->epoch;
+    if (view.state == STATE_RECOVERING) /* and not asked to stop meanwhile */
+        view.state = STATE_SERVING;
+    published_state_set(&node->published, &view);
+    state_set(log, NODE_LOG_SERVING);
+}
+
+/* The log's state is the node's: READ_ONLY while nothing can be written. */
+static void follow(struct node_log *log, const struct wal_writer_facts *facts)
+{
+    struct node *node = log->node;
+    struct state_view view = published_state_get(&node->published);
+    const char *why;
+
+    if (facts->state == log->told)
+        return;
+    log->told = facts->state;
+    atomic_store_explicit(&log->shown.error, facts->error, memory_order_relaxed);
+    atomic_store_explicit(&log->shown.wal_state, (uint8_t)facts->state, memory_order_release);
+    why = node_log_why(log);
+    if (why != NULL)
+        logger_line(&node->config.logger, LOG_LEVEL_ERROR, "%s: %s (%s)", node->config.log.folder, why,
+                    strerrordesc_np(-facts->error));
+    else
+        logger_line(&node->config.logger, LOG_LEVEL_INFO, "%s: the log is written again", node->config.log.folder);
+    if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY)
+        return;
+    view.state = why != NULL ? STATE_READ_ONLY : STATE_SERVING;
+    published_state_set(&node->published, &view);
+}
+
+static void tell_snapshots(struct node_log *log)
+{
+    const struct logger *logger = &log->node->config.logger;
+    struct housekeeper_facts facts = housekeeper_facts(log->housekeeper);
+    uint64_t before = atomic_load_explicit(&log->shown.snapshots, memory_order_relaxed);
+
+    if (facts.snapshots != before)
+        logger_line(logger, LOG_LEVEL_INFO, "snapshot from lsn %llu", (unsigned long long)facts.snapshot_lsn);
+    if (facts.snapshot_error != 0 && !log->snapshot_failure_told)
+        logger_line(logger, LOG_LEVEL_ERROR, "%s: no snapshot: %s; the log is kept and grows",
+                    log->node->config.log.folder, strerrordesc_np(-facts.snapshot_error));
+    log->snapshot_failure_told = facts.snapshot_error != 0;
+    show(&log->shown.snapshots, facts.snapshots);
+    show(&log->shown.snapshots_failed, facts.snapshots_failed);
+    show(&log->shown.snapshot_lsn, facts.snapshot_lsn);
+}
+
+static unsigned run(struct node_log *log, struct instant now)
+{
+    unsigned done = durable_log_turn(log->log, CONTROL_LOG_RECORDS_TURN, now.mono_ns, now.wall_ms);
+    struct wal_writer_facts facts = durable_log_facts(log->log);
+
+    durable_point_set(&log->durable, facts.durable_lsn, facts.state == WAL_FAILED);
+    show(&log->shown.durable_lsn, facts.durable_lsn);
+    show(&log->shown.bytes, facts.bytes);
+    show(&log->shown.blocks, facts.blocks);
+    follow(log, &facts);
+    tell_snapshots(log);
+    return done;
+}
+
+unsigned node_log_turn(struct node_log *log, struct instant now)
+{
+    unsigned done;
+
+    switch (state_of(log)) {
+    case NODE_LOG_RECOVERED:
+        open_log(log);
+        return 1;
+    case NODE_LOG_OPENING:
+        done = run(log, now);
+        if (durable_log_facts(log->log).opened)
+            serve(log);
+        return done;
+    case NODE_LOG_SERVING:
+        return run(log, now);
+    case NODE_LOG_FINISHING:
+        done = run(log, now);
+        if (durable_log_finished(log->log)) {
+            state_set(log, NODE_LOG_CLOSED);
+        } else if (now.mono_ns >= log->finish_by_ns) {
+            logger_line(&log->node->config.logger, LOG_LEVEL_ERROR,
+                        "%s: stopping without the last records: the disk does not take them",
+                        log->node->config.log.folder);
+            state_set(log, NODE_LOG_CLOSED);
+        }
+        return done;
+    default:
+        return 0;
+    }
+}
+
+void node_log_finish(struct node_log *log, struct instant now)
+{
+    switch (state_of(log)) {
+    case NODE_LOG_SERVING:
+    case NODE_LOG_OPENING:
+        durable_log_finish(log->log);
+        log->finish_by_ns = now.mono_ns + FINISH_NS;
+        state_set(log, NODE_LOG_FINISHING);
+        break;
+    case NODE_LOG_RECOVERED: /* nothing was written */
+        state_set(log, NODE_LOG_CLOSED);
+        break;
+    default: /* RECOVERING: the helper thread's to leave */
+        break;
+    }
+}
+
+bool node_log_closed(const struct node_log *log)
+{
+    enum node_log_state state = state_of(log);
+
+    return state == NODE_LOG_CLOSED || state == NODE_LOG_REFUSED || state == NODE_LOG_RECOVERING;
+}
+
+bool node_snapshot(struct node *node)
+{
+    if (node->config.log.folder == NULL || state_of(&node->log) != NODE_LOG_SERVING)
+        return false;
+    durable_log_snapshot(node->log.log);
+    return true;
+}
+
+/* ---- any thread ---- */
+
+const char *node_log_why(const struct node_log *log)
+{
+    switch (atomic_load_explicit(&log->shown.wal_state, memory_order_acquire)) {
+    case WAL_DISK_FULL:
+        return "the disk is full: writes go on when there is space";
+    case WAL_FAILED:
+        return "the log cannot be written: mend the disk, then restart";
+    default:
+        return NULL;
+    }
+}
+
+enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress, char *error,
+                                   size_t error_bytes)
+{
+    const struct node_log *log = &node->log;
+
+    progress->records = atomic_load_explicit(&log->records, memory_order_relaxed);
+    progress->bytes_read = atomic_load_explicit(&log->bytes_read, memory_order_relaxed);
+    progress->bytes_total = atomic_load_explicit(&log->bytes_total, memory_order_relaxed);
+    switch (state_of(log)) {
+    case NODE_LOG_RECOVERING:
+    case NODE_LOG_RECOVERED:
+    case NODE_LOG_OPENING:
+        return NODE_RECOVERING;
+    case NODE_LOG_REFUSED:
+        snprintf(error, error_bytes, "%s",
+                 recovery_error(log->recovery)[0] != '\0' ? recovery_error(log->recovery)
+                                                          : "not enough memory for the log");
+        return NODE_REFUSED;
+    default:
+        return NODE_READY;
+    }
+}

@@ -1,0 +1,75 @@
+/*
+ * node_log.h - a node's log from start to end: recovery, the durable log, the housekeeper, and what of it
+ * the workers and pages may know.
+ *
+ *   RECOVERING   the helper thread replays snapshot and log; workers run, reads are STALE, writes BUSY
+ *   RECOVERED    the helper thread is done; the control lcore opens the log
+ *   OPENING      the new history's first block is on its way to the disk
+ *   SERVING      (the log may be full or failed meanwhile: the node is READ_ONLY then)
+ *   FINISHING    workers write no more; the last blocks and a mark are on their way
+ *   CLOSED       all is on the disk
+ *   REFUSED      there is no table: the node must not serve; node_log_error()
+ *
+ * RECOVERING ends on the helper thread, every other state on the control lcore.
+ */
+#ifndef WILD_NODE_LOG_H
+#define WILD_NODE_LOG_H
+
+#include <stdatomic.h>
+
+#include "durability.h"
+#include "durable_log.h"
+#include "node.h"
+
+enum node_log_state {
+    NODE_LOG_RECOVERING,
+    NODE_LOG_RECOVERED,
+    NODE_LOG_OPENING,
+    NODE_LOG_SERVING,
+    NODE_LOG_FINISHING,
+    NODE_LOG_CLOSED,
+    NODE_LOG_REFUSED,
+};
+
+/* What pages show. Writer: the control lcore; readers: workers. */
+struct node_log_shown {
+    _Atomic uint64_t durable_lsn, bytes, blocks, snapshots, snapshots_failed, snapshot_lsn;
+    _Atomic uint8_t wal_state; /* enum wal_state */
+    _Atomic int error;         /* -errno behind it */
+};
+
+struct node_log {
+    struct node *node;
+    _Atomic int state; /* enum node_log_state */
+    struct durable_point durable;
+    struct node_log_shown shown;
+    /* progress of the recovery; writer: the helper thread */
+    _Atomic uint64_t records, bytes_read, bytes_total;
+    /* Owner: the helper thread until RECOVERED, then the control lcore. */
+    struct execute_context *apply;
+    struct recovery *recovery;
+    struct housekeeper *housekeeper;
+    /* Owner: the control lcore. */
+    struct durable_log *log;
+    enum wal_state told; /* the log's state as last logged */
+    bool snapshot_failure_told;
+    uint64_t finish_by_ns; /* FINISHING */
+};
+
+/* 0, or -1 with one line in `error`. Without a log in the node's configuration nothing but the rules is set. */
+int node_log_start(struct node *node, char *error, size_t error_bytes);
+void node_log_stop(struct node *node);
+
+/* ---- the control lcore ---- */
+
+unsigned node_log_turn(struct node_log *log, struct instant now);
+/* After the workers' last change. */
+void node_log_finish(struct node_log *log, struct instant now);
+bool node_log_closed(const struct node_log *log); /* also when there is none */
+
+/* ---- any thread ---- */
+
+/* Why the node is READ_ONLY; NULL: it is not. */
+const char *node_log_why(const struct node_log *log);
+
+#endif
