@@ -44,7 +44,7 @@ int node_log_start(struct node *node, char *error, size_t error_bytes)
                                        .apply = log->apply,
                                        .random = node->config.random,
                                        .folder = config->folder,
-                                       .wall_ms = node->started.wall_ms};
+                                       .segment_bytes = config->segment_bytes};
     if (log->apply != NULL)
         log->recovery = recovery_create(&recovery);
     if (log->recovery == NULL) {

@@ -54,8 +54,8 @@ bool housekeeper_close_file(struct housekeeper *housekeeper, int file);
 void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_lsn);
 /* Segments from this number on are wanted by somebody (replicas). UINT64_MAX: nobody. */
 void housekeeper_keep_from(struct housekeeper *housekeeper, uint64_t segment);
-/* False: one is being taken. */
-bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct wal_position *position, uint64_t wall_ms);
+/* False: one is being taken. facts: as for snapshot_writer_create(). */
+bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 
 struct housekeeper_facts {
     uint64_t snapshots;        /* published since the start */

@@ -6,12 +6,15 @@
  * STALE meanwhile.
  *
  *   folder empty             a new cluster id, node id; nothing to load
- *   meta, no log             damage, unless nothing was ever written (one history and no segment)
- *   newest snapshot broken   the older one, with more log (a line says so); both broken: damage, unless the
- *                            log is there from its start
- *   log ends before the snapshot's end_lsn   that snapshot is of no use: the older one; none: damage
+ *   meta, no segment         damage: the first segment is made before meta is, and the last is never removed
+ *   newest snapshot broken   the older one, with more log; the broken one becomes kept-snapshot-... (a line says so). All
+ *                            broken: damage, unless the log is there from its start
+ *   log ends before the snapshot's end_lsn   damage: a snapshot is published only when the log is durable to there
  *   log damaged              refused, with file and offset and what to do
  *   log torn                 cut there, by where the next history goes on; a line says so
+ *
+ * The segment that the log goes on in (end.segment + 1) is made last, empty, then meta with the new history is
+ * written: from then on the folder is ready for wal_writer.h.
  *
  * Before anybody reads a recovered value it is durable: recovery_step() syncs every file that it has read from,
  * names included, since after the death of the process alone they may live in the kernel's memory only.
@@ -25,15 +28,17 @@
 #include "random.h"
 #include "wal_position.h"
 
-enum { RECOVERY_ERROR_BYTES = 512 };
+enum { RECOVERY_TEXT_BYTES = 512 };
 
 struct recovery_config {
     struct disk disk;
     struct execute_context *apply; /* a context of its own: workers' contexts + 1. Its log is not used */
     struct random_source random;   /* ids */
     const char *folder;            /* as the operator named it: for messages */
-    uint64_t wall_ms;
+    uint64_t segment_bytes;        /* of the segment that it makes */
 };
+
+enum { RECOVERY_SNAPSHOTS_MAX = 8 };
 
 /* What was found; complete when the last step is done. */
 struct recovery_facts {
@@ -41,8 +46,13 @@ struct recovery_facts {
     struct wal_position end;   /* where the log ends */
     uint64_t lsn;              /* last one recovered; 0: none */
     uint64_t snapshot_lsn;     /* start of the snapshot that was used; 0: none */
+    /* Snapshots that are there, newest first; the first one was used, of the others only the head was looked at. */
+    unsigned snapshots;
+    struct {
+        uint64_t lsn, segment; /* of its position */
+    } snapshot[RECOVERY_SNAPSHOTS_MAX];
     uint64_t oldest_segment;   /* there is; 0: none */
-    uint64_t newest_segment;   /* there is; those above end.segment are to be made anew */
+    uint64_t newest_segment;   /* there is; those above end.segment + 1 are to be made anew */
     uint64_t records, items, bytes_read, bytes_total; /* progress: bytes of snapshot and log */
     uint64_t dropped_bytes;    /* of a torn tail */
     unsigned snapshots_broken;

@@ -1,0 +1,351 @@
+/*
+ * housekeeper.c - mailboxes, and the housekeeper's steps: close, segments, snapshots, removal. One small job a
+ * step, the urgent first.
+ */
+#include "housekeeper.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wal_block.h"
+
+enum { NO_FILE = -1 };
+
+/* A snapshot that is there, newest first. */
+struct kept_snapshot {
+    uint64_t lsn, segment;
+};
+
+struct housekeeper {
+    struct housekeeper_config config;
+
+    /* Writer: control. */
+    _Alignas(64) _Atomic uint64_t wanted; /* segment; 0: none */
+    _Atomic uint64_t durable_lsn, keep_from;
+    _Atomic int to_close;         /* file; NO_FILE: none. Control fills it, the housekeeper empties it */
+    _Atomic bool snapshot_wanted; /* likewise; `asked` stands before it is set (release) */
+    struct snapshot_facts asked;
+
+    /* Writer: the housekeeper. */
+    _Alignas(64) _Atomic uint64_t answered; /* wanted segment that `answer` is about; 0: taken by control */
+    _Atomic int answer;                     /* its file, or -errno */
+    _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_wall_ms, snapshot_segment, oldest;
+    _Atomic int snapshot_error;
+    _Atomic bool snapshot_running;
+
+    /* The housekeeper's own. */
+    struct snapshot_writer *writer;
+    unsigned snapshot_count;
+    struct kept_snapshot snapshot[RECOVERY_SNAPSHOTS_MAX + 1];
+    uint64_t oldest_segment, newest_segment; /* that have files; newest: made by us or by recovery */
+    uint64_t stale_after;                    /* above `ready`: left from a tail that did not count */
+    uint64_t stale_end;
+    uint64_t ready;                          /* made and never asked for: recovery's */
+    bool open_file[DISK_FILES_MAX];          /* given to control and not back yet */
+};
+
+static void publish_kept(struct housekeeper *h)
+{
+    if (h->snapshot_count > 0) {
+        atomic_store_explicit(&h->snapshot_lsn, h->snapshot[0].lsn, memory_order_relaxed);
+        atomic_store_explicit(&h->snapshot_segment, h->snapshot[0].segment, memory_order_relaxed);
+    }
+    atomic_store_explicit(&h->oldest, h->oldest_segment, memory_order_relaxed);
+}
+
+struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
+{
+    struct housekeeper *h = aligned_alloc(64, (sizeof *h + 63) / 64 * 64);
+    const struct recovery_facts *found = config->found;
+
+    if (h == NULL)
+        return NULL;
+    memset(h, 0, sizeof *h);
+    h->config = *config;
+    h->config.found = NULL;
+    atomic_init(&h->keep_from, UINT64_MAX);
+    atomic_init(&h->to_close, NO_FILE);
+    h->snapshot_count = found->snapshots;
+    for (unsigned i = 0; i < found->snapshots; i++)
+        h->snapshot[i] = (struct kept_snapshot){found->snapshot[i].lsn, found->snapshot[i].segment};
+    h->oldest_segment = found->oldest_segment;
+    h->ready = h->newest_segment = found->end.segment + 1;
+    h->stale_after = h->ready;
+    h->stale_end = found->newest_segment;
+    publish_kept(h);
+    return h;
+}
+
+void housekeeper_destroy(struct housekeeper *h)
+{
+    if (h == NULL)
+        return;
+    const struct disk *disk = &h->config.disk;
+    if (h->writer != NULL)
+        snapshot_writer_destroy(h->writer);
+    for (int file = 0; file < DISK_FILES_MAX; file++)
+        if (h->open_file[file])
+            disk->call->close(disk->state, file);
+    free(h);
+}
+
+/* ---- segments ---- */
+
+static int remove_name(struct housekeeper *h, const char *name)
+{
+    const struct disk *disk = &h->config.disk;
+    int failed = disk->call->remove(disk->state, name);
+
+    return failed == -ENOENT ? 0 : failed;
+}
+
+static int remove_segment(struct housekeeper *h, uint64_t segment)
+{
+    char name[DISK_NAME_BYTES];
+
+    meta_segment_name(name, segment);
+    return remove_name(h, name);
+}
+
+/* The first segment that somebody may still want. */
+static uint64_t first_kept(const struct housekeeper *h)
+{
+    uint64_t keep = atomic_load_explicit(&h->keep_from, memory_order_relaxed);
+    uint64_t from = h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment
+                                                       : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
+
+    return keep < from ? keep : from;
+}
+
+/* An old segment takes the new name: its bytes are allocated already, and never continue the log. */
+static int use_again(struct housekeeper *h, const char *name)
+{
+    const struct disk *disk = &h->config.disk;
+    char old[DISK_NAME_BYTES];
+    int failed, file;
+
+    meta_segment_name(old, h->oldest_segment);
+    file = disk->call->open(disk->state, old, DISK_READ, 0);
+    if (file < 0)
+        return file;
+    int64_t bytes = disk->call->size(disk->state, file);
+    disk->call->close(disk->state, file);
+    if (bytes != (int64_t)h->config.segment_bytes)
+        return -ENOENT; /* of another size: to be removed */
+    failed = disk->call->rename(disk->state, old, name);
+    if (failed >= 0)
+        h->oldest_segment++;
+    return failed;
+}
+
+static int make_segment(struct housekeeper *h, uint64_t segment)
+{
+    const struct disk *disk = &h->config.disk;
+    char name[DISK_NAME_BYTES];
+    int file = -ENOENT, failed;
+
+    meta_segment_name(name, segment);
+    if (segment == h->ready)
+        return disk->call->open(disk->state, name, DISK_WRITE, 0);
+    if (segment > h->stale_after && segment <= h->stale_end) {
+        failed = remove_segment(h, segment);
+        if (failed < 0)
+            return failed;
+    }
+    if (h->oldest_segment < first_kept(h) && use_again(h, name) >= 0)
+        file = disk->call->open(disk->state, name, DISK_WRITE, 0);
+    if (file == -ENOENT)
+        file = disk->call->open(disk->state, name, DISK_CREATE, h->config.segment_bytes);
+    if (file == -EEXIST) /* a try before this one got that far */
+        file = disk->call->open(disk->state, name, DISK_WRITE, 0);
+    if (file < 0)
+        return file;
+    failed = disk->call->sync(disk->state, file);
+    if (failed >= 0)
+        failed = disk->call->sync_folder(disk->state);
+    if (failed < 0) {
+        disk->call->close(disk->state, file);
+        return failed;
+    }
+    if (segment > h->newest_segment)
+        h->newest_segment = segment;
+    publish_kept(h);
+    return file;
+}
+
+static bool segment_step(struct housekeeper *h)
+{
+    /* acquire: pairs with release in housekeeper_want_segment() */
+    uint64_t wanted = atomic_load_explicit(&h->wanted, memory_order_acquire);
+    int file;
+
+    if (wanted == 0 || atomic_load_explicit(&h->answered, memory_order_acquire) != 0)
+        return false;
+    file = make_segment(h, wanted);
+    if (file >= 0)
+        h->open_file[file] = true;
+    atomic_store_explicit(&h->wanted, 0, memory_order_relaxed);
+    atomic_store_explicit(&h->answer, file, memory_order_relaxed);
+    /* release: pairs with acquire in housekeeper_take_segment() */
+    atomic_store_explicit(&h->answered, wanted, memory_order_release);
+    return true;
+}
+
+static bool close_step(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+    int file = atomic_load_explicit(&h->to_close, memory_order_acquire);
+
+    if (file == NO_FILE)
+        return false;
+    disk->call->close(disk->state, file);
+    h->open_file[file] = false;
+    /* release: pairs with acquire in housekeeper_close_file() */
+    atomic_store_explicit(&h->to_close, NO_FILE, memory_order_release);
+    return true;
+}
+
+/* What is no longer kept, one file a step; one segment stays to be used again. */
+static bool removal_step(struct housekeeper *h)
+{
+    if (h->snapshot_count > SNAPSHOTS_KEPT) {
+        char name[DISK_NAME_BYTES];
+
+        meta_snapshot_name(name, h->snapshot[h->snapshot_count - 1].lsn);
+        if (remove_name(h, name) < 0)
+            return false;
+        h->snapshot_count--;
+        return true;
+    }
+    if (h->oldest_segment + 1 >= first_kept(h) || remove_segment(h, h->oldest_segment) < 0)
+        return false;
+    h->oldest_segment++;
+    publish_kept(h);
+    return true;
+}
+
+/* ---- snapshots ---- */
+
+static void snapshot_end(struct housekeeper *h, int error)
+{
+    struct snapshot_facts facts = h->writer != NULL ? snapshot_writer_facts(h->writer) : h->asked;
+
+    if (h->writer != NULL)
+        snapshot_writer_destroy(h->writer);
+    h->writer = NULL;
+    if (error == 0) {
+        memmove(&h->snapshot[1], &h->snapshot[0], h->snapshot_count * sizeof h->snapshot[0]);
+        h->snapshot[0] = (struct kept_snapshot){facts.position.next_lsn - 1, facts.position.segment};
+        h->snapshot_count++;
+        atomic_store_explicit(&h->snapshot_wall_ms, facts.wall_ms, memory_order_relaxed);
+        atomic_fetch_add_explicit(&h->snapshots, 1, memory_order_relaxed);
+        publish_kept(h);
+    } else {
+        atomic_fetch_add_explicit(&h->snapshots_failed, 1, memory_order_relaxed);
+    }
+    atomic_store_explicit(&h->snapshot_error, error, memory_order_relaxed);
+    /* release: pairs with acquire in housekeeper_snapshot() and housekeeper_facts() */
+    atomic_store_explicit(&h->snapshot_running, false, memory_order_release);
+}
+
+static enum housekeeper_step snapshot_step(struct housekeeper *h)
+{
+    uint64_t durable = atomic_load_explicit(&h->durable_lsn, memory_order_acquire);
+    int progress;
+
+    if (h->writer == NULL) {
+        if (!atomic_load_explicit(&h->snapshot_wanted, memory_order_acquire))
+            return HOUSEKEEPER_IDLE;
+        atomic_store_explicit(&h->snapshot_wanted, false, memory_order_relaxed);
+        if (h->snapshot_count > 0 && h->snapshot[0].lsn == h->asked.position.next_lsn - 1) {
+            /* Nothing was written since: that one is as good. */
+            atomic_store_explicit(&h->snapshot_running, false, memory_order_release);
+            return HOUSEKEEPER_WORKED;
+        }
+        h->writer = snapshot_writer_create(&h->config.disk, h->config.table, &h->asked);
+        if (h->writer == NULL)
+            snapshot_end(h, -ENOMEM);
+        return HOUSEKEEPER_WORKED;
+    }
+    progress = snapshot_writer_step(h->writer, h->config.snapshot_buckets, durable);
+    if (progress == SNAPSHOT_PUBLISHED || progress < 0) {
+        snapshot_end(h, progress < 0 ? progress : 0);
+        return HOUSEKEEPER_WORKED;
+    }
+    return progress == SNAPSHOT_WALKED ? HOUSEKEEPER_IDLE : HOUSEKEEPER_SNAPSHOT;
+}
+
+enum housekeeper_step housekeeper_step(struct housekeeper *h)
+{
+    if (close_step(h) || segment_step(h))
+        return HOUSEKEEPER_WORKED;
+    enum housekeeper_step snapshot = snapshot_step(h);
+    if (snapshot != HOUSEKEEPER_IDLE)
+        return snapshot;
+    return removal_step(h) ? HOUSEKEEPER_WORKED : HOUSEKEEPER_IDLE;
+}
+
+/* ---- the control lcore ---- */
+
+void housekeeper_want_segment(struct housekeeper *h, uint64_t number)
+{
+    /* release: pairs with acquire in segment_step() */
+    atomic_store_explicit(&h->wanted, number, memory_order_release);
+}
+
+bool housekeeper_take_segment(struct housekeeper *h, uint64_t number, int *file)
+{
+    if (atomic_load_explicit(&h->answered, memory_order_acquire) != number)
+        return false;
+    *file = atomic_load_explicit(&h->answer, memory_order_relaxed);
+    /* release: pairs with acquire in segment_step() */
+    atomic_store_explicit(&h->answered, 0, memory_order_release);
+    return true;
+}
+
+bool housekeeper_close_file(struct housekeeper *h, int file)
+{
+    if (atomic_load_explicit(&h->to_close, memory_order_acquire) != NO_FILE)
+        return false;
+    atomic_store_explicit(&h->to_close, file, memory_order_release);
+    return true;
+}
+
+void housekeeper_tell_durable(struct housekeeper *h, uint64_t durable_lsn)
+{
+    atomic_store_explicit(&h->durable_lsn, durable_lsn, memory_order_release);
+}
+
+void housekeeper_keep_from(struct housekeeper *h, uint64_t segment)
+{
+    atomic_store_explicit(&h->keep_from, segment, memory_order_relaxed);
+}
+
+bool housekeeper_snapshot(struct housekeeper *h, const struct snapshot_facts *facts)
+{
+    if (atomic_load_explicit(&h->snapshot_running, memory_order_acquire))
+        return false;
+    h->asked = *facts;
+    atomic_store_explicit(&h->snapshot_running, true, memory_order_relaxed);
+    /* release: pairs with acquire in snapshot_step() */
+    atomic_store_explicit(&h->snapshot_wanted, true, memory_order_release);
+    return true;
+}
+
+struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
+{
+    bool running = atomic_load_explicit(&h->snapshot_running, memory_order_acquire);
+
+    return (struct housekeeper_facts){
+        .snapshots = atomic_load_explicit(&h->snapshots, memory_order_relaxed),
+        .snapshots_failed = atomic_load_explicit(&h->snapshots_failed, memory_order_relaxed),
+        .snapshot_lsn = atomic_load_explicit(&h->snapshot_lsn, memory_order_relaxed),
+        .snapshot_wall_ms = atomic_load_explicit(&h->snapshot_wall_ms, memory_order_relaxed),
+        .snapshot_segment = atomic_load_explicit(&h->snapshot_segment, memory_order_relaxed),
+        .oldest_segment = atomic_load_explicit(&h->oldest, memory_order_relaxed),
+        .snapshot_error = atomic_load_explicit(&h->snapshot_error, memory_order_relaxed),
+        .snapshot_running = running,
+    };
+}

@@ -1,0 +1,559 @@
+/*
+ * recovery.c - the steps: look around, choose a snapshot, load it, replay the log, judge its end, make all of it
+ * durable, open the next history.
+ */
+#include "recovery.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apply.h"
+#include "snapshot.h"
+#include "wal_reader.h"
+
+enum { BLOCKS_A_STEP = 16 };
+
+enum phase { LOOK, CHOOSE, LOAD, REPLAY, JUDGE, SYNC, COMMIT, DONE };
+
+struct recovery {
+    struct recovery_config config;
+    struct recovery_facts facts;
+    enum phase phase;
+    struct snapshot_reader *snapshot;
+    struct snapshot_facts loaded; /* all zero: none */
+    struct wal_reader *log;
+    uint64_t sync_segment;
+    bool notice_waits;
+    char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
+};
+
+struct recovery *recovery_create(const struct recovery_config *config)
+{
+    struct recovery *recovery = calloc(1, sizeof *recovery);
+
+    if (recovery != NULL)
+        recovery->config = *config;
+    return recovery;
+}
+
+void recovery_destroy(struct recovery *recovery)
+{
+    if (recovery == NULL)
+        return;
+    if (recovery->snapshot != NULL)
+        snapshot_reader_close(recovery->snapshot);
+    if (recovery->log != NULL)
+        wal_reader_destroy(recovery->log);
+    free(recovery);
+}
+
+const struct recovery_facts *recovery_facts(const struct recovery *recovery)
+{
+    return &recovery->facts;
+}
+
+const char *recovery_error(const struct recovery *recovery)
+{
+    return recovery->error;
+}
+
+const char *recovery_notice(struct recovery *recovery)
+{
+    const char *notice = recovery->notice_waits ? recovery->notice : NULL;
+
+    recovery->notice_waits = false;
+    return notice;
+}
+
+/* ---- telling ---- */
+
+static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recovery, int error, const char *format,
+                                                         ...)
+{
+    va_list arguments;
+    int length = snprintf(recovery->error, sizeof recovery->error, "%s: ", recovery->config.folder);
+
+    if (length < 0 || (size_t)length >= sizeof recovery->error)
+        length = 0;
+    va_start(arguments, format);
+    vsnprintf(recovery->error + length, sizeof recovery->error - (size_t)length, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+static int refuse_disk(struct recovery *recovery, int error, const char *what)
+{
+    return refuse(recovery, error, "%s: %s", what, strerrordesc_np(-error));
+}
+
+static void __attribute__((format(printf, 2, 3))) notice(struct recovery *recovery, const char *format, ...)
+{
+    va_list arguments;
+    int length = snprintf(recovery->notice, sizeof recovery->notice, "%s: ", recovery->config.folder);
+
+    if (length < 0 || (size_t)length >= sizeof recovery->notice)
+        length = 0;
+    va_start(arguments, format);
+    vsnprintf(recovery->notice + length, sizeof recovery->notice - (size_t)length, format, arguments);
+    va_end(arguments);
+    recovery->notice_waits = true;
+}
+
+/* ---- LOOK: what is there ---- */
+
+static void add_snapshot(struct recovery_facts *facts, uint64_t lsn)
+{
+    unsigned at = 0;
+
+    while (at < facts->snapshots && facts->snapshot[at].lsn > lsn)
+        at++;
+    if (at == RECOVERY_SNAPSHOTS_MAX)
+        return;
+    if (facts->snapshots == RECOVERY_SNAPSHOTS_MAX)
+        facts->snapshots--;
+    memmove(&facts->snapshot[at + 1], &facts->snapshot[at], (facts->snapshots - at) * sizeof facts->snapshot[0]);
+    facts->snapshot[at].lsn = lsn;
+    facts->snapshots++;
+}
+
+static void look_at(void *context, const char *name, uint64_t bytes)
+{
+    struct recovery_facts *facts = context;
+    uint64_t number;
+
+    (void)bytes;
+    if (meta_is_segment(name, &number) && number > 0) {
+        if (facts->oldest_segment == 0 || number < facts->oldest_segment)
+            facts->oldest_segment = number;
+        if (number > facts->newest_segment)
+            facts->newest_segment = number;
+    } else if (meta_is_snapshot(name, &number)) {
+        add_snapshot(facts, number);
+    }
+}
+
+/* Whether a log ever began in segment 1: -errno, 0 or 1. */
+static int first_segment_used(struct recovery *recovery)
+{
+    const struct disk *disk = &recovery->config.disk;
+    static const uint8_t zeros[WAL_BLOCK_HEADER_BYTES];
+    uint8_t head[WAL_BLOCK_HEADER_BYTES] = {0};
+    char name[DISK_NAME_BYTES];
+    int file;
+
+    meta_segment_name(name, 1);
+    file = disk->call->open(disk->state, name, DISK_READ, 0);
+    if (file < 0)
+        return file == -ENOENT ? 0 : file;
+    int64_t got = disk->call->read(disk->state, file, 0, head, sizeof head);
+    disk->call->close(disk->state, file);
+    return got < 0 ? (int)got : memcmp(head, zeros, sizeof head) != 0;
+}
+
+static int make_meta(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    int used = facts->snapshots != 0 || facts->newest_segment > 1 ? 1 : first_segment_used(recovery);
+
+    if (used < 0)
+        return refuse_disk(recovery, used, "segment 1");
+    if (used)
+        return refuse(recovery, -EBADMSG,
+                      "`meta` is missing, but segments or snapshots are there: bring it back from a backup, or"
+                      " start with an empty folder");
+    memset(&facts->meta, 0, sizeof facts->meta);
+    random_fill(&recovery->config.random, facts->meta.cluster_id, sizeof facts->meta.cluster_id);
+    do
+        random_fill(&recovery->config.random, &facts->meta.node_id, sizeof facts->meta.node_id);
+    while (facts->meta.node_id == 0);
+    return 0;
+}
+
+static int look(struct recovery *recovery)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int failed = disk->call->list(disk->state, look_at, &recovery->facts);
+
+    if (failed < 0)
+        return refuse_disk(recovery, failed, "cannot be listed");
+    failed = meta_read(&recovery->facts.meta, disk);
+    switch (failed) {
+    case 0:
+        if (recovery->facts.newest_segment == 0)
+            return refuse(recovery, -EBADMSG,
+                          "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
+                          " with an empty one");
+        break;
+    case -ENOENT:
+        failed = make_meta(recovery);
+        if (failed != 0)
+            return failed;
+        break;
+    case -EBADMSG:
+        return refuse(recovery, failed,
+                      "`meta` is damaged: bring it back from a backup, or start with an empty folder");
+    case -EPROTONOSUPPORT:
+        return refuse(recovery, failed, "written by a later version of wild, which this one cannot read");
+    default:
+        return refuse_disk(recovery, failed, "meta");
+    }
+    failed = apply_begin(recovery->config.apply);
+    if (failed != 0)
+        return refuse_disk(recovery, failed, "recovery");
+    recovery->phase = CHOOSE;
+    return 1;
+}
+
+/* ---- CHOOSE and LOAD: the newest snapshot that is whole ---- */
+
+static void forget_snapshot(struct recovery_facts *facts, unsigned i)
+{
+    facts->snapshots--;
+    memmove(&facts->snapshot[i], &facts->snapshot[i + 1], (facts->snapshots - i) * sizeof facts->snapshot[0]);
+}
+
+/* Nobody tries it again, and it stays for whoever wants to know why. */
+static int set_snapshot_aside(struct recovery *recovery, unsigned i, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    char kept[DISK_NAME_BYTES + 8];
+    int failed;
+
+    snprintf(kept, sizeof kept, "kept-%s", name);
+    failed = disk->call->rename(disk->state, name, kept);
+    if (failed == 0)
+        failed = disk->call->sync_folder(disk->state);
+    if (failed < 0)
+        return refuse_disk(recovery, failed, name);
+    notice(recovery, "%s is damaged and now named %s; an older one and more of the log are used", name, kept);
+    recovery->facts.snapshots_broken++;
+    forget_snapshot(&recovery->facts, i);
+    return 1;
+}
+
+/* 1: on to the next phase or try; -errno. */
+static int try_snapshot(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    char name[DISK_NAME_BYTES];
+    int failed;
+
+    meta_snapshot_name(name, facts->snapshot[0].lsn);
+    failed = snapshot_reader_open(&recovery->snapshot, &recovery->config.disk, name);
+    if (failed == 0) {
+        recovery->loaded = snapshot_reader_facts(recovery->snapshot);
+        failed = snapshot_reader_check(recovery->snapshot);
+    }
+    if (failed == 0 && recovery->loaded.position.next_lsn != facts->snapshot[0].lsn + 1)
+        failed = -EBADMSG; /* under another's name */
+    if (failed == 0 &&
+        memcmp(recovery->loaded.cluster_id, facts->meta.cluster_id, sizeof facts->meta.cluster_id) != 0)
+        return refuse(recovery, -EBADMSG, "%s belongs to another cluster: take it out of the folder", name);
+    if (failed == 0) {
+        recovery->loaded = snapshot_reader_facts(recovery->snapshot);
+        facts->snapshot[0].segment = recovery->loaded.position.segment;
+        facts->snapshot_lsn = facts->snapshot[0].lsn;
+        facts->bytes_total = recovery->loaded.bytes;
+        recovery->phase = LOAD;
+        return 1;
+    }
+    if (recovery->snapshot != NULL)
+        snapshot_reader_close(recovery->snapshot);
+    recovery->snapshot = NULL;
+    memset(&recovery->loaded, 0, sizeof recovery->loaded);
+    if (failed == -EPROTONOSUPPORT)
+        return refuse(recovery, failed, "%s was written by a later version of wild, which this one cannot read",
+                      name);
+    return failed == -EBADMSG ? set_snapshot_aside(recovery, 0, name) : refuse_disk(recovery, failed, name);
+}
+
+/* Where the older ones start: the log is kept from there. One whose head cannot be read does not count. */
+static void look_at_older(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+
+    for (unsigned i = 1; i < facts->snapshots;) {
+        struct snapshot_reader *reader;
+        char name[DISK_NAME_BYTES];
+
+        meta_snapshot_name(name, facts->snapshot[i].lsn);
+        if (snapshot_reader_open(&reader, &recovery->config.disk, name) != 0) {
+            forget_snapshot(facts, i);
+            continue;
+        }
+        facts->snapshot[i].segment = snapshot_reader_facts(reader).position.segment;
+        snapshot_reader_close(reader);
+        i++;
+    }
+}
+
+static int start_replay(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    const struct disk *disk = &recovery->config.disk;
+    const struct wal_position *from = &recovery->loaded.position;
+
+    for (uint64_t segment = from->segment; segment <= facts->newest_segment; segment++) {
+        char name[DISK_NAME_BYTES];
+        int file;
+
+        meta_segment_name(name, segment);
+        file = disk->call->open(disk->state, name, DISK_READ, 0);
+        if (file < 0)
+            continue; /* the reader's to judge */
+        int64_t bytes = disk->call->size(disk->state, file);
+        facts->bytes_total += bytes > 0 ? (uint64_t)bytes : 0;
+        disk->call->close(disk->state, file);
+    }
+    recovery->log = wal_reader_create(disk, &facts->meta, from);
+    if (recovery->log == NULL)
+        return refuse_disk(recovery, -ENOMEM, "recovery");
+    recovery->phase = REPLAY;
+    return 1;
+}
+
+static int choose(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+
+    if (facts->snapshots > 0) {
+        int tried = try_snapshot(recovery);
+        if (tried > 0 && recovery->phase == LOAD)
+            look_at_older(recovery);
+        return tried;
+    }
+    if (facts->oldest_segment > 1)
+        return refuse(recovery, -EBADMSG,
+                      "no snapshot can be read, and the log before segment %llu is gone: bring a snapshot back from"
+                      " a backup, or copy from a replica",
+                      (unsigned long long)facts->oldest_segment);
+    return start_replay(recovery);
+}
+
+static int apply_all(struct recovery *recovery, const uint8_t *records, size_t bytes)
+{
+    while (bytes > 0) {
+        struct log_record record;
+        int taken = log_record_decode(&record, records, bytes);
+        if (taken <= 0)
+            return -EBADMSG;
+        int failed = apply_record(recovery->config.apply, &record);
+        if (failed != 0)
+            return refuse(recovery, failed,
+                          "holds more than --capacity has room for: start with the capacity it was written with");
+        records += taken;
+        bytes -= (size_t)taken;
+        recovery->facts.records++;
+    }
+    return 0;
+}
+
+static int load(struct recovery *recovery)
+{
+    const struct snapshot_facts *facts = &recovery->loaded;
+    const uint8_t *records;
+    size_t bytes;
+    int more, failed;
+
+    if (recovery->facts.records == 0) {
+        apply_clock(recovery->config.apply, facts->wall_ms);
+        if (facts->flush_lsn > 0)
+            apply_record(recovery->config.apply,
+                         &(struct log_record){.lsn = facts->flush_lsn, .type = LOG_FLUSH});
+    }
+    more = snapshot_reader_next(recovery->snapshot, &records, &bytes);
+    if (more == 1) {
+        failed = apply_all(recovery, records, bytes);
+        recovery->facts.bytes_read += bytes;
+        return failed != 0 ? failed : 1;
+    }
+    if (more != 0)
+        return refuse_disk(recovery, more, "the snapshot changed while it was read");
+    snapshot_reader_close(recovery->snapshot);
+    recovery->snapshot = NULL;
+    return start_replay(recovery);
+}
+
+/* ---- REPLAY and JUDGE ---- */
+
+static int replay(struct recovery *recovery)
+{
+    for (unsigned i = 0; i < BLOCKS_A_STEP; i++) {
+        struct wal_block block;
+
+        if (wal_reader_next(recovery->log, &block) == 0) {
+            recovery->phase = JUDGE;
+            return 1;
+        }
+        apply_clock(recovery->config.apply, block.wall_ms);
+        int failed = apply_all(recovery, block.records, block.records_bytes);
+        if (failed != 0)
+            return failed;
+        recovery->facts.bytes_read += wal_block_padded(block.length);
+    }
+    return 1;
+}
+
+static const char *segment_text(char out[DISK_NAME_BYTES], uint64_t segment)
+{
+    meta_segment_name(out, segment);
+    return out;
+}
+
+static int judge(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    struct wal_verdict_at_end at_end = wal_reader_judge(recovery->log);
+    const struct wal_position *end = &at_end.position;
+    char name[DISK_NAME_BYTES];
+    uint64_t lsn = end->next_lsn > 0 ? end->next_lsn - 1 : 0;
+
+    switch (at_end.end) {
+    case WAL_END_ERROR:
+        return refuse_disk(recovery, at_end.error, segment_text(name, end->segment));
+    case WAL_END_FORMAT:
+        return refuse(recovery, -EPROTONOSUPPORT,
+                      "the log goes on behind %s in a format of a later version of wild",
+                      segment_text(name, end->segment));
+    case WAL_END_DAMAGED:
+        return refuse(recovery, -EBADMSG,
+                      "%s is damaged at offset %u: the log ends there at lsn %llu, but was on the disk up to lsn"
+                      " %llu. Bring the file back from a backup, or copy from a replica, or give up what follows:"
+                      " wildctl wal check, wildctl wal repair",
+                      segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
+                      (unsigned long long)at_end.watermark);
+    case WAL_END_TORN:
+        facts->dropped_bytes = at_end.bytes_behind;
+        notice(recovery,
+               "%s: the log ends at offset %u with lsn %llu; behind it are %llu bytes that were being written when"
+               " the node stopped, and that nobody was told of",
+               segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
+               (unsigned long long)at_end.bytes_behind);
+        break;
+    case WAL_END_CLEAN:
+        break;
+    }
+    if (lsn < recovery->loaded.end_lsn)
+        return refuse(recovery, -EBADMSG,
+                      "the log ends at lsn %llu in %s, before lsn %llu that the snapshot needs: bring the segments back"
+                      " from a backup, or copy from a replica, or use the older snapshot: wildctl wal repair",
+                      (unsigned long long)lsn, segment_text(name, end->segment),
+                      (unsigned long long)recovery->loaded.end_lsn);
+    facts->end = *end;
+    facts->lsn = lsn;
+    if (apply_end(recovery->config.apply) != 0)
+        return refuse(recovery, -ENOSPC,
+                      "holds more than --capacity has room for: start with the capacity it was written with");
+    wal_reader_destroy(recovery->log);
+    recovery->log = NULL;
+    recovery->sync_segment = recovery->loaded.position.segment;
+    recovery->phase = SYNC;
+    return 1;
+}
+
+/* ---- SYNC and COMMIT ---- */
+
+static int sync_file(struct recovery *recovery, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int file = disk->call->open(disk->state, name, DISK_READ, 0), failed;
+
+    if (file == -ENOENT)
+        return 0;
+    failed = file;
+    if (file >= 0) {
+        failed = disk->call->sync(disk->state, file);
+        disk->call->close(disk->state, file);
+    }
+    return failed < 0 ? refuse_disk(recovery, failed, name) : 0;
+}
+
+/* A segment a step: what is read may live in the kernel's memory only. */
+static int sync_step(struct recovery *recovery)
+{
+    const struct disk *disk = &recovery->config.disk;
+    char name[DISK_NAME_BYTES];
+    int failed;
+
+    if (recovery->sync_segment <= recovery->facts.end.segment) {
+        meta_segment_name(name, recovery->sync_segment++);
+        failed = sync_file(recovery, name);
+        return failed != 0 ? failed : 1;
+    }
+    if (recovery->facts.snapshots > 0) {
+        meta_snapshot_name(name, recovery->facts.snapshot[0].lsn);
+        failed = sync_file(recovery, name);
+        if (failed != 0)
+            return failed;
+    }
+    failed = disk->call->sync_folder(disk->state);
+    if (failed < 0)
+        return refuse_disk(recovery, failed, "sync");
+    recovery->phase = COMMIT;
+    return 1;
+}
+
+/* Whatever has the name was never acknowledged. */
+static int make_segment(struct recovery *recovery, uint64_t segment)
+{
+    const struct disk *disk = &recovery->config.disk;
+    char name[DISK_NAME_BYTES];
+    int file, failed;
+
+    meta_segment_name(name, segment);
+    failed = disk->call->remove(disk->state, name);
+    if (failed < 0 && failed != -ENOENT)
+        return refuse_disk(recovery, failed, name);
+    file = disk->call->open(disk->state, name, DISK_CREATE, recovery->config.segment_bytes);
+    failed = file;
+    if (file >= 0) {
+        failed = disk->call->sync(disk->state, file);
+        disk->call->close(disk->state, file);
+    }
+    if (failed >= 0)
+        failed = disk->call->sync_folder(disk->state);
+    if (failed < 0)
+        return refuse_disk(recovery, failed, name);
+    if (recovery->facts.newest_segment < segment)
+        recovery->facts.newest_segment = segment;
+    if (recovery->facts.oldest_segment == 0)
+        recovery->facts.oldest_segment = segment;
+    return 0;
+}
+
+static int commit(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    struct meta *meta = &facts->meta;
+    struct history history = {.node_id = meta->node_id,
+                              .first_lsn = meta_next_first_lsn(meta, facts->lsn),
+                              .epoch = meta->count > 0 ? meta->history[meta->count - 1].epoch + 1 : 1};
+    int failed = make_segment(recovery, facts->end.segment + 1);
+
+    if (failed != 0)
+        return failed;
+    do
+        random_fill(&recovery->config.random, &history.id, sizeof history.id);
+    while (history.id == 0);
+    if (history.first_lsn == 0)
+        return refuse(recovery, -EOVERFLOW, "its log sequence numbers are used up");
+    meta_add(meta, &history);
+    failed = meta_write(meta, &recovery->config.disk);
+    if (failed != 0)
+        return refuse_disk(recovery, failed, "meta");
+    apply_next_lsn(recovery->config.apply, history.first_lsn);
+    recovery->phase = DONE;
+    return 0;
+}
+
+int recovery_step(struct recovery *recovery)
+{
+    static int (*const steps[])(struct recovery *) = {
+        [LOOK] = look,   [CHOOSE] = choose,  [LOAD] = load,    [REPLAY] = replay,
+        [JUDGE] = judge, [SYNC] = sync_step, [COMMIT] = commit};
+
+    return recovery->phase == DONE ? 0 : steps[recovery->phase](recovery);
+}
