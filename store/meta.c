@@ -21,7 +21,7 @@ enum {
     AT_RESERVED_END = 40,
     CRC_FROM = AT_CRC + 4,
 };
-enum { IN_ID = 0, IN_FIRST_LSN = 8, IN_NODE_ID = 16, IN_EPOCH = 24, IN_RESERVED = 28 };
+enum { IN_ID = 0, IN_FIRST_LSN = 8, IN_NODE_ID = 16, IN_BEFORE_LSN = 24, IN_EPOCH = 32, IN_RESERVED = 36 };
 static_assert(AT_RESERVED_END + 24 == META_HEADER_BYTES && IN_RESERVED + 4 == META_HISTORY_BYTES,
               "layout as in meta.h");
 static_assert((int)META_BYTES % (int)DISK_BLOCK_BYTES == 0, "disk.h");
@@ -46,6 +46,7 @@ static void encode(uint8_t *bytes, const struct meta *meta)
         wire_put_u64(at + IN_ID, meta->history[i].id);
         wire_put_u64(at + IN_FIRST_LSN, meta->history[i].first_lsn);
         wire_put_u64(at + IN_NODE_ID, meta->history[i].node_id);
+        wire_put_u64(at + IN_BEFORE_LSN, meta->history[i].before_lsn);
         wire_put_u32(at + IN_EPOCH, meta->history[i].epoch);
     }
     wire_put_u32(bytes + AT_CRC, wal_crc(0, bytes + CRC_FROM, META_BYTES - CRC_FROM));
@@ -59,9 +60,10 @@ static bool valid(const struct meta *meta)
     for (unsigned i = 0; i < meta->count; i++) {
         const struct history *history = &meta->history[i];
         if (history->id == 0 || history->node_id == 0 || history->first_lsn == 0 ||
-            (uint32_t)history->first_lsn != 0)
+            (uint32_t)history->first_lsn != 0 || history->before_lsn >= history->first_lsn)
             return false;
-        if (i > 0 && (history->first_lsn <= history[-1].first_lsn || history->epoch <= history[-1].epoch))
+        if (i > 0 && (history->first_lsn <= history[-1].first_lsn || history->epoch <= history[-1].epoch ||
+                      history->before_lsn < history[-1].before_lsn))
             return false;
     }
     return true;
@@ -89,6 +91,7 @@ static int decode(struct meta *out, const uint8_t *bytes)
             .id = wire_u64(at + IN_ID),
             .first_lsn = wire_u64(at + IN_FIRST_LSN),
             .node_id = wire_u64(at + IN_NODE_ID),
+            .before_lsn = wire_u64(at + IN_BEFORE_LSN),
             .epoch = wire_u32(at + IN_EPOCH),
         };
         zero &= wire_u32(at + IN_RESERVED) == 0;
@@ -144,6 +147,22 @@ const struct history *meta_history_of(const struct meta *meta, uint64_t lsn)
         if (meta->history[i].first_lsn <= lsn)
             return &meta->history[i];
     return NULL;
+}
+
+bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn)
+{
+    for (unsigned i = 0; i < meta->count; i++)
+        if (lsn > meta->history[i].before_lsn && lsn < meta->history[i].first_lsn)
+            return true;
+    return false;
+}
+
+uint64_t meta_last_lsn(const struct meta *meta, uint64_t next_lsn)
+{
+    for (unsigned i = 0; i < meta->count; i++)
+        if (next_lsn == meta->history[i].first_lsn)
+            return meta->history[i].before_lsn;
+    return next_lsn > 0 ? next_lsn - 1 : 0;
 }
 
 uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn)

@@ -19,16 +19,19 @@
  *   16     16    cluster_id   random, made with the folder
  *   32     8     node_id      random, made with the folder
  *   40     24    reserved     zero
- *   64     32*n  histories, oldest first:
- *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 epoch u32 | 28 reserved u32
+ *   64     40*n  histories, oldest first:
+ *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 before_lsn u64 | 32 epoch u32
+ *                  | 36 reserved u32
  *   ...          zeros
  *
  * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; ids are not zero;
- * first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two are equal). A later
+ * first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two are equal); before_lsn
+ * is below first_lsn and never descends. A later
  * format keeps length, magic, crc and format as they are.
  *
  * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
- * never repeat. A folder keeps the last META_HISTORIES_MAX.
+ * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with
+ * a tail. A folder keeps the last META_HISTORIES_MAX.
  */
 #ifndef WILD_META_H
 #define WILD_META_H
@@ -39,13 +42,14 @@ enum {
     META_FORMAT = 1,
     META_BYTES = 16384,
     META_HEADER_BYTES = 64,
-    META_HISTORY_BYTES = 32,
+    META_HISTORY_BYTES = 40,
     META_HISTORIES_MAX = (META_BYTES - META_HEADER_BYTES) / META_HISTORY_BYTES,
     META_CLUSTER_ID_BYTES = 16,
 };
 
 struct history {
     uint64_t id, first_lsn, node_id;
+    uint64_t before_lsn; /* last one of the log before this history; 0: none */
     uint32_t epoch;
 };
 
@@ -63,6 +67,10 @@ int meta_write(const struct meta *meta, const struct disk *disk);
 
 /* The history whose LSNs `lsn` belongs to; NULL: older than those that are known. */
 const struct history *meta_history_of(const struct meta *meta, uint64_t lsn);
+/* Whether that LSN fell off with a tail: a later history began below it. */
+bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn);
+/* The last LSN of a log whose next is `next_lsn`, which may be a history's first. */
+uint64_t meta_last_lsn(const struct meta *meta, uint64_t next_lsn);
 /* The next history's first LSN: above last_lsn and every history so far. 0: LSNs are used up. */
 uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn);
 /* Appends a history (forgetting the oldest when full). */

@@ -443,7 +443,7 @@ static int judge(struct recovery *recovery)
                       (unsigned long long)lsn, segment_text(name, end->segment),
                       (unsigned long long)recovery->loaded.end_lsn);
     facts->end = *end;
-    facts->lsn = lsn;
+    facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
     if (apply_end(recovery->config.apply) != 0)
         return refuse(recovery, -ENOSPC,
                       "holds more than --capacity has room for: start with the capacity it was written with");
@@ -529,6 +529,7 @@ static int commit(struct recovery *recovery)
     struct recovery_facts *facts = &recovery->facts;
     struct meta *meta = &facts->meta;
     struct history history = {.node_id = meta->node_id,
+                              .before_lsn = facts->lsn,
                               .first_lsn = meta_next_first_lsn(meta, facts->lsn),
                               .epoch = meta->count > 0 ? meta->history[meta->count - 1].epoch + 1 : 1};
     int failed = make_segment(recovery, facts->end.segment + 1);

@@ -25,6 +25,7 @@ static struct meta sample(unsigned count)
         meta_add(&meta, &(struct history){.id = 1000 + i,
                                           .first_lsn = (uint64_t)(i + 1) << 32,
                                           .node_id = 42 + i % 3,
+                                          .before_lsn = ((uint64_t)i << 32) + i,
                                           .epoch = i});
     return meta;
 }
@@ -36,7 +37,9 @@ static bool same(const struct meta *a, const struct meta *b)
                  memcmp(a->cluster_id, b->cluster_id, META_CLUSTER_ID_BYTES) == 0;
     for (unsigned i = 0; equal && i < a->count; i++)
         equal = a->history[i].id == b->history[i].id && a->history[i].first_lsn == b->history[i].first_lsn &&
-                a->history[i].node_id == b->history[i].node_id && a->history[i].epoch == b->history[i].epoch;
+                a->history[i].node_id == b->history[i].node_id &&
+                a->history[i].before_lsn == b->history[i].before_lsn &&
+                a->history[i].epoch == b->history[i].epoch;
     return equal;
 }
 
@@ -149,9 +152,11 @@ static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
         {64 + 8, 8, ((uint64_t)1 << 32) + 1, -EBADMSG}, /* not a multiple */
         {64 + 8, 8, (uint64_t)2 << 32, -EBADMSG},       /* not below the next one's */
         {64 + 16, 8, 0, -EBADMSG},                      /* its node */
-        {64 + 24, 4, 1, -EBADMSG},                      /* epoch: not below the next one's */
-        {64 + 28, 4, 1, -EBADMSG},                      /* reserved */
-        {64 + 2 * 32, 1, 1, -EBADMSG},                  /* behind the last */
+        {64 + 24, 8, (uint64_t)1 << 32, -EBADMSG},      /* before_lsn: not below its own first LSN */
+        {64 + 40 + 24, 8, (uint64_t)2 << 32, -EBADMSG}, /* the second's */
+        {64 + 32, 4, 1, -EBADMSG},                      /* epoch: not below the next one's */
+        {64 + 36, 4, 1, -EBADMSG},                      /* reserved */
+        {64 + 2 * 40, 1, 1, -EBADMSG},                  /* behind the last */
         {META_BYTES - 1, 1, 1, -EBADMSG},               /* */
     };
     struct disk disk = memory_disk(&memory);
@@ -178,6 +183,20 @@ static void an_lsn_belongs_to_the_history_that_began_at_or_below_it(void)
     CU_ASSERT_EQUAL(meta_history_of(&meta, ((uint64_t)2 << 32) - 1)->id, 1000);
     CU_ASSERT_EQUAL(meta_history_of(&meta, (uint64_t)2 << 32)->id, 1001);
     CU_ASSERT_EQUAL(meta_history_of(&meta, UINT64_MAX)->id, 1002);
+}
+
+static void what_lies_between_two_histories_is_lost(void)
+{
+    struct meta meta = sample(3); /* begin at 1, 2, 3 << 32, after 0, (1 << 32) + 1, (2 << 32) + 2 */
+    uint64_t second = (uint64_t)2 << 32;
+    CU_ASSERT(meta_lsn_is_lost(&meta, second - 1));
+    CU_ASSERT(meta_lsn_is_lost(&meta, ((uint64_t)1 << 32) + 2));
+    CU_ASSERT_FALSE(meta_lsn_is_lost(&meta, ((uint64_t)1 << 32) + 1));
+    CU_ASSERT_FALSE(meta_lsn_is_lost(&meta, second));
+    CU_ASSERT_FALSE(meta_lsn_is_lost(&meta, ((uint64_t)3 << 32) + 1000));
+    CU_ASSERT_EQUAL(meta_last_lsn(&meta, second), ((uint64_t)1 << 32) + 1);
+    CU_ASSERT_EQUAL(meta_last_lsn(&meta, second + 1), second);
+    CU_ASSERT_EQUAL(meta_last_lsn(&meta, 0), 0);
 }
 
 static void a_new_history_begins_above_every_lsn_and_history(void)
@@ -247,6 +266,7 @@ int main(void)
                             every_wrong_field_is_noticed_though_the_crc_is_right},
                            {"an LSN belongs to the history that began at or below it",
                             an_lsn_belongs_to_the_history_that_began_at_or_below_it},
+                           {"what lies between two histories is lost", what_lies_between_two_histories_is_lost},
                            {"a new history begins above every LSN and history",
                             a_new_history_begins_above_every_lsn_and_history},
                            {"a full list forgets its oldest", a_full_list_forgets_its_oldest},
