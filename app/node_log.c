@@ -227,7 +227,7 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
         return 1;
     case NODE_LOG_OPENING:
         done = run(log, now);
-        if (durable_log_facts(log->log).opened)
+        if (durable_log_facts(log->log).started)
             serve(log);
         return done;
     case NODE_LOG_SERVING:

@@ -22,6 +22,7 @@
 #include "nic_choose.h"
 #include "node.h"
 #include "startup.h"
+#include "wal_block.h"
 
 enum { POOL_CACHE = 256 };
 
