@@ -1,0 +1,218 @@
+"""Cases of tests/net/run: nodes with a write-ahead log on a real disk, killed, starved of space, and lied to by it."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+from kernel_cases import Loopback
+from lab import Node, fails, must, place, run
+
+rounds = int(os.environ.get("WILD_KILL_ROUNDS", "20"))
+seed = int(os.environ.get("WILD_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+
+
+class Durable(Loopback):
+    """Nodes over kernel sockets, all with the log in one folder. As root: traces and mounts need it."""
+
+    def __init__(self, name, parent=None):
+        super().__init__()
+        self.log_folder = os.path.join(parent or place.scratch, name)
+
+    def node(self, *options, prefix=(), ready=True):
+        node = Node(self, ["--enable-wal", "--wal-path", self.log_folder, "--capacity", "20000", *options],
+                    auth=["--auth-secret", "mysecret"], binary=[*prefix, f"{place.build}/app/wild"])
+        self.nodes.append(node)
+        if ready:
+            node.wait_ready()
+        return node
+
+    def ask(self, *command, **more):
+        return self.station(f"{place.build}/tools/wild-client-example", "--auth-secret", "mysecret", *command, **more)
+
+    def refused(self, *options):
+        return fails(self, ["--enable-wal", "--wal-path", self.log_folder, *options], auth=["--auth-secret", "mysecret"])
+
+    def page(self, path):
+        """Its status and its JSON."""
+        shown = self.station("curl", "-s", "-w", "\n%{http_code}", f"http://127.0.0.1:7878{path}").stdout
+        body, status = shown.rsplit("\n", 1)
+        return int(status), json.loads(body)
+
+    def until(self, holds, what, seconds=20):
+        give_up = time.monotonic() + seconds
+        while not holds():
+            must(time.monotonic() < give_up, what)
+            time.sleep(0.05)
+
+
+def case_what_was_written_is_there_after_a_restart():
+    with Durable("restart") as net:
+        node = net.node()
+        must(re.search(r"log in .*/restart: \w+", node.log()), node.log())
+        net.ask("set", "k", "v one")
+        net.ask("incr", "n", "5")
+        net.ask("set", "gone", "x")
+        net.ask("delete", "gone")
+        before = int(net.page("/stats")[1]["lsn"])
+        must(node.stop() == 0, "SIGTERM")
+        node = net.node()
+        must(int(node.ready[5]) == before, f"ready says lsn {node.ready[5]}, the last was {before}")
+        must(int(node.ready[6]) == 2, "every start opens an epoch")
+        must(net.ask("get", "k").stdout.rstrip("\n") == "v one", "the value")
+        must(net.ask("incr", "n").stdout.strip() == "6", "the number")
+        must(net.ask("get", "gone", check=False).returncode == 1, "what was deleted stays so")
+        must(node.stop() == 0 and net.node("--durability", "async").stop() == 0, "again, async")
+
+
+def case_acknowledged_writes_survive_kill_9():
+    print(f"# {rounds} kills, WILD_SEED={seed}")
+    chance = random.Random(seed)
+    journal = os.path.join(place.scratch, "journal")
+    with Durable("killed") as net:
+        for number in range(rounds):
+            options = ("--snapshot-log", "64", "--wal-io", chance.choice(("uring", "thread", "auto")))
+            node = net.node(*options)
+            load = subprocess.Popen(
+                ["ip", "netns", "exec", net.node_ns, f"{place.build}/tools/wild-client-example", "--auth-secret", "mysecret",
+                 "load-test", "--seconds", "20", "--keys", "2000", "--get-percent", "20", "--journal", journal,
+                 "--transport", chance.choice(("tcp", "udp"))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            time.sleep(chance.uniform(0.05, 1.0))
+            if number % 5 == 4:
+                node.process.send_signal(signal.SIGUSR1)  # a snapshot on its way when it dies
+                time.sleep(chance.uniform(0, 0.05))
+            node.kill()
+            load.communicate(timeout=60)
+            node = net.node(*options)
+            verified = net.ask("verify", "--journal", journal, check=False, timeout=120)
+            line = verified.stdout.strip().splitlines()[-1] if verified.stdout.strip() else verified.stderr
+            must(verified.returncode == 0 and re.fullmatch(r"verify: \d+ keys, 0 lost, 0 wrong", line),
+                 f"round {number}: {line}")
+            node.kill()
+        print(f"# {line}")
+
+
+def case_a_folder_has_one_owner():
+    with Durable("owned") as net:
+        node = net.node()
+        line = net.refused("--port", "7979")
+        must(str(node.pid) in line and "owned" in line, line)
+        must(node.stop() == 0, "SIGTERM")
+        os.chown(net.log_folder, 12345, 12345)
+        must("12345" in net.refused(), "another user's folder")
+        os.chown(net.log_folder, 0, 0)
+        os.chmod(net.log_folder, 0o777)
+        must("chmod" in net.refused(), "a folder that everyone may write to")
+        os.chmod(net.log_folder, 0o700)
+        must(net.node().stop() == 0, "and as it should be")
+
+
+def case_snapshots_on_demand_and_by_growth_keep_the_log_short():
+    with Durable("snapshots") as net:
+        node = net.node("--snapshot-log", "64", "--durability", "async")
+        net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--keys", "5000")
+        node.process.send_signal(signal.SIGUSR1)
+        net.until(lambda: net.page("/stats")[1]["snapshots"] >= 1, "no snapshot after SIGUSR1")
+        net.until(lambda: "snapshot from lsn" in node.log(), node.log())
+        for _ in range(20):
+            if net.page("/stats")[1]["snapshots"] >= 4:
+                break
+            net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--keys", "5000", "--value-size", "1000")
+        must(net.page("/stats")[1]["snapshots"] >= 4, "the log grew by more than 64 MiB several times")
+        names = os.listdir(net.log_folder)
+        must(len([name for name in names if name.startswith("snapshot-")]) == 2, str(names))
+        must(len([name for name in names if name.startswith("wal-")]) <= 8, str(names))
+        must(node.stop() == 0, "SIGTERM")
+
+
+def case_a_write_error_makes_the_node_read_only():
+    with Durable("failing") as net:
+        for call, when in (("pwrite64", 40), ("fdatasync", 40)):
+            trace = os.path.join(place.scratch, f"trace-{call}")
+            node = net.node("--wal-io", "thread", prefix=("strace", "-f", "-qq", "-o", trace, "-e", f"trace={call}", "-e",
+                                                          f"inject={call}:error=EIO:when={when}+"))
+            written, answers = 0, []
+            for number in range(80):
+                result = net.ask("set", "k", str(number), check=False)
+                answers.append(result.stdout + result.stderr)
+                if result.returncode != 0:
+                    break
+                written = number
+            must(number < 79, f"{call}: no write was refused")
+            must("TIMEOUT" in answers[-1] or "READ_ONLY" in answers[-1], f"{call}: {answers[-1]}")
+            refused = net.ask("set", "k", "late", check=False)
+            must(refused.returncode != 0 and "READ_ONLY" in refused.stdout + refused.stderr, refused.stderr)
+            status, health = net.page("/health")
+            must(status == 503 and health["state"] == "read_only" and "log" in health["why"], str(health))
+            must("Input/output error" in node.log(), node.log())
+            node.kill()
+            node = net.node()
+            value = net.ask("get", "k").stdout.strip()
+            must(value in (str(written), str(written + 1)), f"{call}: {value} after a restart, {written} was acknowledged")
+            must(node.stop() == 0, "SIGTERM")
+
+
+def case_a_full_disk_stops_writes_until_there_is_space():
+    mount = os.path.join(place.scratch, "small")
+    os.makedirs(mount, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "size=150m", "tmpfs", mount)
+    try:
+        with Durable("log", parent=mount) as net:
+            filler = os.path.join(mount, "filler")
+            node = net.node("--snapshot-log", "0", "--snapshot-interval", "0")
+            net.until(lambda: len([name for name in os.listdir(net.log_folder) if name.startswith("wal-")]) == 2,
+                      "no segment was made ahead")
+            with open(filler, "wb") as file:
+                try:
+                    while True:
+                        file.write(bytes(1 << 20))
+                        file.flush()
+                except OSError:
+                    pass
+            acknowledged = None
+            for number in range(400):
+                load = net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--value-size", "1000", "--keys", "3000",
+                               check=False, timeout=60)
+                if net.page("/health")[1]["state"] == "read_only":
+                    break
+                acknowledged = number
+            must(net.page("/health")[1]["state"] == "read_only", "it never became full")
+            must("full" in net.page("/health")[1]["why"], str(net.page("/health")))
+            must("No space left" in node.log(), node.log())
+            must(net.ask("set", "k", "v", check=False).returncode != 0, "a write while the disk is full")
+            os.remove(filler)
+            net.until(lambda: net.page("/health")[0] == 200, "space is back, and the node is not")
+            net.ask("set", "k", "after")
+            must(node.stop() == 0, f"SIGTERM {acknowledged} {load}")
+            node = net.node()
+            must(net.ask("get", "k").stdout.strip() == "after", "what was written after")
+            must(node.stop() == 0, "SIGTERM")
+    finally:
+        run("umount", mount, check=False)
+
+
+def case_a_damaged_log_is_refused_and_says_where():
+    with Durable("damaged") as net:
+        node = net.node()
+        for number in range(30):
+            net.ask("set", f"k{number}", "v" * 500)
+        must(node.stop() == 0, "SIGTERM")
+        segment = os.path.join(net.log_folder, "wal-0000000000000001")
+        with open(segment, "r+b") as file:
+            file.seek(10 * 4096 + 100)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        line = net.refused()
+        must("wal-0000000000000001" in line and "40960" in line and "wildctl" in line, line)
+        with open(segment, "r+b") as file:
+            file.seek(10 * 4096 + 100)
+            file.write(byte)
+        must(net.node().stop() == 0, "the byte is right again")
+        meta = os.path.join(net.log_folder, "meta")
+        os.rename(meta, meta + ".away")
+        must("meta" in net.refused(), "a log without meta")
+        os.rename(meta + ".away", meta)
+        must(net.node().stop() == 0, "and with it")
