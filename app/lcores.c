@@ -116,8 +116,8 @@ static void *helper_loop(void *argument)
 
 static void *housekeeper_loop(void *argument)
 {
-    static const uint32_t pause_ns[] = {[NODE_HOUSEKEEPING_IDLE] = HOUSEKEEPER_NAP_NS,
-                                        [NODE_HOUSEKEEPING_THROTTLE] = SNAPSHOT_PAUSE_NS};
+    static const uint32_t pause_ns[] = {
+        [NODE_HOUSEKEEPING_IDLE] = HOUSEKEEPER_NAP_NS, [NODE_HOUSEKEEPING_THROTTLE] = SNAPSHOT_PAUSE_NS};
     struct lcores *lcores = argument;
 
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
@@ -182,7 +182,8 @@ static bool told_to_stop(struct lcores *lcores, int signals, struct logger *logg
         if (info.ssi_signo != SIGUSR1)
             return true;
         if (!node_snapshot(lcores->node))
-            logger_line(logger, LOG_LEVEL_WARNING, "SIGUSR1: no snapshot without a log (--enable-wal) that is open");
+            logger_line(logger, LOG_LEVEL_WARNING,
+                        "SIGUSR1: no snapshot without a log (--enable-wal) that is open");
     }
     return false;
 }
@@ -206,8 +207,8 @@ static bool control_once(struct lcores *lcores, struct control_loop *loop, int s
 static void log_progress(const struct node_recovery_progress *progress, struct logger *logger)
 {
     logger_line(logger, LOG_LEVEL_INFO, "recovering: %llu of %llu MiB, %llu records",
-                (unsigned long long)progress->bytes_read >> 20, (unsigned long long)progress->bytes_total >> 20,
-                (unsigned long long)progress->records);
+                (unsigned long long)progress->bytes_read >> 20,
+                (unsigned long long)progress->bytes_total >> 20, (unsigned long long)progress->records);
 }
 
 enum lcores_end lcores_recover(struct lcores *lcores, int signals, struct logger *logger, char *error,

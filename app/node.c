@@ -223,10 +223,14 @@ static int start_workers(void *subject, char *error, size_t error_bytes)
 }
 
 static const struct startup_step steps[] = {
-    {"identity", start_identity, NULL},        {"keys", start_keys, stop_keys},
-    {"table", start_table, stop_table},        {"log rings", start_contexts, stop_contexts},
-    {"handshakes", start_helper, stop_helper}, {"control", start_control, stop_control},
-    {"log", start_log, stop_log},              {"workers", start_workers, stop_workers},
+    {"identity", start_identity, NULL},
+    {"keys", start_keys, stop_keys},
+    {"table", start_table, stop_table},
+    {"log rings", start_contexts, stop_contexts},
+    {"handshakes", start_helper, stop_helper},
+    {"control", start_control, stop_control},
+    {"log", start_log, stop_log},
+    {"workers", start_workers, stop_workers},
 };
 
 int node_start(struct node **out, const struct node_config *config, struct instant now, char *error,
@@ -310,7 +314,7 @@ void node_facts(const struct node *node, struct node_facts *out)
     table_counts(node->table, &counts);
     *out = (struct node_facts){
         .table = node->table_info,
-        .lsn = counts.lsn,
+        .lsn = node_log_last_lsn(&node->log, counts.lsn),
         .durable_lsn = node->log.log != NULL ? durable_log_facts(node->log.log).durable_lsn : counts.lsn,
         .items = counts.items,
         .epoch = view.epoch,

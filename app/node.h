@@ -110,8 +110,8 @@ struct node_recovery_progress {
     uint64_t records, bytes_read, bytes_total;
 };
 /* REFUSED: the folder cannot be used, `error` says why and what to do. */
-enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress, char *error,
-                                   size_t error_bytes);
+enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress,
+                                   char *error, size_t error_bytes);
 /* A snapshot as soon as none is running; false: there is no log. Control thread. */
 bool node_snapshot(struct node *node);
 

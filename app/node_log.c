@@ -154,6 +154,8 @@ static void serve(struct node_log *log)
     const struct history *history = &meta->history[meta->count - 1];
     struct state_view view = published_state_get(&node->published);
 
+    show(&log->shown.first_lsn, history->first_lsn);
+    show(&log->shown.recovered_lsn, history->before_lsn);
     view.history = history->id;
     view.epoch = history->epoch;
     if (view.state == STATE_RECOVERING) /* and not asked to stop meanwhile */
@@ -179,7 +181,8 @@ static void follow(struct node_log *log, const struct wal_writer_facts *facts)
         logger_line(&node->config.logger, LOG_LEVEL_ERROR, "%s: %s (%s)", node->config.log.folder, why,
                     strerrordesc_np(-facts->error));
     else
-        logger_line(&node->config.logger, LOG_LEVEL_INFO, "%s: the log is written again", node->config.log.folder);
+        logger_line(&node->config.logger, LOG_LEVEL_INFO, "%s: the log is written again",
+                    node->config.log.folder);
     if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY)
         return;
     view.state = why != NULL ? STATE_READ_ONLY : STATE_SERVING;
@@ -209,7 +212,7 @@ static unsigned run(struct node_log *log, struct instant now)
     struct wal_writer_facts facts = durable_log_facts(log->log);
 
     durable_point_set(&log->durable, facts.durable_lsn, facts.state == WAL_FAILED);
-    show(&log->shown.durable_lsn, facts.durable_lsn);
+    show(&log->shown.durable_lsn, node_log_last_lsn(log, facts.durable_lsn));
     show(&log->shown.bytes, facts.bytes);
     show(&log->shown.blocks, facts.blocks);
     follow(log, &facts);
@@ -282,6 +285,14 @@ bool node_snapshot(struct node *node)
 
 /* ---- any thread ---- */
 
+uint64_t node_log_last_lsn(const struct node_log *log, uint64_t table_lsn)
+{
+    uint64_t first = atomic_load_explicit(&log->shown.first_lsn, memory_order_relaxed);
+
+    return table_lsn + 1 == first ? atomic_load_explicit(&log->shown.recovered_lsn, memory_order_relaxed)
+                                  : table_lsn;
+}
+
 const char *node_log_why(const struct node_log *log)
 {
     switch (atomic_load_explicit(&log->shown.wal_state, memory_order_acquire)) {
@@ -294,8 +305,8 @@ const char *node_log_why(const struct node_log *log)
     }
 }
 
-enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress, char *error,
-                                   size_t error_bytes)
+enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress,
+                                   char *error, size_t error_bytes)
 {
     const struct node_log *log = &node->log;
 

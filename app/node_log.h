@@ -33,6 +33,7 @@ enum node_log_state {
 
 /* What pages show. Writer: the control lcore; readers: workers. */
 struct node_log_shown {
+    _Atomic uint64_t first_lsn, recovered_lsn; /* of the open history, and what was there before it */
     _Atomic uint64_t durable_lsn, bytes, blocks, snapshots, snapshots_failed, snapshot_lsn;
     _Atomic uint8_t wal_state; /* enum wal_state */
     _Atomic int error;         /* -errno behind it */
@@ -69,6 +70,8 @@ bool node_log_closed(const struct node_log *log); /* also when there is none */
 
 /* ---- any thread ---- */
 
+/* The node's last change, from the table's last LSN: what a history began with is none. */
+uint64_t node_log_last_lsn(const struct node_log *log, uint64_t table_lsn);
 /* Why the node is READ_ONLY; NULL: it is not. */
 const char *node_log_why(const struct node_log *log);
 

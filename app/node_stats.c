@@ -72,7 +72,7 @@ static uint64_t gauge(void *state, enum stats_gauge which)
     case STATS_lines_used:
         return counts.lines_used;
     case STATS_lsn:
-        return counts.lsn;
+        return node_log_last_lsn(&node->log, counts.lsn);
     case STATS_durable_lsn:
     case STATS_log_state:
     case STATS_log_bytes:

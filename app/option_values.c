@@ -403,8 +403,9 @@ static int check_nics(struct parse *parse)
 
 static int check_log(struct parse *parse)
 {
-    static const enum option_id needs_log[] = {OPTION_wal_path, OPTION_durability,        OPTION_reads,
-                                               OPTION_wal_io,   OPTION_snapshot_interval, OPTION_snapshot_log};
+    static const enum option_id needs_log[] = {
+        OPTION_wal_path, OPTION_durability,        OPTION_reads,
+        OPTION_wal_io,   OPTION_snapshot_interval, OPTION_snapshot_log};
     const struct log_options *log = &parse->out->log;
 
     if (log->enabled && log->path[0] == '\0')

@@ -251,12 +251,12 @@ enum options_outcome options_parse(struct options *out, int argc, char **argv, c
     const char *config = config_path(argc, argv);
     int failed = 0;
 
-    *out = (struct options){.port = PROTOCOL_DEFAULT_PORT,
-                            .bind_ip4 = INADDR_LOOPBACK,
-                            .cluster_name = "wild",
-                            .log = {.snapshot_interval_s = SNAPSHOT_INTERVAL_DEFAULT_S,
-                                    .snapshot_mib = SNAPSHOT_LOG_DEFAULT_MIB},
-                            .log_level = LOG_LEVEL_INFO};
+    *out = (struct options){
+        .port = PROTOCOL_DEFAULT_PORT,
+        .bind_ip4 = INADDR_LOOPBACK,
+        .cluster_name = "wild",
+        .log = {.snapshot_interval_s = SNAPSHOT_INTERVAL_DEFAULT_S, .snapshot_mib = SNAPSHOT_LOG_DEFAULT_MIB},
+        .log_level = LOG_LEVEL_INFO};
     error[0] = '\0';
     if (config != NULL)
         failed = take_file(&parse, config);

@@ -56,8 +56,8 @@ struct secret_option {
 struct log_options {
     bool enabled;
     char path[LOG_PATH_BYTES];
-    bool async;        /* acknowledge before it is on stable storage */
-    bool reads_memory; /* reads do not wait */
+    bool async;                                 /* acknowledge before it is on stable storage */
+    bool reads_memory;                          /* reads do not wait */
     unsigned snapshot_interval_s, snapshot_mib; /* 0: no such limit */
     enum disk_folder_queue io;
 };

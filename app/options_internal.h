@@ -38,7 +38,8 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "TCP connections a worker serves (default 16384, or what may be locked in memory)")                    \
     X(http, "http", "on|off", false, "pages on the same port: /stats /metrics /health (default on)")         \
     X(http_host, "http-host", "NAME", true, "name that pages may be asked for by, besides addresses")        \
-    X(enable_wal, "enable-wal", NULL, false, "keep a write-ahead log in --wal-path: what was acknowledged survives")    \
+    X(enable_wal, "enable-wal", NULL, false,                                                                 \
+      "keep a write-ahead log in --wal-path: what was acknowledged survives")                                \
     X(wal_path, "wal-path", "FOLDER", false, "folder of the log and its snapshots; made if it is not there") \
     X(durability, "durability", "sync|async", false,                                                         \
       "when a write is acknowledged: on stable storage, or at once (default sync)")                          \

@@ -34,7 +34,7 @@ struct server {
     struct rte_mempool *pool;
     struct node_config config;
     unsigned ports_open;
-    struct kernel_port kernel; /* in the place of ports */
+    struct kernel_port kernel;  /* in the place of ports */
     struct disk_folder *folder; /* of the log; NULL: none */
     struct node *node;
     struct lcores lcores;
@@ -212,7 +212,8 @@ static int start_folder(void *subject, char *error, size_t error_bytes)
 
     if (!options->enabled)
         return 0;
-    if (disk_folder_open(&server->folder, options->path, DISK_FOLDER_OWN, options->io, error, error_bytes) != 0)
+    if (disk_folder_open(&server->folder, options->path, DISK_FOLDER_OWN, options->io, error, error_bytes) !=
+        0)
         return -1;
     *config = (struct node_log_config){
         .folder = options->path,
@@ -228,7 +229,8 @@ static int start_folder(void *subject, char *error, size_t error_bytes)
     if (options->snapshot_mib > 0 && config->snapshot_segments == 0)
         config->snapshot_segments = 1;
     logger_line(&server->logger, LOG_LEVEL_INFO, "log in %s: %s%s, acknowledged %s", options->path,
-                disk_folder_queue_name(server->folder), disk_folder_is_direct(server->folder) ? "" : " (buffered)",
+                disk_folder_queue_name(server->folder),
+                disk_folder_is_direct(server->folder) ? "" : " (buffered)",
                 options->async ? "at once (--durability async)" : "on stable storage");
     return 0;
 }
@@ -299,10 +301,9 @@ static void stop_lcores(void *subject)
 }
 
 static const struct startup_step steps[] = {
-    {"environment", start_eal, stop_eal},  {"packet buffers", start_pool, stop_pool},
-    {"ports", start_ports, stop_ports},    {"log folder", start_folder, stop_folder},
-    {"node", start_node, stop_node},
-    {"lcores", start_lcores, stop_lcores},
+    {"environment", start_eal, stop_eal}, {"packet buffers", start_pool, stop_pool},
+    {"ports", start_ports, stop_ports},   {"log folder", start_folder, stop_folder},
+    {"node", start_node, stop_node},      {"lcores", start_lcores, stop_lcores},
 };
 
 static int print_ready(const struct server *server, FILE *out, char *error, size_t error_bytes)

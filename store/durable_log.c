@@ -9,7 +9,7 @@
 enum { NO_FILE = -1 };
 
 /* After a segment or a snapshot could not be made. */
-#define SEGMENT_RETRY_NS UINT64_C(500000000)
+#define SEGMENT_RETRY_NS  UINT64_C(500000000)
 #define SNAPSHOT_RETRY_NS UINT64_C(10000000000)
 
 struct durable_log {

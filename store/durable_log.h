@@ -14,12 +14,12 @@
 
 struct durable_log_config {
     struct disk_queue queue;
-    struct log_merge *merge;           /* the next record is the history's first */
-    struct housekeeper *housekeeper;   /* its thread runs */
+    struct log_merge *merge;         /* the next record is the history's first */
+    struct housekeeper *housekeeper; /* its thread runs */
     const struct recovery_facts *found;
     uint64_t segment_bytes;
-    uint64_t snapshot_segments;        /* a snapshot whenever the log has grown by this many; 0: never */
-    uint64_t snapshot_interval_ms;     /* and at least so often, if anything was written; 0: not by time */
+    uint64_t snapshot_segments;    /* a snapshot whenever the log has grown by this many; 0: never */
+    uint64_t snapshot_interval_ms; /* and at least so often, if anything was written; 0: not by time */
 };
 
 struct durable_log;

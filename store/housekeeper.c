@@ -42,8 +42,8 @@ struct housekeeper {
     uint64_t oldest_segment, newest_segment; /* that have files; newest: made by us or by recovery */
     uint64_t stale_after;                    /* above `ready`: left from a tail that did not count */
     uint64_t stale_end;
-    uint64_t ready;                          /* made and never asked for: recovery's */
-    bool open_file[DISK_FILES_MAX];          /* given to control and not back yet */
+    uint64_t ready;                 /* made and never asked for: recovery's */
+    bool open_file[DISK_FILES_MAX]; /* given to control and not back yet */
 };
 
 static void publish_kept(struct housekeeper *h)
@@ -113,8 +113,8 @@ static int remove_segment(struct housekeeper *h, uint64_t segment)
 static uint64_t first_kept(const struct housekeeper *h)
 {
     uint64_t keep = atomic_load_explicit(&h->keep_from, memory_order_relaxed);
-    uint64_t from = h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment
-                                                       : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
+    uint64_t from =
+        h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
 
     return keep < from ? keep : from;
 }

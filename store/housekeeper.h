@@ -58,13 +58,13 @@ void housekeeper_keep_from(struct housekeeper *housekeeper, uint64_t segment);
 bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 
 struct housekeeper_facts {
-    uint64_t snapshots;        /* published since the start */
+    uint64_t snapshots; /* published since the start */
     uint64_t snapshots_failed;
     uint64_t snapshot_lsn;     /* start of the newest; 0: none */
     uint64_t snapshot_wall_ms; /* when that one began */
     uint64_t snapshot_segment; /* its position's */
     uint64_t oldest_segment;
-    int snapshot_error;        /* -errno of the last failure, 0 after a success */
+    int snapshot_error; /* -errno of the last failure, 0 after a success */
     bool snapshot_running;
 };
 struct housekeeper_facts housekeeper_facts(const struct housekeeper *housekeeper); /* any thread */

@@ -70,8 +70,8 @@ const char *recovery_notice(struct recovery *recovery)
 
 /* ---- telling ---- */
 
-static int __attribute__((format(printf, 3, 4))) refuse(struct recovery *recovery, int error, const char *format,
-                                                         ...)
+static int __attribute__((format(printf, 3, 4)))
+refuse(struct recovery *recovery, int error, const char *format, ...)
 {
     va_list arguments;
     int length = snprintf(recovery->error, sizeof recovery->error, "%s: ", recovery->config.folder);
@@ -114,7 +114,8 @@ static void add_snapshot(struct recovery_facts *facts, uint64_t lsn)
         return;
     if (facts->snapshots == RECOVERY_SNAPSHOTS_MAX)
         facts->snapshots--;
-    memmove(&facts->snapshot[at + 1], &facts->snapshot[at], (facts->snapshots - at) * sizeof facts->snapshot[0]);
+    memmove(&facts->snapshot[at + 1], &facts->snapshot[at],
+            (facts->snapshots - at) * sizeof facts->snapshot[0]);
     facts->snapshot[at].lsn = lsn;
     facts->snapshots++;
 }
@@ -161,9 +162,10 @@ static int make_meta(struct recovery *recovery)
     if (used < 0)
         return refuse_disk(recovery, used, "segment 1");
     if (used)
-        return refuse(recovery, -EBADMSG,
-                      "`meta` is missing, but segments or snapshots are there: bring it back from a backup, or"
-                      " start with an empty folder");
+        return refuse(
+            recovery, -EBADMSG,
+            "`meta` is missing, but segments or snapshots are there: bring it back from a backup, or"
+            " start with an empty folder");
     memset(&facts->meta, 0, sizeof facts->meta);
     random_fill(&recovery->config.random, facts->meta.cluster_id, sizeof facts->meta.cluster_id);
     do
@@ -183,9 +185,10 @@ static int look(struct recovery *recovery)
     switch (failed) {
     case 0:
         if (recovery->facts.newest_segment == 0)
-            return refuse(recovery, -EBADMSG,
-                          "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
-                          " with an empty one");
+            return refuse(
+                recovery, -EBADMSG,
+                "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
+                " with an empty one");
         break;
     case -ENOENT:
         failed = make_meta(recovery);
@@ -265,8 +268,8 @@ static int try_snapshot(struct recovery *recovery)
     recovery->snapshot = NULL;
     memset(&recovery->loaded, 0, sizeof recovery->loaded);
     if (failed == -EPROTONOSUPPORT)
-        return refuse(recovery, failed, "%s was written by a later version of wild, which this one cannot read",
-                      name);
+        return refuse(recovery, failed,
+                      "%s was written by a later version of wild, which this one cannot read", name);
     return failed == -EBADMSG ? set_snapshot_aside(recovery, 0, name) : refuse_disk(recovery, failed, name);
 }
 
@@ -326,10 +329,11 @@ static int choose(struct recovery *recovery)
         return tried;
     }
     if (facts->oldest_segment > 1)
-        return refuse(recovery, -EBADMSG,
-                      "no snapshot can be read, and the log before segment %llu is gone: bring a snapshot back from"
-                      " a backup, or copy from a replica",
-                      (unsigned long long)facts->oldest_segment);
+        return refuse(
+            recovery, -EBADMSG,
+            "no snapshot can be read, and the log before segment %llu is gone: bring a snapshot back from"
+            " a backup, or copy from a replica",
+            (unsigned long long)facts->oldest_segment);
     return start_replay(recovery);
 }
 
@@ -342,8 +346,9 @@ static int apply_all(struct recovery *recovery, const uint8_t *records, size_t b
             return -EBADMSG;
         int failed = apply_record(recovery->config.apply, &record);
         if (failed != 0)
-            return refuse(recovery, failed,
-                          "holds more than --capacity has room for: start with the capacity it was written with");
+            return refuse(
+                recovery, failed,
+                "holds more than --capacity has room for: start with the capacity it was written with");
         records += taken;
         bytes -= (size_t)taken;
         recovery->facts.records++;
@@ -419,29 +424,32 @@ static int judge(struct recovery *recovery)
                       "the log goes on behind %s in a format of a later version of wild",
                       segment_text(name, end->segment));
     case WAL_END_DAMAGED:
-        return refuse(recovery, -EBADMSG,
-                      "%s is damaged at offset %u: the log ends there at lsn %llu, but was on the disk up to lsn"
-                      " %llu. Bring the file back from a backup, or copy from a replica, or give up what follows:"
-                      " wildctl wal check, wildctl wal repair",
-                      segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
-                      (unsigned long long)at_end.watermark);
+        return refuse(
+            recovery, -EBADMSG,
+            "%s is damaged at offset %u: the log ends there at lsn %llu, but was on the disk up to lsn"
+            " %llu. Bring the file back from a backup, or copy from a replica, or give up what follows:"
+            " wildctl wal check, wildctl wal repair",
+            segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
+            (unsigned long long)at_end.watermark);
     case WAL_END_TORN:
         facts->dropped_bytes = at_end.bytes_behind;
-        notice(recovery,
-               "%s: the log ends at offset %u with lsn %llu; behind it are %llu bytes that were being written when"
-               " the node stopped, and that nobody was told of",
-               segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
-               (unsigned long long)at_end.bytes_behind);
+        notice(
+            recovery,
+            "%s: the log ends at offset %u with lsn %llu; behind it are %llu bytes that were being written when"
+            " the node stopped, and that nobody was told of",
+            segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
+            (unsigned long long)at_end.bytes_behind);
         break;
     case WAL_END_CLEAN:
         break;
     }
     if (lsn < recovery->loaded.end_lsn)
-        return refuse(recovery, -EBADMSG,
-                      "the log ends at lsn %llu in %s, before lsn %llu that the snapshot needs: bring the segments back"
-                      " from a backup, or copy from a replica, or use the older snapshot: wildctl wal repair",
-                      (unsigned long long)lsn, segment_text(name, end->segment),
-                      (unsigned long long)recovery->loaded.end_lsn);
+        return refuse(
+            recovery, -EBADMSG,
+            "the log ends at lsn %llu in %s, before lsn %llu that the snapshot needs: bring the segments back"
+            " from a backup, or copy from a replica, or use the older snapshot: wildctl wal repair",
+            (unsigned long long)lsn, segment_text(name, end->segment),
+            (unsigned long long)recovery->loaded.end_lsn);
     facts->end = *end;
     facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
     if (apply_end(recovery->config.apply) != 0)

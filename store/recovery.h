@@ -42,19 +42,19 @@ enum { RECOVERY_SNAPSHOTS_MAX = 8 };
 
 /* What was found; complete when the last step is done. */
 struct recovery_facts {
-    struct meta meta;          /* with the new history, durable */
-    struct wal_position end;   /* where the log ends */
-    uint64_t lsn;              /* last one recovered; 0: none */
-    uint64_t snapshot_lsn;     /* start of the snapshot that was used; 0: none */
+    struct meta meta;        /* with the new history, durable */
+    struct wal_position end; /* where the log ends */
+    uint64_t lsn;            /* last one recovered; 0: none */
+    uint64_t snapshot_lsn;   /* start of the snapshot that was used; 0: none */
     /* Snapshots that are there, newest first; the first one was used, of the others only the head was looked at. */
     unsigned snapshots;
     struct {
         uint64_t lsn, segment; /* of its position */
     } snapshot[RECOVERY_SNAPSHOTS_MAX];
-    uint64_t oldest_segment;   /* there is; 0: none */
-    uint64_t newest_segment;   /* there is; those above end.segment + 1 are to be made anew */
+    uint64_t oldest_segment; /* there is; 0: none */
+    uint64_t newest_segment; /* there is; those above end.segment + 1 are to be made anew */
     uint64_t records, items, bytes_read, bytes_total; /* progress: bytes of snapshot and log */
-    uint64_t dropped_bytes;    /* of a torn tail */
+    uint64_t dropped_bytes;                           /* of a torn tail */
     unsigned snapshots_broken;
 };
 

@@ -119,7 +119,7 @@ def case_snapshots_on_demand_and_by_growth_keep_the_log_short():
         for _ in range(20):
             if net.page("/stats")[1]["snapshots"] >= 4:
                 break
-            net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--keys", "5000", "--value-size", "1000")
+            net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--keys", "900", "--value-size", "1000")
         must(net.page("/stats")[1]["snapshots"] >= 4, "the log grew by more than 64 MiB several times")
         names = os.listdir(net.log_folder)
         must(len([name for name in names if name.startswith("snapshot-")]) == 2, str(names))
@@ -173,7 +173,7 @@ def case_a_full_disk_stops_writes_until_there_is_space():
                     pass
             acknowledged = None
             for number in range(400):
-                load = net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--value-size", "1000", "--keys", "3000",
+                load = net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--value-size", "1000", "--keys", "900",
                                check=False, timeout=60)
                 if net.page("/health")[1]["state"] == "read_only":
                     break

@@ -77,6 +77,29 @@ static void defaults_need_only_a_secret(void)
     CU_ASSERT_EQUAL(options.sessions, 0); /* as many as may be */
     CU_ASSERT_EQUAL(options.secrets, 1);
     CU_ASSERT_EQUAL(options.secret[0].length, 2);
+    CU_ASSERT_FALSE(options.log.enabled);
+}
+
+static void a_log_is_safe_unless_asked_otherwise(void)
+{
+    CU_ASSERT_EQUAL(parse("--auth-secret s3 --enable-wal --wal-path /data/w"), OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.log.enabled);
+    CU_ASSERT_STRING_EQUAL(options.log.path, "/data/w");
+    CU_ASSERT_FALSE(options.log.async);
+    CU_ASSERT_FALSE(options.log.reads_memory);
+    CU_ASSERT_EQUAL(options.log.snapshot_interval_s, 3600);
+    CU_ASSERT_EQUAL(options.log.snapshot_mib, 256);
+    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_ANY);
+    CU_ASSERT_EQUAL(
+        parse(
+            "--auth-secret s3 --enable-wal --wal-path w --durability async --reads memory --snapshot-interval "
+            "60 --snapshot-log 0 --wal-io thread"),
+        OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.log.async);
+    CU_ASSERT_TRUE(options.log.reads_memory);
+    CU_ASSERT_EQUAL(options.log.snapshot_interval_s, 60);
+    CU_ASSERT_EQUAL(options.log.snapshot_mib, 0);
+    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_THREAD);
 }
 
 static void every_option_is_understood(void)
@@ -145,7 +168,18 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--insecure-no-auth --auth-secret x", "contradict"},
         {"--auth-secret x --insecure-no-auth", "contradict"},
         {"--auth-secret x --mode primary", "unknown option '--mode'"},
-        {"--auth-secret x --enable-wal", "unknown option '--enable-wal'"},
+        {"--auth-secret x --replication-port 9001", "unknown option '--replication-port'"},
+        {"--auth-secret x --enable-wal", "--enable-wal needs --wal-path"},
+        {"--auth-secret x --enable-wal --wal-path=", "--wal-path takes"},
+        {"--auth-secret x --wal-path w", "--wal-path is of no use without --enable-wal"},
+        {"--auth-secret x --durability sync", "--durability is of no use without --enable-wal"},
+        {"--auth-secret x --enable-wal --wal-path w --durability maybe", "--durability takes sync|async"},
+        {"--auth-secret x --enable-wal --wal-path w --durability async --reads durable",
+         "--reads durable needs"},
+        {"--auth-secret x --enable-wal --wal-path w --reads dirty", "--reads takes"},
+        {"--auth-secret x --enable-wal --wal-path w --snapshot-interval -1", "--snapshot-interval takes"},
+        {"--auth-secret x --enable-wal --wal-path w --snapshot-log 9999999", "--snapshot-log takes"},
+        {"--auth-secret x --enable-wal --wal-path w --wal-io sync", "--wal-io takes auto|uring|thread"},
         {"--auth-secret x --por 7", "unknown option '--por'"},
         {"--auth-secret x -p 7", "'-p' is not an option"},
         {"--auth-secret x stray", "'stray' is not an option"},
@@ -346,6 +380,7 @@ int main(void)
     CU_TestInfo tests[] = {
 #define TEST(name) {#name, name}
         TEST(defaults_need_only_a_secret),
+        TEST(a_log_is_safe_unless_asked_otherwise),
         TEST(every_option_is_understood),
         TEST(kernel_sockets_are_asked_for_or_come_by_default),
         TEST(an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk),
