@@ -51,7 +51,8 @@ static void set_up(void)
     disk = memory_disk(&memory);
     meta = (struct meta){.cluster_id = {1}, .node_id = 1};
     for (unsigned i = OLD; i <= NEXT; i++)
-        meta_add(&meta, &(struct history){100 + i, (uint64_t)(i + 1) << 32, 1, i});
+        meta_add(&meta, &(struct history){
+                            .id = 100 + i, .first_lsn = (uint64_t)(i + 1) << 32, .node_id = 1, .epoch = i});
     at = (struct wal_position){.segment = FIRST_SEGMENT, .next_lsn = meta.history[NOW].first_lsn};
     durable_lsn = 0;
     laid_count = 0;
