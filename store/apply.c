@@ -6,6 +6,8 @@
 #include "check.h"
 #include "context.h"
 
+enum { APPLY_GROUP = 16 }; /* records whose memory accesses overlap */
+
 int apply_begin(struct execute_context *context)
 {
     struct table *table = context->table;
@@ -16,7 +18,7 @@ int apply_begin(struct execute_context *context)
         return -ENOMEM;
     }
     bucket_open_tail(&table->buckets);
-    lines_open_tail(&table->lines, 2 * table->capacity);
+    lines_open_tail(&table->lines, lines_rebuild_limit(table->capacity));
     return 0;
 }
 
@@ -28,10 +30,9 @@ static void reclaim_all(struct execute_context *context)
         (void)reclaim_step(context, UINT_MAX);
 }
 
-static int apply_set(struct execute_context *context, const struct log_record *record)
+static int apply_set(struct execute_context *context, const struct log_record *record, uint64_t hash)
 {
     struct table *table = context->table;
-    uint64_t hash = table_hash(table, record->key, record->key_length);
     struct bucket *main = table_bucket(table, hash);
     struct found found;
 
@@ -52,10 +53,9 @@ static int apply_set(struct execute_context *context, const struct log_record *r
     return -ENOSPC;
 }
 
-static void apply_delete(struct execute_context *context, const struct log_record *record)
+static void apply_delete(struct execute_context *context, const struct log_record *record, uint64_t hash)
 {
     struct table *table = context->table;
-    uint64_t hash = table_hash(table, record->key, record->key_length);
     struct bucket *main = table_bucket(table, hash);
     struct found found;
 
@@ -68,7 +68,8 @@ static void apply_delete(struct execute_context *context, const struct log_recor
     bucket_unlock(main);
 }
 
-int apply_record(struct execute_context *context, const struct log_record *record)
+/* hash: of its key, if its type has one. */
+static int apply_hashed(struct execute_context *context, const struct log_record *record, uint64_t hash)
 {
     struct table *table = context->table;
     uint64_t flush_lsn = table_flush_lsn(table);
@@ -77,10 +78,10 @@ int apply_record(struct execute_context *context, const struct log_record *recor
     switch (record->type) {
     case LOG_SET:
         if (record->lsn >= flush_lsn)
-            outcome = apply_set(context, record);
+            outcome = apply_set(context, record, hash);
         break;
     case LOG_DELETE:
-        apply_delete(context, record);
+        apply_delete(context, record, hash);
         break;
     case LOG_FLUSH:
         if (record->lsn > flush_lsn)
@@ -93,6 +94,41 @@ int apply_record(struct execute_context *context, const struct log_record *recor
     if (atomic_load_explicit(&table->next_lsn, memory_order_relaxed) <= record->lsn)
         atomic_store_explicit(&table->next_lsn, record->lsn + 1, memory_order_relaxed);
     return outcome;
+}
+
+int apply_record(struct execute_context *context, const struct log_record *record)
+{
+    uint64_t hash = record->key_length ? table_hash(context->table, record->key, record->key_length) : 0;
+    return apply_hashed(context, record, hash);
+}
+
+int apply_records(struct execute_context *context, const uint8_t *records, size_t bytes)
+{
+    struct log_record record[APPLY_GROUP];
+    struct table_probe probe[APPLY_GROUP];
+    for (size_t at = 0; at < bytes;) {
+        unsigned count = 0, keys = 0;
+        int whole = 0;
+        for (; count < APPLY_GROUP && at < bytes; count++, at += (size_t)whole) {
+            whole = log_record_decode(&record[count], records + at, bytes - at);
+            if (whole < 0)
+                break;
+            if (record[count].key_length)
+                probe[keys++] =
+                    (struct table_probe){.key = record[count].key, .key_length = record[count].key_length};
+        }
+        table_probe_hash(context->table, probe, keys);
+        table_probe_find(context->table, probe, keys);
+        for (unsigned i = 0, key = 0; i < count; i++) {
+            uint64_t hash = record[i].key_length ? probe[key++].hash : 0;
+            int outcome = apply_hashed(context, &record[i], hash);
+            if (outcome != 0)
+                return outcome;
+        }
+        if (whole < 0)
+            return whole;
+    }
+    return 0;
 }
 
 void apply_next_lsn(struct execute_context *context, uint64_t lsn)

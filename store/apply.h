@@ -2,10 +2,10 @@
  * apply.h - replays log records into a table: recovery and replicas. Idempotent: a record counts only above
  * the item's version, and above the last FLUSH.
  *
- * While a table is being rebuilt it may hold more than its capacity (a fuzzy snapshot mixes states):
- * apply_begin() opens an overflow region in ordinary memory, of equal size; apply_end() moves what is left
- * there back and fails if the final set exceeds the capacity. One thread applies, nobody else writes; readers
- * may run.
+ * While a table is being rebuilt it may hold more than its capacity, since a fuzzy snapshot mixes states
+ * (lines_rebuild_limit() has the sum): apply_begin() opens an overflow region in ordinary memory; apply_end()
+ * moves what is left there back and fails if the final set exceeds the capacity. One thread applies, nobody
+ * else writes; readers may run.
  */
 #ifndef WILD_APPLY_H
 #define WILD_APPLY_H
@@ -17,6 +17,11 @@ int apply_begin(struct execute_context *context); /* 0 or -ENOMEM */
 /* 0, or -ENOSPC: this is not the log of an equal table (between begin and end: the overflow region is used up
  * as well). */
 int apply_record(struct execute_context *context, const struct log_record *record);
+/*
+ * The same for encoded records in a row: a block's, a chunk's. Faster: their memory accesses overlap. Stops at
+ * the first that cannot be applied; -EBADMSG: it is not a valid record.
+ */
+int apply_records(struct execute_context *context, const uint8_t *records, size_t bytes);
 int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
 
 /* After apply_end(), before anybody else executes: the next change gets this LSN (a new history's first). It is

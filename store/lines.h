@@ -19,8 +19,10 @@
 
 #include "item.h"
 
-enum { LINE_BUNDLE = 32, LINE_CACHE_MAX = 2 * LINE_BUNDLE };
+enum { LINE_BUNDLE = 32, LINE_CACHE_MAX = 2 * LINE_BUNDLE, LINES_REBUILD_MIN = 64 * ITEM_LINES_MAX };
 static_assert((int)ITEM_LINES_MAX <= (int)LINE_BUNDLE, "one bundle serves any operation");
+static_assert(3 * (uint64_t)TABLE_CAPACITY_MAX + LINES_REBUILD_MIN < UINT32_MAX - (64 << 20) / LINE_BYTES,
+              "line numbers take 32 bits; caches and pages' rests are far below 64 MiB");
 
 /* A worker's own free lines; part of its execute_context. */
 struct line_cache {
@@ -64,6 +66,20 @@ void lines_return_cache(struct lines *lines, struct line_cache *cache);
 
 void lines_open_tail(struct lines *lines, uint64_t limit);
 void lines_close_tail(struct lines *lines, uint64_t limit); /* none of its lines is in use */
+
+/*
+ * Lines that may be in use while a table is rebuilt from a fuzzy snapshot and the log since that began.
+ *
+ *   capacity   what the log had at some moment of the walk, of buckets copied later
+ *   capacity   what the snapshot has of those buckets: anything else, if everything was replaced meanwhile
+ *   capacity   buckets were copied at different moments, so a full table's snapshot has `capacity` lines only
+ *              on average (nobody can aim at buckets); this is many times the deviation,
+ *   and some   largest items: of a tiny table, too
+ */
+static inline uint64_t lines_rebuild_limit(uint64_t capacity)
+{
+    return 3 * capacity + LINES_REBUILD_MIN;
+}
 
 static inline bool lines_in_tail(const struct lines *lines, uint32_t line)
 {

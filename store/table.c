@@ -15,13 +15,13 @@ struct table_memory table_memory(uint64_t capacity, unsigned workers)
 static int map_memory(struct table *table, const struct table_config *config)
 {
     struct table_memory memory = table_memory(config->capacity, config->workers);
-    uint64_t spares = bucket_overflow_count(config->capacity);
+    uint64_t rebuild = lines_rebuild_limit(config->capacity);
     struct region_config buckets = {.bytes = memory.bucket_bytes,
-                                    .tail_bytes = (spares + 1) * LINE_BYTES,
+                                    .tail_bytes = bucket_overflow_count(rebuild) * LINE_BYTES,
                                     .numa_node = config->numa_node,
                                     .huge_pages = config->huge_pages};
     struct region_config items = {.bytes = memory.line_bytes,
-                                  .tail_bytes = config->capacity * LINE_BYTES,
+                                  .tail_bytes = (rebuild - config->capacity) * LINE_BYTES,
                                   .numa_node = config->numa_node,
                                   .huge_pages = config->huge_pages};
     if (region_create(&table->bucket_region, &buckets) != 0 ||

@@ -37,7 +37,7 @@ enum {
     LINE_BYTES = 64,
     TABLE_WORKERS_MAX = 65, /* one more than a node has workers: who replays a log is one too */
     TABLE_CAPACITY_MIN = 64,
-    TABLE_CAPACITY_MAX = 1 << 30, /* line numbers take 32 bits, recovery may use twice the lines */
+    TABLE_CAPACITY_MAX = 1 << 30, /* line numbers take 32 bits, recovery may use three times the lines */
     TABLE_READ_RETRIES_MAX = 64,
     TABLE_HASH_KEY_BYTES = 16,
 };

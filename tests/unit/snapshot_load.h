@@ -20,14 +20,8 @@ static inline int snapshot_load(struct execute_context *context, const struct di
     struct log_record flush = {.lsn = snapshot_reader_facts(reader).flush_lsn, .type = LOG_FLUSH};
     if (flush.lsn != 0)
         outcome = apply_record(context, &flush);
-    while (outcome == 0 && (outcome = snapshot_reader_next(reader, &records, &bytes)) > 0) {
-        outcome = 0;
-        for (size_t at = 0; outcome == 0 && at < bytes;) {
-            struct log_record record;
-            at += (size_t)log_record_decode(&record, records + at, bytes - at);
-            outcome = apply_record(context, &record);
-        }
-    }
+    while (outcome == 0 && (outcome = snapshot_reader_next(reader, &records, &bytes)) > 0)
+        outcome = apply_records(context, records, bytes);
     *facts = snapshot_reader_facts(reader);
     snapshot_reader_close(reader);
     return outcome;

@@ -3,7 +3,9 @@
 #include <errno.h>
 
 #include "apply.h"
+#include "lines.h"
 #include "table_fixture.h"
+#include "table_walk.h"
 
 static int apply_set(struct fixture *f, uint64_t lsn, unsigned number, unsigned value_length)
 {
@@ -65,6 +67,97 @@ static void a_new_history_begins_where_it_is_told(void)
     fixture_close(&f);
 }
 
+/* A log of few keys, so that a group of records has some of them twice, with gaps and of all types. */
+static size_t write_log(uint8_t *out, size_t room, uint64_t *seed)
+{
+    static const uint8_t value[VALUE_BYTES_MAX];
+    uint64_t lsn = FIXTURE_FIRST_LSN;
+    size_t used = 0;
+    while (used + LOG_RECORD_BYTES_MAX <= room) {
+        uint8_t key[KEY_BYTES_MAX];
+        struct log_record record = {.lsn = lsn += 1 + seeded_below(seed, 3), .type = LOG_SET, .key = key};
+        unsigned kind = (unsigned)seeded_below(seed, 40);
+        if (kind == 0 || kind == 1) {
+            record.type = kind == 0 ? LOG_FLUSH : LOG_NOP;
+        } else {
+            record.key_length = (uint8_t)(1 + seeded_below(seed, seeded_below(seed, 10) == 0 ? 250 : 9));
+            memset(key, (int)('a' + seeded_below(seed, 6)), record.key_length);
+            if (kind < 10) {
+                record.type = LOG_DELETE;
+                record.reason = LOG_REASON_REQUEST;
+            } else {
+                record.value = value;
+                record.value_length = (uint16_t)seeded_below(seed, 100);
+                record.expiry_ms = seeded_below(seed, 4) == 0 ? 5000 : 0;
+            }
+        }
+        used += log_record_encode(out + used, &record);
+    }
+    return used;
+}
+
+static void records_in_a_row_do_what_each_alone_does(void)
+{
+    enum { ROOM = 60000, COPIES = 1 << 20 };
+    uint64_t seed = seeded_start(seeded_from_environment(1));
+    uint8_t *log = malloc(ROOM), *copy[2] = {malloc(COPIES), malloc(COPIES)};
+    CU_ASSERT_FATAL(log != NULL && copy[0] != NULL && copy[1] != NULL);
+    for (unsigned round = 0; round < 30; round++) {
+        struct fixture f[2];
+        size_t bytes = write_log(log, round % 10 == 0 ? 3000 : ROOM, &seed), copied[2] = {0, 0};
+        for (unsigned i = 0; i < 2; i++)
+            fixture_open(&f[i],
+                         &(struct table_config){.capacity = 5000, .force_equal_hashes = round % 5 == 1});
+        for (size_t at = 0; at < bytes;) {
+            struct log_record record;
+            at += (size_t)log_record_decode(&record, log + at, bytes - at);
+            CU_ASSERT_EQUAL(apply_record(f[0].context, &record), 0);
+        }
+        CU_ASSERT_EQUAL(apply_records(f[1].context, log, bytes), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            for (uint32_t bucket = 0; bucket < table_bucket_count(f[i].table); bucket++) {
+                uint32_t below = TABLE_COPY_ALL;
+                int64_t more =
+                    table_copy_bucket(f[i].table, bucket, &below, copy[i] + copied[i], COPIES - copied[i]);
+                CU_ASSERT_FATAL(more >= 0 && below == 0);
+                copied[i] += (size_t)more;
+            }
+        }
+        CU_ASSERT(copied[0] > 0 && copied[0] == copied[1] && memcmp(copy[0], copy[1], copied[0]) == 0);
+        struct table_counts counts[2];
+        for (unsigned i = 0; i < 2; i++) {
+            table_counts(f[i].table, &counts[i]);
+            fixture_close(&f[i]);
+        }
+        CU_ASSERT(counts[0].lsn == counts[1].lsn && counts[0].flush_lsn == counts[1].flush_lsn);
+        CU_ASSERT(counts[0].items == counts[1].items && counts[0].lines_used == counts[1].lines_used);
+    }
+    free(log);
+    free(copy[0]);
+    free(copy[1]);
+}
+
+static void what_is_before_a_broken_record_counts(void)
+{
+    uint8_t bytes[200];
+    struct fixture f;
+    size_t used = 0;
+    fixture_open(&f, &(struct table_config){.capacity = 64});
+    for (unsigned i = 0; i < 3; i++)
+        used += log_record_encode(bytes + used, &(struct log_record){.lsn = FIXTURE_FIRST_LSN + i,
+                                                                     .type = LOG_SET,
+                                                                     .key = (const uint8_t *)"abc" + i,
+                                                                     .key_length = 1});
+    bytes[used - 1] = 1; /* padding */
+    CU_ASSERT_EQUAL(apply_records(f.context, bytes, used), -EBADMSG);
+    CU_ASSERT_EQUAL(apply_records(f.context, bytes, 31), -EBADMSG);
+    CU_ASSERT_EQUAL(apply_records(f.context, bytes, 0), 0);
+    CU_ASSERT_EQUAL(fixture_get(&f, "a"), STATUS_OK);
+    CU_ASSERT_EQUAL(fixture_get(&f, "b"), STATUS_OK);
+    CU_ASSERT_EQUAL(fixture_get(&f, "c"), STATUS_NOT_FOUND);
+    fixture_close(&f);
+}
+
 static void the_log_shows_the_clock_its_time(void)
 {
     struct fixture f;
@@ -89,14 +182,15 @@ static void without_begin_the_capacity_holds(void)
     fixture_close(&f);
 }
 
-/* Fills the table to twice its capacity, deletes back to it, ends: everything must lie in ordinary memory. */
+/* Fills the table as far as a rebuild may, deletes back to its capacity, ends: everything must lie in ordinary
+ * memory. */
 static void rebuild(bool equal, unsigned value_length, unsigned lines)
 {
     enum { CAPACITY = 600 };
     struct fixture f;
     fixture_open(&f, &(struct table_config){.capacity = CAPACITY, .force_equal_hashes = equal});
     uint64_t lsn = FIXTURE_FIRST_LSN;
-    unsigned items = 2 * CAPACITY / lines, keep = CAPACITY / lines;
+    unsigned items = (unsigned)lines_rebuild_limit(CAPACITY) / lines, keep = CAPACITY / lines;
     CU_ASSERT_EQUAL(apply_begin(f.context), 0);
     for (unsigned i = 0; i < items; i++)
         CU_ASSERT_EQUAL(apply_set(&f, lsn++, i, value_length), 0);
@@ -158,6 +252,8 @@ int main(void)
     CU_TestInfo tests[] = {
         {"older records change nothing", older_records_change_nothing},
         {"a new history begins where it is told", a_new_history_begins_where_it_is_told},
+        {"records in a row do what each alone does", records_in_a_row_do_what_each_alone_does},
+        {"what is before a broken record counts", what_is_before_a_broken_record_counts},
         {"the log shows the clock its time", the_log_shows_the_clock_its_time},
         {"without begin the capacity holds", without_begin_the_capacity_holds},
         {"a rebuild may overflow, ends in ordinary memory",
