@@ -19,12 +19,12 @@
 #include "apply.h"
 #include "execute.h"
 #include "log_merge.h"
+#include "table_load.h"
 
 enum {
     WORKERS = 3,
     KEYS = 300,
     CAPACITY = 700, /* too little for all large values: FULL or evictions */
-    VALUE_MIN = 16,
     RING_BYTES = 32768,
     ROUNDS = 4,
 };
@@ -47,53 +47,6 @@ struct worker {
     uint64_t seen[KEYS]; /* highest version of each key */
     uint64_t flushed_lsn;
 };
-
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "threads_table: line %d: not so: %s\n", __LINE__, #condition);                   \
-            exit(1);                                                                                         \
-        }                                                                                                    \
-    } while (0)
-
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
-
-/* Keys of all kinds of lengths; the first bytes are the number. */
-static unsigned make_key(unsigned number, uint8_t out[KEY_BYTES_MAX])
-{
-    unsigned length = number % 5 == 0 ? 3 + number % 200 : 3 + number % 30;
-    memset(out, (int)(number * 7), length);
-    out[0] = (uint8_t)number;
-    out[1] = (uint8_t)(number >> 8);
-    return length;
-}
-
-static void make_value(unsigned number, uint64_t nonce, uint8_t *out, unsigned length)
-{
-    uint64_t state = number * 1000003 + nonce;
-    memcpy(out, &nonce, 8);
-    for (unsigned i = 8; i < length; i += 8) {
-        uint64_t word = next_random(&state);
-        memcpy(out + i, &word, length - i < 8 ? length - i : 8);
-    }
-}
-
-static bool value_is_whole(unsigned number, const uint8_t *value, unsigned length)
-{
-    uint8_t expected[VALUE_BYTES_MAX];
-    uint64_t nonce;
-    if (length < VALUE_MIN)
-        return false;
-    memcpy(&nonce, value, 8);
-    make_value(number, nonce, expected, length);
-    return memcmp(expected, value, length) == 0;
-}
 
 static void check_answer(struct worker *worker, unsigned number, const struct operation *operation,
                          enum status status, const struct result *result)
