@@ -25,11 +25,23 @@ static inline double bench_quantile(double *values, unsigned count, double fract
     return values[(unsigned)(fraction * (count - 1) + 0.5)];
 }
 
-/* The line that tests/run reads. Smaller is better. */
+/* The line that tests/run reads. */
+static inline void bench_line(const char *name, double value, double bar, bool pass)
+{
+    printf("bench %s %.3f bar %.2f %s\n", name, value, bar, pass ? "pass" : "short");
+    fflush(stdout);
+}
+
+/* A cost: smaller is better. */
 static inline void bench_print(const char *name, double value, double bar)
 {
-    printf("bench %s %.3f bar %.2f %s\n", name, value, bar, value <= bar ? "pass" : "short");
-    fflush(stdout);
+    bench_line(name, value, bar, value <= bar);
+}
+
+/* A rate: more is better. */
+static inline void bench_print_rate(const char *name, double value, double bar)
+{
+    bench_line(name, value, bar, value >= bar);
 }
 
 #endif
