@@ -136,7 +136,13 @@
     X(native_refused_lost, "reads answered LOST")                                                            \
     X(native_refused_durability, "writes answered BAD_REQUEST: this node has no such durability")            \
     X(native_retry_repeated, "writes repeated: the first outcome was sent again")                            \
-    X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")
+    X(native_retry_too_old, "writes answered TIMEOUT: their id is below the retry window")                   \
+    X(native_parked, "replies that waited for the log")                                                      \
+    X(native_parked_refused, "operations answered BUSY: no room for a reply that waits for the log")         \
+    X(native_parked_timeout, "writes answered TIMEOUT: the log has failed or took too long")                 \
+    X(native_parked_stale, "reads answered STALE: the log has failed or took too long")                      \
+    X(native_parked_dropped, "replies that waited for the log when their session or connection ended")       \
+    X(native_parked_unsent, "times a reply that had waited could not leave yet: no buffer or queue room")
 
 /* Sockets of the kernel in the place of ports (kernel/). Datagrams count under the udp_ rows of net/, too. */
 #define COUNTER_LIST_KERNEL(X)                                                                               \

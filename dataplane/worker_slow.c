@@ -358,7 +358,7 @@ static bool transmit_send(void *state, const struct return_path *path, const uin
     uint8_t *place = (uint8_t *)frame->buf_addr + RTE_PKTMBUF_HEADROOM + ORIGINATED_HEADERS_BYTES;
     if (length > frame_payload_room(link, frame, place)) {
         worker_drop(worker, frame, COUNTER_tx_too_long);
-        return false;
+        return true;
     }
     memcpy(place, payload, length);
     frame_finish_datagram(worker, link, frame, place, length, path);

@@ -185,6 +185,7 @@ static enum outcome write_locked(struct execute_context *context, const struct o
     }
     if (more > 0 && !lines_admit(&table->lines, (uint64_t)more)) {
         attempt->lines = (unsigned)more;
+        result->bucket_lsn = table_bucket_lsn(table, main); /* FULL tells that the conditions hold */
         return WRITE_NO_ROOM;
     }
     if (!lsn_take(context, view, &record.lsn)) {

@@ -157,8 +157,9 @@ static bool transmit(void *state, const struct return_path *path, const uint8_t 
     struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &piece, .msg_iovlen = 1};
     write_control(&message, control, &path->flow.local);
     if (sendmsg(worker->config.sockets.datagrams, &message, MSG_DONTWAIT) < 0) {
-        kernel_count(worker, is_full(errno) ? COUNTER_kernel_reply_full : COUNTER_kernel_reply_failed, 1);
-        return false;
+        bool full = is_full(errno);
+        kernel_count(worker, full ? COUNTER_kernel_reply_full : COUNTER_kernel_reply_failed, 1);
+        return !full;
     }
     kernel_count(worker, COUNTER_udp_replies, 1);
     worker->done++;

@@ -5,6 +5,8 @@
 #ifndef WILD_NATIVE_GET_H
 #define WILD_NATIVE_GET_H
 
+#include <rte_branch_prediction.h>
+
 #include "message_inline.h"
 #include "service/native_internal.h"
 
@@ -22,9 +24,10 @@ static inline bool native_take_lone_get(struct native_udp *service, struct nativ
     return lone_get;
 }
 
-/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`. */
+/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`. *wait_lsn
+ * rises if it has to wait for the log. */
 static inline size_t native_answer_lone_get(struct native_udp *service, const struct native_work *work,
-                                            uint8_t *message, size_t room)
+                                            uint8_t *message, size_t room, uint64_t *wait_lsn)
 {
     if (room < LONE_REPLY_VALUE)
         return 0;
@@ -33,6 +36,8 @@ static inline size_t native_answer_lone_get(struct native_udp *service, const st
                             .room = (uint16_t)(room < VALUE_BYTES_MAX ? room : VALUE_BYTES_MAX)};
     enum status status =
         execute_get(service->config.execute, work->probe, service->engine.now.wall_ms, &result);
+    if (unlikely(result.bucket_lsn > service->engine.log.reads_above))
+        status = native_lone_get_waits(service, work, status, &result, wait_lsn);
     if (status > STATUS_VERSION_MISMATCH)
         native_count_refusal(&service->engine, status);
     const struct message_header header = {.history = service->engine.gate.history,

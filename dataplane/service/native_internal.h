@@ -1,6 +1,7 @@
 /*
  * native_internal.h - what the files of the native UDP service share: native_udp.c (bursts, sessions'
- * datagrams) and native_handshake.c (INIT to READY). What executes messages is native_engine.h.
+ * datagrams), native_handshake.c (INIT to READY) and native_udp_parked.c (replies that wait for the log). What
+ * executes messages is native_engine.h.
  */
 #ifndef WILD_NATIVE_INTERNAL_H
 #define WILD_NATIVE_INTERNAL_H
@@ -8,9 +9,13 @@
 #include "datagram_inline.h"
 #include "service/native_engine.h"
 #include "service/native_udp.h"
+#include "service/parked.h"
 #include "service/session.h"
 
-enum { NATIVE_BURST_MAX = 64 }; /* udp_service.h's promise */
+enum {
+    NATIVE_BURST_MAX = 64,        /* udp_service.h's promise */
+    NATIVE_PARKED_PER_TURN = 128, /* replies that leave late: more than a turn's burst brings */
+};
 
 /*
  * One datagram on its way through a burst: a lone GET (message_inline.h), of which nothing but this is written
@@ -33,6 +38,7 @@ struct native_udp {
     bool draining;
     struct cookie_secrets *cookies; /* in the arena */
     struct session_table sessions;
+    struct parked *parked; /* NULL: there is no log, nothing waits */
     _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
     struct native_request request[NATIVE_BURST_MAX]; /* a work's, at the same place */
     /* The burst's look-ups, one for the first key of a message: filled in phase 1, see table.h. */
@@ -52,6 +58,18 @@ static inline void native_count(struct native_udp *service, enum counter which)
 void native_init(struct native_udp *service, struct udp_datagram *datagram);
 void native_confirm(struct native_udp *service, struct udp_datagram *datagram);
 void native_send_responses(struct native_udp *service);
+
+/* native_udp_parked.c */
+/* Whether a reply of up to so many bytes may wait; session: NULL for PLAIN. */
+bool native_may_park(const struct native_udp *service, const struct session *session, size_t message_bytes);
+/* native_read_waits() for a lone GET; result: cleared if it may not be told. */
+enum status native_lone_get_waits(struct native_udp *service, const struct native_work *work,
+                                  enum status status, struct result *result, uint64_t *wait_lsn);
+/* The work's reply, which stands at `message`. */
+void native_park(struct native_udp *service, const struct native_work *work, const uint8_t *message,
+                 size_t length, uint64_t wait_lsn);
+/* Those that the log has reached, and those that wait no more. */
+void native_send_parked(struct native_udp *service);
 
 /* Another look-up of this burst. */
 static inline struct table_probe *native_probe(struct native_udp *service, const uint8_t *key,

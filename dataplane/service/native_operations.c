@@ -4,6 +4,7 @@
  */
 #include "service/native_engine.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 #include "message_inline.h"
@@ -42,6 +43,20 @@ void native_read_gate(struct native_engine *engine)
     }
     if (view.mode == MODE_REPLICA)
         gate->write = STATUS_NOT_PRIMARY;
+    native_read_durable(engine);
+    if (engine->log.failed && gate->write == STATUS_OK) /* control is about to say so */
+        gate->write = STATUS_READ_ONLY;
+}
+
+void native_read_durable(struct native_engine *engine)
+{
+    struct native_log *log = &engine->log;
+    struct durable_view view = {.lsn = UINT64_MAX};
+    if (log->durable != NULL)
+        view = durable_point_get(log->durable);
+    log->durable_lsn = view.lsn;
+    log->failed = view.failed;
+    log->reads_above = log->rules.reads_wait ? view.lsn : UINT64_MAX;
 }
 
 static void count_one(struct native_engine *engine, enum counter which)
@@ -109,8 +124,75 @@ static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, 
     return history != 0 && history != engine->gate.history ? STATUS_LOST : STATUS_STALE;
 }
 
+/* ---- waiting for the log ---- */
+
+/* OK: the reply waits. Else it must not be given at all, and this is what is. */
+static __rte_noinline enum status wait_for(struct native_engine *engine, uint64_t lsn, bool read)
+{
+    if (engine->log.failed) {
+        count_one(engine, read ? COUNTER_native_parked_stale : COUNTER_native_parked_timeout);
+        return read ? STATUS_STALE : STATUS_TIMEOUT;
+    }
+    if (!engine->may_park) {
+        count_one(engine, COUNTER_native_parked_refused);
+        return STATUS_BUSY;
+    }
+    engine->wait_lsn = RTE_MAX(engine->wait_lsn, lsn);
+    return STATUS_OK;
+}
+
+enum status native_read_waits(struct native_engine *engine, enum status status, uint64_t lsn)
+{
+    enum status waits = wait_for(engine, lsn, true);
+    return waits == STATUS_OK ? status : waits;
+}
+
+/* Whether a write's reply waits for what it depends on. */
+static bool write_waits(const struct native_engine *engine, const struct operation *operation,
+                        enum status status)
+{
+    const struct durability_rules *rules = &engine->log.rules;
+    return rules->writes_wait || operation->durability == DURABILITY_LOCAL ||
+           (rules->reads_wait && status != STATUS_OK);
+}
+
+/* A write's outcome, which depends on `lsn`: as it is, or what is told instead. */
+static enum status write_settle(struct native_engine *engine, const struct operation *operation,
+                                enum status status, uint64_t lsn, struct reply *reply)
+{
+    if (lsn <= engine->log.durable_lsn || !write_waits(engine, operation, status))
+        return status;
+    enum status waits = wait_for(engine, lsn, false);
+    if (waits == STATUS_OK)
+        return status;
+    reply->version = 0;
+    reply->value_length = 0;
+    return waits;
+}
+
+/* Room for the reply is made sure of before the write: once it has its LSN, it has happened. */
+static bool write_has_room(struct native_engine *engine, const struct operation *operation)
+{
+    if (engine->may_park || !write_waits(engine, operation, STATUS_NOT_FOUND))
+        return true;
+    count_one(engine, COUNTER_native_parked_refused);
+    return false;
+}
+
+/* Without a log nothing survives the node: a write that asks for more is not told it was done. */
+static bool durability_is_offered(struct native_engine *engine, const struct operation *operation)
+{
+    if (operation->durability <= (engine->log.rules.log ? DURABILITY_LOCAL : DURABILITY_MEMORY))
+        return true;
+    count_one(engine, COUNTER_native_refused_durability);
+    return false;
+}
+
+/* ---- operations ---- */
+
+/* *lsn: what the outcome depends on. */
 static inline enum status run(struct native_engine *engine, const struct native_step *step, uint8_t *value,
-                              size_t room, struct reply *reply)
+                              size_t room, struct reply *reply, uint64_t *lsn)
 {
     struct execute_context *context = engine->execute;
     struct result result = {.value = value, .room = (uint16_t)room};
@@ -120,6 +202,7 @@ static inline enum status run(struct native_engine *engine, const struct native_
                              : execute(context, &step->operation, hash, engine->now.wall_ms, &result);
     reply->version = result.version;
     reply->value_length = result.value_length;
+    *lsn = native_depends_on(status, &result);
     return status;
 }
 
@@ -136,13 +219,24 @@ static inline enum status run_get(struct native_engine *engine, uint64_t history
         if (status != STATUS_OK)
             return status;
     }
-    return run(engine, step, value, room, reply);
+    uint64_t lsn;
+    enum status status = run(engine, step, value, room, reply, &lsn);
+    if (unlikely(lsn > engine->log.reads_above) && !(step->operation.flags & FLAG_READ_MEMORY)) {
+        enum status told = native_read_waits(engine, status, lsn);
+        if (told != status)
+            *reply = (struct reply){.value = value, .request_id = reply->request_id, .opcode = reply->opcode};
+        status = told;
+    }
+    return status;
 }
 
-/* A write that has had its outcome: the same answer again. */
-static __rte_noinline enum status repeat(const struct native_step *step, const struct retry_outcome *outcome,
-                                         uint8_t *value, size_t room, struct reply *reply)
+/* A write that has had its outcome: the same answer again, when the first may leave. */
+static __rte_noinline enum status repeat(struct native_engine *engine, const struct native_step *step,
+                                         const struct retry_outcome *outcome, uint8_t *value, size_t room,
+                                         struct reply *reply)
 {
+    if (!durability_is_offered(engine, &step->operation))
+        return STATUS_BAD_REQUEST;
     if (step->operation.opcode == OPCODE_INCR && outcome->status == STATUS_OK) {
         if (room < INCR_RESULT_BYTES)
             return STATUS_MORE;
@@ -150,7 +244,8 @@ static __rte_noinline enum status repeat(const struct native_step *step, const s
         reply->value_length = INCR_RESULT_BYTES;
     }
     reply->version = outcome->version;
-    return outcome->status;
+    uint64_t lsn = outcome->status == STATUS_OK ? outcome->version : (uint64_t)outcome->integer;
+    return write_settle(engine, &step->operation, outcome->status, lsn, reply);
 }
 
 static __rte_noinline enum status run_write(struct native_engine *engine, struct retry_window *retry,
@@ -163,7 +258,7 @@ static __rte_noinline enum status run_write(struct native_engine *engine, struct
         switch (retry_window_check(retry, operation->request_id, &outcome)) {
         case RETRY_REPEATED:
             count_one(engine, COUNTER_native_retry_repeated);
-            return repeat(step, &outcome, value, room, reply);
+            return repeat(engine, step, &outcome, value, room, reply);
         case RETRY_TOO_OLD:
             count_one(engine, COUNTER_native_retry_too_old);
             return STATUS_TIMEOUT;
@@ -173,18 +268,22 @@ static __rte_noinline enum status run_write(struct native_engine *engine, struct
     }
     if (engine->gate.write != STATUS_OK)
         return (enum status)engine->gate.write;
-    /* Nothing here survives the node yet: a write that asks for more is not told it was done. */
-    if (operation->durability > DURABILITY_MEMORY) {
-        count_one(engine, COUNTER_native_refused_durability);
+    if (!durability_is_offered(engine, operation))
         return STATUS_BAD_REQUEST;
-    }
-    enum status status = run(engine, step, value, room, reply);
+    if (!write_has_room(engine, operation))
+        return STATUS_BUSY;
+    uint64_t lsn;
+    enum status status = run(engine, step, value, room, reply, &lsn);
     if (retry != NULL) {
         outcome = (struct retry_outcome){.status = status, .version = reply->version};
-        incr_result_decode(value, reply->value_length, &outcome.integer); /* only INCR's has that length */
+        if (status != STATUS_OK)
+            outcome.integer = (int64_t)lsn;
+        else
+            incr_result_decode(value, reply->value_length,
+                               &outcome.integer); /* only INCR's has that length */
         retry_window_record(retry, operation->request_id, &outcome);
     }
-    return status;
+    return write_settle(engine, operation, status, lsn, reply);
 }
 
 static __rte_noinline enum status run_health(struct native_engine *engine, uint8_t *value, size_t room,
@@ -322,6 +421,7 @@ size_t native_execute(struct native_engine *engine, const struct native_request 
     size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)count * REPLY_HEADER_BYTES;
     if (room < bare)
         return 0;
+    engine->wait_lsn = 0;
     struct message_writer writer;
     message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;

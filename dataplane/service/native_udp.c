@@ -244,6 +244,7 @@ static __rte_noinline size_t answer_message(struct native_udp *service, struct n
     /* The reply grows over the request if that is a single operation, which is decoded by then; replies to
      * several would overrun those that are still to be read. */
     const struct native_request *request = native_request_of(service, work);
+    service->engine.may_park = native_may_park(service, work->session, room);
     struct retry_window *retry = work->session != NULL ? &work->session->retry : NULL;
     if (request->count == 1)
         return native_execute(&service->engine, request, retry, message, room);
@@ -271,6 +272,7 @@ static inline unsigned answer(struct native_udp *service, struct native_work *wo
     struct udp_datagram *datagram = work->datagram;
     struct session *session = work->session;
     size_t room, length;
+    uint64_t wait_lsn = 0;
     if (work->kind == DATAGRAM_PLAIN) {
         /* Not authenticated: never larger than the request. */
         room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
@@ -284,14 +286,20 @@ static inline unsigned answer(struct native_udp *service, struct native_work *wo
     uint8_t *payload = datagram->payload, *message = payload + DATAGRAM_HEADER_BYTES;
     unsigned operations = 1;
     if (likely(work->lone_get)) {
-        length = native_answer_lone_get(service, work, message, room);
+        length = native_answer_lone_get(service, work, message, room, &wait_lsn);
     } else {
         operations = native_request_of(service, work)->count;
         length = answer_message(service, work, message, room);
+        wait_lsn = service->engine.wait_lsn;
     }
     if (unlikely(length == 0)) {
         datagram->length = 0;
         return 0;
+    }
+    if (unlikely(wait_lsn != 0)) {
+        native_park(service, work, message, length, wait_lsn);
+        datagram->length = 0;
+        return operations;
     }
 
     if (work->kind == DATAGRAM_PLAIN) { /* its header is the reply's too */
@@ -336,9 +344,8 @@ static __rte_noinline void answer_all(struct native_udp *service, unsigned works
     for (unsigned i = 0; i < works; i++) {
         if (service->work[i].kind == 0)
             continue;
-        unsigned answered = answer(service, &service->work[i]);
-        operations += answered;
-        replies += answered > 0;
+        operations += answer(service, &service->work[i]);
+        replies += service->work[i].datagram->length > 0;
     }
     datagram_tags_make(&service->made);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
@@ -366,6 +373,7 @@ static void turn(void *state, struct instant now)
         native_udp_drain(service);
     cookie_secrets_refresh(service->cookies, service->config.random, now.mono_ns);
     native_send_responses(service);
+    native_send_parked(service);
     session_sweep(&service->sessions, now.mono_ns);
 }
 
@@ -394,11 +402,13 @@ struct native_udp *native_udp_create(const struct native_udp_config *config)
         return NULL;
     memset(service, 0, sizeof(*service));
     service->config = *config;
-    service->engine = (struct native_engine){.table = config->table,
-                                             .execute = config->execute,
-                                             .published = config->published,
-                                             .counters = config->counters,
-                                             .started_mono_ns = config->started_mono_ns};
+    service->engine =
+        (struct native_engine){.table = config->table,
+                               .execute = config->execute,
+                               .published = config->published,
+                               .counters = config->counters,
+                               .started_mono_ns = config->started_mono_ns,
+                               .log = {.rules = config->durability, .durable = config->durable}};
     service->cookies = key_arena_take(config->arena, sizeof(*service->cookies));
     struct session_keys *keys = key_arena_take(config->arena, keys_bytes(config->sessions_max));
     if (service->cookies == NULL || keys == NULL ||
@@ -406,6 +416,13 @@ struct native_udp *native_udp_create(const struct native_udp_config *config)
                            config->counters) != 0) {
         free(service);
         return NULL;
+    }
+    if (config->durable != NULL) {
+        service->parked = parked_create(PARKED_RING_BYTES, config->numa_node);
+        if (service->parked == NULL) {
+            native_udp_destroy(service);
+            return NULL;
+        }
     }
     cookie_secrets_refresh(service->cookies, config->random, config->started_mono_ns);
     return service;
@@ -416,9 +433,15 @@ void native_udp_destroy(struct native_udp *service)
     if (service == NULL)
         return;
     session_table_fini(&service->sessions);
+    parked_destroy(service->parked);
     keys_wipe(service->cookies, sizeof(*service->cookies));
     keys_wipe(service->reply, sizeof(service->reply));
     free(service);
+}
+
+unsigned native_udp_parked(const struct native_udp *service)
+{
+    return service->parked != NULL ? parked_count(service->parked) : 0;
 }
 
 struct udp_service native_udp_service(struct native_udp *service)

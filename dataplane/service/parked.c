@@ -13,9 +13,8 @@ struct entry_header {
     uint64_t wait_lsn; /* or skip_mark: the next entry stands at the buffer's start */
     uint64_t parked_ns;
     uint32_t entry_bytes; /* all of it */
-    uint32_t message_bytes;
-    uint32_t owner_bytes; /* in whole words */
-    uint32_t reserved;
+    uint16_t message_bytes;
+    uint16_t owner_bytes; /* in whole words */
 };
 static_assert(sizeof(struct entry_header) % 8 == 0, "what follows is aligned");
 
@@ -117,7 +116,7 @@ void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const
                 size_t owner_bytes, const uint8_t *message, size_t message_bytes)
 {
     size_t bytes = entry_bytes(owner_bytes, message_bytes), end = to_end(parked, parked->added);
-    CHECK(owner_bytes <= PARKED_OWNER_BYTES_MAX &&
+    CHECK(owner_bytes <= PARKED_OWNER_BYTES_MAX && message_bytes <= RECORD_MESSAGE_BYTES_MAX &&
           cost(parked, bytes) <= parked->size - parked_bytes(parked));
     if (bytes > end) { /* a header may not fit there, but a word does */
         wire_put_u64(parked->buffer + (parked->size - end), skip_mark);
@@ -127,8 +126,8 @@ void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const
     *header = (struct entry_header){.wait_lsn = wait_lsn,
                                     .parked_ns = now_ns,
                                     .entry_bytes = (uint32_t)bytes,
-                                    .message_bytes = (uint32_t)message_bytes,
-                                    .owner_bytes = (uint32_t)whole_words(owner_bytes)};
+                                    .message_bytes = (uint16_t)message_bytes,
+                                    .owner_bytes = (uint16_t)whole_words(owner_bytes)};
     uint8_t *at = (uint8_t *)(header + 1);
     memcpy(at, owner, owner_bytes);
     memcpy(at + header->owner_bytes, message, message_bytes);

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 enum {
-    PARKED_RING_BYTES = 4 * 1024 * 1024, /* a worker and service: 40,000 replies to SETs */
+    PARKED_RING_BYTES = 4 * 1024 * 1024, /* a worker and service: 30,000 replies to SETs */
     PARKED_SESSION_BYTES = 256 * 1024,
     PARKED_OWNER_BYTES_MAX = 80, /* whom it is for, the service's own struct */
     PARKED_RING_BYTES_MIN = 65536,

@@ -20,7 +20,7 @@
 
 struct retry_outcome {
     uint64_t version;
-    int64_t integer; /* INCR's result */
+    int64_t integer; /* OK: INCR's result; else the LSN that the outcome depends on (native_engine.h) */
     enum status status;
 };
 

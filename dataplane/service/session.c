@@ -287,6 +287,7 @@ bool session_confirm(struct session_table *table, struct session *session, uint6
     session->state = SESSION_LIVE;
     session->used_ns = now_ns;
     session->send_counter = 0;
+    session->parked_bytes = 0;
     memset(&session->replay, 0, sizeof(session->replay));
     retry_window_reset(&session->retry);
     counter_add(table->counters, COUNTER_native_session_opened, 1);

@@ -76,6 +76,7 @@ struct session {
     int32_t next, previous; /* FREE: the free list (next); COMPUTING, PENDING: the prefix's, oldest first */
     uint8_t init[SESSION_INIT_BYTES];
     uint8_t response[HANDSHAKE_RESPONSE_BYTES];
+    uint32_t parked_bytes; /* of messages that wait for the log (parked.h) */
     struct retry_window retry;
 };
 static_assert(offsetof(struct session, replay) == 64, "the hot part is one line");

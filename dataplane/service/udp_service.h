@@ -48,8 +48,10 @@ static inline struct udp_service udp_service_mute(void)
     return (struct udp_service){.burst = udp_mute_burst, .turn = udp_mute_turn};
 }
 
-/* Sends one unprompted datagram (deferred handshake answers). False if no buffer or queue room: the service
- * counts it. */
+/*
+ * Sends one unprompted datagram (handshake answers, replies that waited). False: no buffer or queue room now, it
+ * may be tried again. What can never be sent is counted and forgotten: true.
+ */
 struct udp_transmit {
     void *state;
     bool (*send)(void *state, const struct return_path *path, const uint8_t *payload, uint16_t length);

@@ -36,12 +36,13 @@ struct native_shared {
     uint64_t entropy;
     struct random_source random;
     struct instant now;
+    struct durable_point durable; /* options.rules.log: for the test to move */
 };
 
 struct native_sent {
     struct return_path path;
     uint16_t length;
-    uint8_t bytes[HANDSHAKE_RESPONSE_BYTES];
+    uint8_t bytes[DATAGRAM_BYTES_MAX];
 };
 
 /* One worker's service. */
@@ -61,6 +62,7 @@ struct native_options {
     unsigned workers, sessions_max;
     uint64_t capacity, seed;
     bool bench_mode, second_secret, huge_pages;
+    struct durability_rules rules;
 };
 
 static inline void native_check(bool condition, const char *what)
@@ -151,7 +153,10 @@ static inline void native_start(struct native_shared *shared, struct native_node
             .handshakes = handshake_helper_lane(shared->helper, i),
             .counters = &node->counters,
             .transmit = {.state = node, .send = native_send},
+            .durability = options->rules,
+            .durable = options->rules.log ? &shared->durable : NULL,
             .started_mono_ns = shared->now.mono_ns,
+            .numa_node = -1,
             .sessions_max = sessions_max,
             .bench_mode = options->bench_mode,
         };
@@ -169,6 +174,12 @@ static inline void native_stop(struct native_shared *shared, struct native_node 
         log_ring_destroy(nodes[i].log);
     }
     native_shared_stop(shared);
+}
+
+/* The log becomes durable up to there. */
+static inline void native_durable(struct native_shared *shared, uint64_t lsn)
+{
+    durable_point_set(&shared->durable, lsn, false);
 }
 
 static inline void native_discard_log(struct native_node *node)
