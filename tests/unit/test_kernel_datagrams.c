@@ -211,10 +211,10 @@ static void an_answer_may_be_sent_later_and_from_the_same_address(void)
     CU_ASSERT_EQUAL_FATAL(answer(fd, bytes, sizeof(bytes)), 5);
     CU_ASSERT_EQUAL(memcmp(bytes, "later", 5), 0);
     CU_ASSERT_TRUE(service.transmitted);
-    /* nobody can be reached at port 0 */
+    /* nobody can be reached at port 0, and trying again would not help */
     struct return_path nowhere = service.last_path;
     nowhere.flow.peer_port = 0;
-    CU_ASSERT_FALSE(service.transmit.send(service.transmit.state, &nowhere, bytes, 5));
+    CU_ASSERT_TRUE(service.transmit.send(service.transmit.state, &nowhere, bytes, 5));
     CU_ASSERT_EQUAL(fixture_counter(&fixture, COUNTER_kernel_reply_failed), 1);
     CU_ASSERT_EQUAL(fixture_counter(&fixture, COUNTER_udp_replies), 1);
     close(fd);
