@@ -118,7 +118,7 @@ void native_tcp_close(struct native_connection *c)
         native_buffer_give(&c->service->buffers, c->buffer);
     c->buffer = NULL;
     c->state = CONNECTION_CLOSING;
-    if (c->unsent_first == NULL)
+    if (c->unsent_first == NULL && c->parked == 0)
         stream_close(c->stream);
     stream_resume(c->stream); /* what was left is thrown away, or the peer's end would wait behind it */
     stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CLOSING_NS);
@@ -228,7 +228,7 @@ static void writable(struct stream *stream)
     if (c->state == CONNECTION_ABORTED || c->unsent_first == NULL)
         return;
     native_tcp_send_unsent(c);
-    if (c->state == CONNECTION_CLOSING && c->unsent_first == NULL)
+    if (c->state == CONNECTION_CLOSING && c->unsent_first == NULL && c->parked == 0)
         stream_close(stream); /* native_tcp_close() left it open for them */
 }
 
@@ -244,7 +244,7 @@ static void check_live(struct native_connection *c)
         native_tcp_abort(c, COUNTER_native_tcp_stalled);
     } else if (passed(c, c->partial_ns, NATIVE_TCP_RECORD_NS)) {
         native_tcp_abort(c, COUNTER_native_tcp_unfinished);
-    } else if (passed(c, c->since_ns, idle_ns) && !c->held_back) {
+    } else if (passed(c, c->since_ns, idle_ns) && !c->held_back && c->parked == 0) {
         native_tcp_count(c->service, COUNTER_native_tcp_idle);
         native_tcp_close_in_order(c);
     } else {
@@ -370,6 +370,7 @@ bool native_tcp_turn(struct native_tcp *service, struct instant now)
         native_tcp_drain(service);
     cookie_secrets_refresh(service->cookies, service->config.random, now.mono_ns);
     bool any = native_tcp_responses(service);
+    any |= native_tcp_send_parked(service);
     any |= look_at_held(service);
     if (service->config.http != NULL)
         any |= http_turn(service->config.http, now);
@@ -400,7 +401,8 @@ struct native_tcp_counts native_tcp_counts(const struct native_tcp *service)
                                       .live = service->live,
                                       .held_back = service->held_back,
                                       .small_buffers = service->buffers.small.used,
-                                      .large_buffers = service->buffers.large.used};
+                                      .large_buffers = service->buffers.large.used,
+                                      .parked = service->parked != NULL ? parked_count(service->parked) : 0};
 }
 
 /* ---- life ---- */
@@ -425,8 +427,10 @@ static bool take_memory(struct native_tcp *service)
     service->keys = key_arena_take(config->arena, config->connections_max * sizeof(*service->keys));
     service->connections = calloc(config->connections_max, sizeof(*service->connections));
     service->retries = calloc(config->connections_max, sizeof(*service->retries));
-    return service->cookies != NULL && service->keys != NULL && service->connections != NULL &&
-           service->retries != NULL &&
+    if (config->durable != NULL)
+        service->parked = parked_create(PARKED_RING_BYTES, config->numa_node);
+    return (service->parked != NULL || config->durable == NULL) && service->cookies != NULL &&
+           service->keys != NULL && service->connections != NULL && service->retries != NULL &&
            native_buffers_init(&service->buffers, config->small_buffers, config->large_buffers);
 }
 
@@ -450,6 +454,7 @@ static void make_places(struct native_tcp *service)
 static void give_memory(struct native_tcp *service)
 {
     native_buffers_fini(&service->buffers);
+    parked_destroy(service->parked);
     free(service->connections);
     free(service->retries);
     free(service);
@@ -464,12 +469,14 @@ struct native_tcp *native_tcp_create(const struct native_tcp_config *config, str
         return NULL;
     memset(service, 0, sizeof(*service));
     service->config = *config;
-    service->engine = (struct native_engine){.table = config->table,
-                                             .execute = config->execute,
-                                             .published = config->published,
-                                             .counters = config->counters,
-                                             .started_mono_ns = config->started_mono_ns,
-                                             .now = now};
+    service->engine =
+        (struct native_engine){.table = config->table,
+                               .execute = config->execute,
+                               .published = config->published,
+                               .counters = config->counters,
+                               .started_mono_ns = config->started_mono_ns,
+                               .now = now,
+                               .log = {.rules = config->durability, .durable = config->durable}};
     if (!take_memory(service)) {
         give_memory(service);
         return NULL;

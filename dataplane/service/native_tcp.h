@@ -23,6 +23,10 @@
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
  * if none is free the connection is held back until one is; if the record is not whole in 10 s in which the
  * connection is not held back, it is reset.
+ * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h, and with them
+ * every later reply of their connection: order is kept. They count as unread replies do. While a connection has
+ * some it is held back, too, when there is no room for the replies of another batch; one that has none is
+ * told BUSY. Whatever ends the connection in order waits for them: CLOSE, the peer's end, draining.
  * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
  * the pool.
  *
@@ -36,6 +40,7 @@
 #include <stdbool.h>
 
 #include "counters.h"
+#include "durability.h"
 #include "execute.h"
 #include "handshake.h"
 #include "instant.h"
@@ -77,6 +82,10 @@ struct native_tcp_config {
         large_buffers; /* NATIVE_BUFFER_SMALL_BYTES and _LARGE_BYTES, at least 1 of each */
     uint64_t idle_ns;  /* 0: NATIVE_TCP_IDLE_NS */
     bool bench_mode;   /* answer PLAIN (--insecure-no-auth) */
+
+    struct durability_rules durability;  /* without a log: all false */
+    const struct durable_point *durable; /* NULL: there is no log */
+    int numa_node;                       /* of the memory for replies that wait; -1: wherever */
 };
 
 struct native_tcp;
@@ -105,6 +114,7 @@ void native_tcp_close_all(struct native_tcp *service);
 struct native_tcp_counts {
     unsigned connections, unconfirmed, live, held_back;
     unsigned small_buffers, large_buffers; /* in use */
+    unsigned parked;                       /* replies that wait for the log */
 };
 struct native_tcp_counts native_tcp_counts(const struct native_tcp *service);
 

@@ -10,6 +10,7 @@
 #include "service/native_buffers.h"
 #include "service/native_engine.h"
 #include "service/native_tcp.h"
+#include "service/parked.h"
 
 enum {
     NATIVE_TCP_INLINE_BYTES = 160, /* of an unfinished record: handshake messages and most small requests */
@@ -18,6 +19,9 @@ enum {
     NATIVE_TCP_JOBS_PER_TURN = 32,
     NATIVE_TCP_HELD_PER_TURN = 4, /* held-back connections looked at */
     NOBODY = -1,
+
+    NATIVE_TCP_PARKED_PER_TURN = 256, /* replies that leave late, and their bytes, about */
+    NATIVE_TCP_PARKED_BYTES_PER_TURN = 131072,
 };
 static_assert((int)NATIVE_TCP_INLINE_BYTES >= (int)HANDSHAKE_INIT_BYTES, "handshakes need no buffer");
 
@@ -56,6 +60,9 @@ struct native_connection {
     bool cookie_sent, plain, retry_ready;
     uint8_t sniffed; /* bytes in inline_bytes while SNIFF */
     uint8_t inline_bytes[NATIVE_TCP_INLINE_BYTES];
+
+    uint32_t parked, parked_bytes; /* replies that wait for the log, as records */
+    bool close_follows;            /* CLOSING: a CLOSE record, behind what is parked */
 };
 static_assert(sizeof(struct native_connection) <= 512, "native_tcp.h says so");
 
@@ -73,6 +80,7 @@ struct native_tcp {
     struct session_keys *keys;    /* likewise; in the arena */
     struct cookie_secrets *cookies;
     struct native_buffers buffers;
+    struct parked *parked; /* NULL: there is no log, nothing waits */
     uint32_t prefix_seed;
     uint16_t computing[NATIVE_TCP_PREFIXES]; /* jobs with the helper, by source prefix */
     /* A batch: messages opened and not yet executed. */
@@ -126,6 +134,8 @@ bool native_tcp_responses(struct native_tcp *service);
 
 /* ---- native_tcp_records.c ---- */
 
+/* Seals and sends the reply message that stands in service->reply + RECORD_HEADER_BYTES. */
+void native_tcp_send_reply(struct native_connection *c, size_t length);
 /* Bytes in any state from INIT to LIVE; returns how many were taken. */
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
 /*
@@ -137,7 +147,19 @@ void native_tcp_send_unsent(struct native_connection *c);
 void native_tcp_close_in_order(struct native_connection *c);
 /* Gives the assembly buffer and all unsent ones back. */
 void native_tcp_give_buffers(struct native_connection *c);
-/* Whether too much is unread, by the mark for stopping or the one for going on. */
+/*
+ * Whether too much is unread or parked, by the mark for stopping or the one for going on; or there is no room
+ * behind what is parked.
+ */
 bool native_tcp_is_blocked(const struct native_connection *c, size_t mark);
+
+/* ---- native_tcp_parked.c ---- */
+
+/* Whether the replies to a batch may wait. */
+bool native_tcp_may_park(const struct native_tcp *service);
+/* The reply in service->reply, behind the connection's others: until wait_lsn, 0: only for those. */
+void native_tcp_park(struct native_connection *c, size_t length, uint64_t wait_lsn);
+/* Those that the log has reached, and those that wait no more. True: there were some. */
+bool native_tcp_send_parked(struct native_tcp *service);
 
 #endif

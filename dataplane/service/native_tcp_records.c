@@ -1,6 +1,7 @@
 /* native_tcp_records.c - bytes to messages, messages to replies, replies to bytes. */
 #include "service/native_tcp_internal.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 /* ---- out ---- */
@@ -52,8 +53,8 @@ void native_tcp_send_unsent(struct native_connection *c)
     }
 }
 
-/* Seals the reply message that stands in service->reply; into the segment itself, if that has the room. */
-static void send_reply(struct native_connection *c, size_t length)
+/* Into the segment itself, if that has the room. */
+void native_tcp_send_reply(struct native_connection *c, size_t length)
 {
     uint8_t *record = c->service->reply;
     const uint8_t *message = record + RECORD_HEADER_BYTES;
@@ -69,12 +70,18 @@ static void send_reply(struct native_connection *c, size_t length)
 
 bool native_tcp_is_blocked(const struct native_connection *c, size_t mark)
 {
-    return c->unsent_first != NULL || stream_unsent(c->stream) > mark;
+    return c->unsent_first != NULL || stream_unsent(c->stream) + c->parked_bytes > mark ||
+           (c->parked > 0 && !native_tcp_may_park(c->service));
 }
 
 void native_tcp_close_in_order(struct native_connection *c)
 {
     uint8_t record[RECORD_OVERHEAD_BYTES];
+    if (c->parked > 0 && !c->plain) { /* native_tcp_parked.c comes back here */
+        c->close_follows = true;
+        native_tcp_close(c);
+        return;
+    }
     size_t length = c->plain ? 0 : record_close(&c->writer, record);
     if (length > 0)
         native_tcp_send(c, record, length);
@@ -136,11 +143,15 @@ static void execute_batch(struct native_connection *c)
     struct retry_window *retry = retry_of(c);
     table_probe_hash(service->config.table, service->probe, service->probes);
     table_probe_find(service->config.table, service->probe, service->probes);
+    service->engine.may_park = native_tcp_may_park(service);
     for (unsigned i = 0; i < count && c->state == CONNECTION_LIVE; i++) {
         size_t length = native_execute(&service->engine, &service->request[i], retry,
                                        service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
         operations += service->request[i].count;
-        send_reply(c, length);
+        if (likely(service->engine.wait_lsn == 0 && c->parked == 0))
+            native_tcp_send_reply(c, length);
+        else
+            native_tcp_park(c, length, service->engine.wait_lsn);
     }
     counter_add(service->config.counters, COUNTER_native_tcp_messages, count);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
@@ -294,6 +305,12 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
     const uint8_t *end = bytes + length;
     if (c->held_back)
         return 0;
+    if (unlikely(c->parked > 0) && !native_tcp_may_park(c->service)) { /* others have taken the room */
+        native_tcp_count(c->service, COUNTER_native_tcp_blocked);
+        c->blocked_ns = c->service->engine.now.mono_ns;
+        native_tcp_hold_back(c);
+        return 0;
+    }
     for (;;) {
         struct record_item item;
         bool ended = false;

@@ -15,6 +15,8 @@ enum { TCP_STREAMS_MAX = 1100, TCP_REPLIES_MAX = 2048 };
 struct tcp_node_options {
     unsigned connections, small_buffers, large_buffers;
     bool bench, http, second_secret;
+    struct durability_rules rules; /* .log: shared.durable is the test's to move */
+    uint64_t idle_ns;
 };
 
 struct tcp_node {
@@ -74,7 +76,11 @@ static inline struct tcp_node *tcp_node_start(const struct tcp_node_options *opt
         .handshakes = handshake_helper_lane(s->helper, 0),
         .counters = &node->counters,
         .http = node->http,
+        .durability = options->rules,
+        .durable = options->rules.log ? &s->durable : NULL,
         .started_mono_ns = s->now.mono_ns,
+        .numa_node = -1,
+        .idle_ns = options->idle_ns,
         .connections_max = connections,
         .small_buffers = options->small_buffers != 0 ? options->small_buffers : 8,
         .large_buffers = options->large_buffers != 0 ? options->large_buffers : 8,
