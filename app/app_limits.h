@@ -61,6 +61,8 @@ enum {
     /* On SIGTERM a worker answers what its queues hold: until they are empty, or for this long if clients keep
      * sending. */
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
+    /* And for this much longer for the log, while replies wait for it. */
+    WORKER_DRAIN_PARKED_NS = 1000 * 1000 * 1000,
     /* Then its streams end; clients have this long to read the last replies and to end theirs. */
     WORKER_CLOSE_NS = 50 * 1000 * 1000,
 

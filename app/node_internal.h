@@ -32,9 +32,10 @@ struct node_worker {
     struct rte_ring *icmp_errors; /* consumer: this worker; producers: the others */
     struct log_ring *log;         /* producer; consumer: control */
     uint64_t sweep_due_ns;
-    uint64_t drain_until_ns; /* 0: not draining yet */
-    bool sessions_closed;    /* draining: those over TCP have been told */
-    _Atomic bool drained;    /* writer: the worker; reader: control */
+    uint64_t drain_until_ns;    /* 0: not draining yet */
+    bool sessions_closed;       /* draining: those over TCP have been told */
+    _Atomic bool drained;       /* writer: the worker; reader: control */
+    _Atomic bool waits_for_log; /* over kernel sockets, asleep. Writer: the worker; reader: control */
     struct counters counters;
     /* What pages say of this worker, now and then. Writer: the worker; readers: whichever worker shows a page. */
     _Atomic uint32_t tcp_connections, tcp_half_open, tcp_time_wait;

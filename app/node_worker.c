@@ -62,6 +62,7 @@ static int start_streams(struct node *node, unsigned i)
         .small_buffers = NODE_SMALL_BUFFERS,
         .large_buffers = NODE_LARGE_BUFFERS,
         .bench_mode = config->secret_count == 0,
+        .numa_node = config->numa_node,
     };
 
     if (!config->http_off) {
@@ -156,6 +157,7 @@ static int start_datagrams(struct node *node, unsigned i)
         .started_mono_ns = node->started.mono_ns,
         .sessions_max = node->config.sessions,
         .bench_mode = node->config.secret_count == 0,
+        .numa_node = node->config.numa_node,
     };
 
     worker->service = native_udp_create(&config);
@@ -205,6 +207,12 @@ static void sweep(struct node_worker *worker, struct instant now)
     execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
 }
 
+/* Replies that wait for the log. */
+static unsigned parked(const struct node_worker *worker)
+{
+    return native_udp_parked(worker->service) + native_tcp_counts(worker->streams).parked;
+}
+
 /* What was received is answered, sessions over TCP are ended in order, and then the worker is done. */
 static void drain(struct node_worker *worker, unsigned frames, struct instant now)
 {
@@ -216,16 +224,17 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
         else
             tcp_listen_stop(worker->tcp);
     }
-    bool late = now.mono_ns >= worker->drain_until_ns;
+    bool waits = parked(worker) > 0;
+    bool late = now.mono_ns >= worker->drain_until_ns + (waits ? WORKER_DRAIN_PARKED_NS : 0);
     if (!worker->sessions_closed) {
-        if (frames > 0 && !late)
+        if ((frames > 0 || waits) && !late)
             return;
         native_tcp_close_all(worker->streams);
         worker->sessions_closed = true;
         worker->drain_until_ns = now.mono_ns + WORKER_CLOSE_NS;
         return;
     }
-    if (native_tcp_counts(worker->streams).connections > 0 && !late)
+    if ((native_tcp_counts(worker->streams).connections > 0 || waits) && !late)
         return; /* the last replies may wait for acknowledgements before they can leave */
     /* release: pairs with acquire in node_drained() */
     atomic_store_explicit(&worker->drained, true, memory_order_release);
@@ -255,5 +264,19 @@ void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
     /* What a peer takes wakes nobody, and a connection that was held back until then may be free. */
     if (timeout_ms > 1 && native_tcp_counts(worker->streams).held_back > 0)
         timeout_ms = 1;
+    if (parked(worker) > 0) {
+        /* If the log gets there between the turn and this, nobody wakes it: rare, and 1 ms is the price.
+         * relaxed: a hint, see above */
+        atomic_store_explicit(&worker->waits_for_log, true, memory_order_relaxed);
+        timeout_ms = timeout_ms > 1 ? 1 : timeout_ms;
+    }
     kernel_wait(worker->kernel, timeout_ms);
+    atomic_store_explicit(&worker->waits_for_log, false, memory_order_relaxed);
+}
+
+void node_workers_wake(struct node *node)
+{
+    for (unsigned i = 0; node->config.kernel != NULL && i < node->config.workers; i++)
+        if (atomic_load_explicit(&node->worker[i].waits_for_log, memory_order_relaxed))
+            kernel_wake(node->worker[i].kernel);
 }

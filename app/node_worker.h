@@ -9,5 +9,10 @@
 /* 0, or -1: memory is short; what was started is stopped by node_worker_stop(), which takes any part of it. */
 int node_worker_start(struct node *node, unsigned i);
 void node_worker_stop(struct node *node, unsigned i);
+/*
+ * The log is durable further than it was: workers that sleep over kernel sockets with replies that wait for it
+ * are woken. Control thread; cheap when none is.
+ */
+void node_workers_wake(struct node *node);
 
 #endif
