@@ -13,8 +13,8 @@
  *   oldest <= submitted <= open
  *
  *   oldest .. submitted - 1   have a place, are encoded, were submitted: FLYING, DONE or REFUSED
- *   submitted .. open - 1     closed: take no more records. Encoded when their turn comes, so that each says what
- *                             is durable by then
+ *   submitted .. open - 1     closed: take no more records. Encoded when their turn comes, so that each says
+ *                             what is durable by then
  *   open                      takes records; has a buffer if open - oldest < WAL_BLOCKS
  *
  * A block is announced, and its buffer free, when it is DONE and the oldest: so durable_lsn is in order.

@@ -23,10 +23,10 @@
  * fill up, and writes are told BUSY.
  *
  * Errors. A write that fails is not repeated, except after -ENOSPC:
- *   RUNNING -> DISK_FULL   -ENOSPC of a write: blocks stay as they are, and the same are submitted again every
- *                          WAL_RETRY_NS, others not until they have succeeded -> RUNNING. Or no segment could
- *                          be allocated: what fits into the current one is written meanwhile -> RUNNING once
- *                          one is given
+ *   RUNNING -> DISK_FULL   -ENOSPC of a write: blocks stay as they are, and the same are submitted again
+ *                          every WAL_RETRY_NS, others not until they have succeeded -> RUNNING. Or no segment
+ *                          could be allocated: what fits into the current one is written meanwhile -> RUNNING
+ *                          once one is given
  *   RUNNING -> FAILED      any other error. durable_lsn stays where it is for good; later completions do not
  *                          count, records are taken and thrown away (who waits for them is told TIMEOUT).
  */

@@ -189,6 +189,33 @@ def main():
     write("http", "folded", http(0, [], stats, host, " more"))
     write("http", "version", http(0, [], "GET / HTTP/2.0", host))
     write("http", "large", http(0, [], stats, host, *(f"X-{i}: {100 * 'v'}" for i in range(70))))
+    # fuzz_wal.c: how many histories, then steps
+    def block(count=3, value=20, back=0):
+        return struct.pack("<BBHB", 0, count, value, back)
+
+    def changed(offset, value, follow=0):
+        return block() + struct.pack("<BHBB", 3, offset, value, follow) + block() + block()
+
+    segment, history = b"\1", b"\2"
+    log = 3 * block() + segment + history + block(0) + block(15, 1000) + segment + 2 * block(9, 300)
+    write("wal", "whole", b"\3" + log)
+    write("wal", "torn", b"\0" + block() + block(15, 900, 4) + struct.pack("<BBHB", 4, 0, 5000, 1) + block(2, 2, 20))
+    write("wal", "damaged", b"\0" + block() + struct.pack("<BBHB", 4, 0, 100, 1) + 2 * block() + segment + block())
+    write("wal", "stale", b"\1" + log + struct.pack("<BBBBBB", 6, 0, 1, 0, 8, 31))
+    write("wal", "resized", b"\1" + log + struct.pack("<BBH", 7, 0, 9000))
+    write("wal", "removed", b"\1" + log + b"\x0b\1")
+    write("wal", "gap", b"\1" + block() + b"\x08\2" + block() + segment + block())
+    write("wal", "raw", b"\0" + block() + struct.pack("<BBHB", 5, 0, 4096, 9) + b"WLB1" + bytes(5))
+    for name, offset, value in (("length", 13, 2), ("format", 16, 2), ("count", 20, 4), ("lsn", 24, 9),
+                                ("history", 32, 2), ("durable", 48, 200), ("segment", 56, 2), ("offset", 65, 32),
+                                ("reserved", 70, 1), ("record", 98, 1), ("padding", 40, 1)):
+        write("wal", name, b"\1" + changed(offset, value))
+        write("wal", name + "-followed", b"\1" + changed(offset, value, 1))
+    for how in (1, 2, 4, 8, 16):
+        write("wal", f"position-{how}", b"\1" + log + struct.pack("<BB", 10, how) + bytes([2]) + bytes(7))
+    for name, offset, value, how in (("crc", 4, 1, 0), ("format", 8, 2, 1), ("count", 10, 1, 1), ("more", 10, 9, 1),
+                                     ("first", 72, 1, 1), ("size", 2, 0, 2)):
+        write("wal", "meta-" + name, b"\1" + log + struct.pack("<BHBB", 9, offset, value, how))
     # fuzz_tcp.c: a byte of configuration, then steps
     for number, (name, steps) in enumerate(sorted(tcp_seeds().items())):
         write("tcp", name, bytes([0]) + steps)
