@@ -16,7 +16,9 @@
 
 enum { BLOCK = DISK_BLOCK_BYTES, ROUNDS = 100, WRITES = 20, SPACE = ROUNDS * WRITES * BLOCK, BATCH = 8 };
 
-static const double queue_bar = 1.25; /* of a queued write's median to that by hand */
+/* Of a queued write's 10th percentile to that by hand: whoever polls on a core that others want, too, is
+ * interrupted for milliseconds, which says nothing about the queue. */
+static const double queue_bar = 1.25;
 
 struct contender {
     const char *name;
@@ -24,7 +26,7 @@ struct contender {
     struct disk_queue queue;
     int file, batch;
     uint64_t offset;
-    double us[ROUNDS * WRITES], median;
+    double us[ROUNDS * WRITES], p10;
     unsigned count;
 };
 
@@ -157,9 +159,9 @@ int main(int argc, char **argv)
         for (unsigned i = 0; i < count; i++)
             take_turn(all[i]);
     for (unsigned i = 0; i < count; i++) {
-        all[i]->median = bench_quantile(all[i]->us, all[i]->count, 0.5);
-        printf("# %-24s p10 %6.0f us  p50 %6.0f us  p90 %6.0f us\n", all[i]->name,
-               bench_quantile(all[i]->us, all[i]->count, 0.1), all[i]->median,
+        all[i]->p10 = bench_quantile(all[i]->us, all[i]->count, 0.1);
+        printf("# %-24s p10 %6.0f us  p50 %6.0f us  p90 %6.0f us\n", all[i]->name, all[i]->p10,
+               bench_quantile(all[i]->us, all[i]->count, 0.5),
                bench_quantile(all[i]->us, all[i]->count, 0.9));
     }
     for (unsigned i = 0; i < 4; i++)
@@ -167,7 +169,7 @@ int main(int argc, char **argv)
             close_queued(queued[i].contender, path, queued[i].folder);
     rmdir(path);
     if (uring.folder != NULL)
-        bench_print("disk_uring", uring.median / written.median, queue_bar);
-    bench_print("disk_thread", thread.median / written.median, queue_bar);
+        bench_print("disk_uring", uring.p10 / written.p10, queue_bar);
+    bench_print("disk_thread", thread.p10 / written.p10, queue_bar);
     return 0;
 }
