@@ -148,8 +148,10 @@ unsigned durable_log_turn(struct durable_log *log, unsigned records, uint64_t mo
 {
     unsigned done = take_records(log, records);
     struct wal_writer_facts facts;
+    size_t length;
 
-    if (log->finishing && done == 0 && !log->finished) {
+    /* Nothing taken is not enough: the writer may have had no room. */
+    if (log->finishing && !log->finished && log_merge_peek(log->config.merge, &length) == NULL) {
         wal_writer_finish(log->writer);
         log->finished = true;
     }
