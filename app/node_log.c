@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "node_internal.h"
+#include "node_worker.h"
 
 /* A disk that hangs does not keep a node from stopping for longer than this. */
 #define FINISH_NS UINT64_C(5000000000)
@@ -211,7 +212,13 @@ static unsigned run(struct node_log *log, struct instant now)
     unsigned done = durable_log_turn(log->log, CONTROL_LOG_RECORDS_TURN, now.mono_ns, now.wall_ms);
     struct wal_writer_facts facts = durable_log_facts(log->log);
 
-    durable_point_set(&log->durable, facts.durable_lsn, facts.state == WAL_FAILED);
+    struct durable_view before = durable_point_get(&log->durable);
+    bool failed = facts.state == WAL_FAILED;
+
+    if (facts.durable_lsn != before.lsn || failed != before.failed) {
+        durable_point_set(&log->durable, facts.durable_lsn, failed);
+        node_workers_wake(log->node);
+    }
     show(&log->shown.durable_lsn, node_log_last_lsn(log, facts.durable_lsn));
     show(&log->shown.bytes, facts.bytes);
     show(&log->shown.blocks, facts.blocks);

@@ -62,6 +62,8 @@ static int start_streams(struct node *node, unsigned i)
         .small_buffers = NODE_SMALL_BUFFERS,
         .large_buffers = NODE_LARGE_BUFFERS,
         .bench_mode = config->secret_count == 0,
+        .durability = config->log.rules,
+        .durable = config->log.folder != NULL ? &node->log.durable : NULL,
         .numa_node = config->numa_node,
     };
 
@@ -157,6 +159,8 @@ static int start_datagrams(struct node *node, unsigned i)
         .started_mono_ns = node->started.mono_ns,
         .sessions_max = node->config.sessions,
         .bench_mode = node->config.secret_count == 0,
+        .durability = node->config.log.rules,
+        .durable = node->config.log.folder != NULL ? &node->log.durable : NULL,
         .numa_node = node->config.numa_node,
     };
 

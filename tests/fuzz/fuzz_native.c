@@ -2,10 +2,12 @@
  * fuzz_native.c - the native service behind its face, in and out of bench mode, with sessions of both kinds
  * alive and one unconfirmed. The input is a program: a mode, then steps, each a datagram (any bytes, or a
  * genuine one that is then perhaps damaged, perhaps sealed again) or a change of time or state; datagrams
- * gather into bursts. Every program starts from the same node.
+ * gather into bursts. Every program starts from the same node. Half of the nodes have a log, which programs let
+ * lag, catch up and fail.
  *
  * Checked: replies keep to their room; who did not prove anything gets no more bytes than it sent and changes
- * nothing in the table; replies to genuine datagrams verify; sessions never exceed their shares.
+ * nothing in the table; replies to genuine datagrams verify, at once or late; no write is acknowledged above
+ * the durable point; sessions never exceed their shares.
  *
  * Buffers are heap blocks of exactly the room they offer.
  */
@@ -45,7 +47,8 @@ struct burst {
     bool table_may_change;
 };
 
-static struct world worlds[2]; /* [1]: bench mode */
+enum { BENCH_MODE = 1, WITH_LOG = 2, WORLDS = 4 }; /* a world's bits */
+static struct world worlds[WORLDS];
 
 /* ---- the node, and the same node again ---- */
 
@@ -87,11 +90,15 @@ static void set_state(struct world *world, unsigned mode, unsigned state)
                                                                        .state = (uint8_t)state});
 }
 
-static void make_world(struct world *world, bool bench_mode)
+static void make_world(struct world *world, unsigned bits)
 {
+    bool log = bits & WITH_LOG;
     native_start(&world->shared, &world->node,
-                 &(struct native_options){
-                     .seed = 1, .sessions_max = SESSIONS, .bench_mode = bench_mode, .capacity = 256});
+                 &(struct native_options){.seed = 1,
+                                          .sessions_max = SESSIONS,
+                                          .bench_mode = bits & BENCH_MODE,
+                                          .capacity = 256,
+                                          .rules = {.log = log, .writes_wait = log, .reads_wait = log}});
     for (unsigned i = 0; i < PEERS; i++)
         native_peer_init(&world->peers[i], &world->node, NATIVE_PEER_SECRET, i, 1000);
     MUST(native_peer_connect(&world->peers[MAC_PEER], SUITE_MAC));
@@ -102,6 +109,36 @@ static void make_world(struct world *world, bool bench_mode)
 }
 
 /* ---- bursts ---- */
+
+/* A datagram to whoever has that flow. */
+static void check_reply(struct world *world, const struct return_path *path, const uint8_t *bytes,
+                        size_t length)
+{
+    uint64_t durable =
+        world->node.service->parked != NULL ? atomic_load(&world->shared.durable.lsn) : UINT64_MAX;
+    for (unsigned p = MAC_PEER; length > 0 && p <= UNCONFIRMED_PEER; p++) {
+        struct reply replies[MESSAGE_OPERATIONS_MAX];
+        if (!flow_equal(&world->peers[p].path.flow, &path->flow))
+            continue;
+        unsigned count = native_peer_open(&world->peers[p], bytes, length, replies, MESSAGE_OPERATIONS_MAX);
+        MUST(count > 0);
+        for (unsigned i = 0; i < count; i++)
+            MUST(replies[i].opcode == OPCODE_GET || replies[i].status != STATUS_OK ||
+                 replies[i].version <= durable);
+    }
+}
+
+/* Replies that have waited. */
+static void check_outbox(struct world *world)
+{
+    for (unsigned i = 0; i < world->node.sent; i++) {
+        const struct native_sent *sent = &world->node.outbox[i];
+        MUST(sent->length > DATAGRAM_HEADER_BYTES && sent->length <= DATAGRAM_BYTES_MAX);
+        if (sent->bytes[1] == DATAGRAM_DATA || sent->bytes[1] == DATAGRAM_SEALED)
+            check_reply(world, &sent->path, sent->bytes, sent->length);
+    }
+    world->node.sent = 0;
+}
 
 static void check_answer(struct world *world, const struct burst *burst, unsigned i)
 {
@@ -114,12 +151,7 @@ static void check_answer(struct world *world, const struct burst *burst, unsigne
              kind == DATAGRAM_PLAIN || kind == DATAGRAM_ECHO);
         return;
     }
-    for (unsigned p = MAC_PEER; datagram->length > 0 && p <= UNCONFIRMED_PEER; p++) {
-        struct reply replies[MESSAGE_OPERATIONS_MAX];
-        if (flow_equal(&world->peers[p].path.flow, &datagram->path.flow))
-            MUST(native_peer_open(&world->peers[p], datagram->payload, datagram->length, replies,
-                                  MESSAGE_OPERATIONS_MAX) > 0);
-    }
+    check_reply(world, &datagram->path, datagram->payload, datagram->length);
 }
 
 static void check_shares(const struct world *world)
@@ -281,8 +313,13 @@ static void step_time(struct world *world, struct burst *burst, struct fuzz_inpu
     if (what & 4)
         set_state(world, fuzz_u8(input) % 3, fuzz_u8(input) % 6);
     world->node.refuse_to_send = what & 8;
+    if (what & 16) {
+        uint64_t lsn = native_lsn(&world->shared) - fuzz_u8(input) % 16;
+        if (lsn > atomic_load(&world->shared.durable.lsn))
+            durable_point_set(&world->shared.durable, lsn, what & 32);
+    }
     native_turn(&world->node);
-    world->node.sent = 0;
+    check_outbox(world);
     check_shares(world);
 }
 
@@ -326,12 +363,13 @@ static void step(struct world *world, struct burst *burst, struct fuzz_input *in
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (worlds[0].node.service == NULL)
-        for (unsigned i = 0; i < 2; i++)
-            make_world(&worlds[i], i == 1);
+        for (unsigned i = 0; i < WORLDS; i++)
+            make_world(&worlds[i], i);
     struct fuzz_input input = {.at = data, .end = data + size};
-    struct world *world = &worlds[fuzz_u8(&input) & 1];
+    struct world *world = &worlds[fuzz_u8(&input) % WORLDS];
     static struct burst burst;
     restore(world);
+    native_durable(&world->shared, native_lsn(&world->shared));
     set_state(world, MODE_PRIMARY, STATE_SERVING);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_left(&input) > 0; i++)
         step(world, &burst, &input);
@@ -341,5 +379,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (handshake_lane_in_flight(handshake_helper_lane(world->shared.helper, 0)) > 0)
         native_turn(&world->node);
     world->node.refuse_to_send = false;
+    native_durable(&world->shared, native_lsn(&world->shared));
+    for (unsigned turns = 0; native_udp_parked(world->node.service) > 0; turns++) {
+        MUST(turns < 1000);
+        native_turn(&world->node);
+        check_outbox(world);
+    }
     return 0;
 }

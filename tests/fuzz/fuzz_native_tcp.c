@@ -1,8 +1,8 @@
 /*
  * fuzz_native_tcp.c - the native service over streams, with clients that hold the secret and do as they like.
  * The input is a program: open, handshake, sealed requests, bytes from nowhere, pieces, reading or not, time,
- * ends. What must hold: it comes to rest; what an honest client of the same node asks is answered throughout;
- * nothing is left.
+ * ends, a log that lags. What must hold: it comes to rest; what an honest client of the same node asks is answered
+ * throughout; no write is acknowledged above the durable point; nothing is left.
  */
 #include "fuzz.h"
 #include "native_tcp_peer.h"
@@ -13,6 +13,7 @@ struct world {
     struct tcp_node *node;
     struct tcp_client *client[CLIENTS];
     struct tcp_client *honest;
+    bool log;
 };
 
 static void open_client(struct world *w, unsigned which, struct fuzz_input *input)
@@ -103,6 +104,22 @@ static void step_client(struct tcp_client *c, unsigned what, struct fuzz_input *
     }
 }
 
+static void check_replies(const struct world *w, const struct tcp_client *c, unsigned from)
+{
+    uint64_t durable = w->log ? atomic_load(&w->node->shared.durable.lsn) : UINT64_MAX;
+    for (unsigned i = from; i < c->count; i++)
+        MUST(c->replies[i].opcode == OPCODE_GET || c->replies[i].status != STATUS_OK ||
+             c->replies[i].version <= durable);
+}
+
+static void move_log(struct world *w, struct fuzz_input *input)
+{
+    unsigned what = w->log ? fuzz_u8(input) : 0;
+    uint64_t lsn = native_lsn(&w->node->shared) - what % 8;
+    if (what & 8 && lsn > atomic_load(&w->node->shared.durable.lsn))
+        durable_point_set(&w->node->shared.durable, lsn, (what & 0xF0) == 0xF0);
+}
+
 static void step(struct world *w, struct fuzz_input *input)
 {
     unsigned what = fuzz_u8(input) % 16, which = fuzz_u8(input) % CLIENTS;
@@ -117,11 +134,15 @@ static void step(struct world *w, struct fuzz_input *input)
         w->node->helper_stopped = !w->node->helper_stopped;
         break;
     case 15:
+        move_log(w, input);
         tcp_node_turn(w->node);
         break;
     default:
-        if (w->client[which] != NULL && w->client[which]->count < TCP_REPLIES_MAX - 600)
+        if (w->client[which] != NULL && w->client[which]->count < TCP_REPLIES_MAX - 600) {
+            unsigned before = w->client[which]->count;
             step_client(w->client[which], what, input);
+            check_replies(w, w->client[which], before);
+        }
         break;
     }
 }
@@ -131,16 +152,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {data, data + size};
     struct world w = {0};
     unsigned temper = fuzz_u8(&input);
+    w.log = temper & 16;
     w.node = tcp_node_start(&(struct tcp_node_options){.connections = 8,
                                                        .small_buffers = 2,
                                                        .large_buffers = 1 + (temper & 3),
                                                        .bench = temper & 4,
-                                                       .http = temper & 8});
+                                                       .http = temper & 8,
+                                                       .rules = {w.log, w.log, w.log}});
+    native_durable(&w.node->shared, native_lsn(&w.node->shared));
     w.honest = tcp_client_new(w.node, 99);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_left(&input) > 0; i++)
         step(&w, &input);
     w.node->helper_stopped = false;
+    native_durable(&w.node->shared, native_lsn(&w.node->shared));
     tcp_node_turn(w.node);
+    MUST(native_tcp_counts(w.node->service).parked == 0);
     if (!w.honest->stream->close_asked) { /* unless it was idle for ten minutes */
         struct reply reply = tcp_client_do(w.honest, (struct operation){.opcode = OPCODE_HEALTH});
         MUST(reply.status == STATUS_OK);
