@@ -9,7 +9,7 @@
 #include "../unit/frames.h"
 #include "../unit/seeded.h"
 
-enum { CLIENT_PORT = 40000, RING_FRAMES = 1024 };
+enum { CLIENT_PORT = 40000, RING_FRAMES = 1024, HUB_SEGMENT_BYTES = 256 * 1024 };
 
 static void must(bool condition, const char *what)
 {
@@ -32,29 +32,14 @@ static struct rte_ring *make_ring(const char *what, unsigned number)
     return ring;
 }
 
-static void start_node(struct hub *hub, unsigned i, const char *secret)
+static void open_port(struct hub *hub, unsigned i)
 {
     struct hub_node *node = &hub->nodes[i];
     struct port_config port = {.workers = 1, .pool = hub->pool};
-    struct secret_option text = {.length = secret != NULL ? strlen(secret) : 0};
-    struct node_config config = {.workers = 1,
-                                 .ports = 1,
-                                 .udp_port = PROTOCOL_DEFAULT_PORT,
-                                 .capacity = 4096,
-                                 .sessions = NODE_SESSIONS_MIN,
-                                 .connections = NODE_CONNECTIONS_MIN,
-                                 .secrets = &text,
-                                 .secret_count = secret != NULL,
-                                 .cluster_name = "wild",
-                                 .pool = hub->pool,
-                                 .random = seeded_source(&hub->entropy),
-                                 .numa_node = -1};
     char error[256], name[32];
     static unsigned devices; /* a closed device's name stays taken */
     int id;
 
-    if (secret != NULL)
-        memcpy(text.text, secret, text.length);
     snprintf(name, sizeof name, "node%u", devices++);
     node->to = make_ring("to", i);
     node->from = make_ring("from", i);
@@ -66,37 +51,118 @@ static void start_node(struct hub *hub, unsigned i, const char *secret)
     memcpy(node->mac, (const uint8_t[]){2, 0, 0, 0, 0, (uint8_t)(1 + i)}, 6);
     /* Ring ports have no MAC of their own. */
     memcpy(node->port.mac.addr_bytes, node->mac, 6);
+}
+
+static void start_node(struct hub *hub, unsigned i)
+{
+    struct hub_node *node = &hub->nodes[i];
+    struct secret_option text = {.length = hub->secret != NULL ? strlen(hub->secret) : 0};
+    struct node_config config = {.workers = 1,
+                                 .ports = 1,
+                                 .udp_port = PROTOCOL_DEFAULT_PORT,
+                                 .capacity = 4096,
+                                 .sessions = NODE_SESSIONS_MIN,
+                                 .connections = NODE_CONNECTIONS_MIN,
+                                 .secrets = &text,
+                                 .secret_count = hub->secret != NULL,
+                                 .cluster_name = "wild",
+                                 .pool = hub->pool,
+                                 .random = seeded_source(&hub->entropy),
+                                 .numa_node = -1};
+    char error[256];
+
+    if (hub->secret != NULL)
+        memcpy(text.text, hub->secret, text.length);
     config.port[0] = (struct node_port){
         .port = node->port, .address = address_from_ip4(rte_cpu_to_be_32(node->ip4)), .prefix_length = 24};
+    if (node->disk != NULL)
+        config.log = (struct node_log_config){.folder = "folder",
+                                              .disk = sim_disk_disk(node->disk),
+                                              .queue = sim_disk_queue(node->disk),
+                                              .rules = hub->rules,
+                                              .segment_bytes = HUB_SEGMENT_BYTES,
+                                              .snapshot_segments = 2};
     must(node_start(&node->node, &config, hub->now, error, sizeof error) == 0, error);
 }
 
-void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret)
+void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
+                      const char *secret, struct durability_rules rules, uint64_t space)
 {
     memset(hub, 0, sizeof *hub);
     hub->pool = pool;
     hub->count = count;
+    hub->secret = secret;
+    hub->rules = rules;
     hub->entropy = seeded_start(seed);
     hub->now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
     hub->client_ip4 = frame_ip4(198, 18, 0, 100);
     memcpy(hub->client_mac, (const uint8_t[]){2, 0, 0, 0, 0, 100}, 6);
-    for (unsigned i = 0; i < count; i++)
-        start_node(hub, i, secret);
+    for (unsigned i = 0; i < count; i++) {
+        open_port(hub, i);
+        if (rules.log)
+            hub->nodes[i].disk = sim_disk_create(seed + i, space);
+        start_node(hub, i);
+    }
+}
+
+void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret)
+{
+    hub_start_logged(hub, pool, count, seed, secret, (struct durability_rules){0}, 0);
+}
+
+/* Frames that the node had not taken, or that nobody had taken of its own. */
+static void empty_rings(struct hub_node *node)
+{
+    struct rte_mbuf *mbuf;
+
+    while (rte_ring_dequeue(node->to, (void **)&mbuf) == 0)
+        rte_pktmbuf_free(mbuf);
+    while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0)
+        rte_pktmbuf_free(mbuf);
+}
+
+void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
+{
+    struct hub_node *node = &hub->nodes[i];
+    struct sim_disk *found;
+
+    sim_disk_crash_at(node->disk, sim_disk_boundaries(node->disk));
+    found = sim_disk_image(node->disk, crash, seeded_next(&hub->entropy));
+    node_stop(node->node);
+    empty_rings(node);
+    sim_disk_destroy(node->disk);
+    node->disk = found;
+    start_node(hub, i);
+}
+
+bool hub_serves(struct hub *hub, unsigned i)
+{
+    for (unsigned steps = 0; steps < 1000000000 / HUB_STEP_NS; steps++) {
+        struct node_recovery_progress progress;
+
+        switch (node_readiness(hub->nodes[i].node, &progress, hub->error, sizeof hub->error)) {
+        case NODE_READY:
+            return true;
+        case NODE_REFUSED:
+            return false;
+        case NODE_RECOVERING:
+            hub_step(hub);
+        }
+    }
+    snprintf(hub->error, sizeof hub->error, "it takes too long");
+    return false;
 }
 
 void hub_stop(struct hub *hub)
 {
-    struct rte_mbuf *mbuf;
-
     for (unsigned i = 0; i < hub->count; i++) {
         struct hub_node *node = &hub->nodes[i];
 
         node_stop(node->node);
         port_close(&node->port);
-        while (rte_ring_dequeue(node->to, (void **)&mbuf) == 0)
-            rte_pktmbuf_free(mbuf);
-        while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0)
-            rte_pktmbuf_free(mbuf);
+        if (node->disk != NULL)
+            sim_disk_destroy(node->disk);
+        empty_rings(node);
         rte_ring_free(node->to);
         rte_ring_free(node->from);
     }
@@ -209,6 +275,8 @@ void hub_step(struct hub *hub)
         node_worker_turn(node->node, 0, hub->now);
         node_control_turn(node->node, hub->now);
         node_helper_step(node->node);
+        if (node->disk != NULL && !node->paused_disk)
+            node_housekeeping_step(node->node, hub->now);
         while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0) {
             enter(hub, i, rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf));
             rte_pktmbuf_free(mbuf);

@@ -12,6 +12,7 @@
 #include <rte_ring.h>
 
 #include "node.h"
+#include "sim_disk.h"
 #include "test_client.h"
 
 enum { HUB_NODES_MAX = 3, HUB_FLIGHT_MAX = 4096, HUB_INBOX_MAX = 64, HUB_STEP_NS = 20 * 1000 };
@@ -30,12 +31,16 @@ struct hub_node {
     struct node *node;
     struct port port;
     struct rte_ring *to, *from; /* as the node sees them: its receive ring, its transmit ring */
+    struct sim_disk *disk;      /* of its log; NULL: it has none */
+    bool paused_disk;           /* nobody does what may wait for the disk: recovery, segments, snapshots */
     uint32_t ip4;
     uint8_t mac[6];
 };
 
 struct hub {
     struct rte_mempool *pool;
+    const char *secret;
+    struct durability_rules rules; /* of nodes with a log */
     struct hub_node nodes[HUB_NODES_MAX];
     unsigned count;
     struct hub_faults faults;
@@ -51,11 +56,19 @@ struct hub {
         size_t length;
     } inbox[HUB_INBOX_MAX];
     unsigned inbox_first, inbox_count;
+    char error[512]; /* of hub_serves() */
     uint64_t unexpected_frames; /* reached the client and are neither ours nor broadcast */
 };
 
 /* Starts `count` nodes of `workers` workers with one secret (NULL: bench mode). Ends the process on failure. */
 void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret);
+/* The same with a log each, on disks of `space` bytes. The nodes recover: they serve some steps later. */
+void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret,
+                      struct durability_rules rules, uint64_t space);
+/* The node dies, and starts on what that crash leaves of its disk. */
+void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash);
+/* Steps until node i serves. False: it has refused its folder (hub->error) or does not within a virtual second. */
+bool hub_serves(struct hub *hub, unsigned i);
 void hub_stop(struct hub *hub);
 void hub_step(struct hub *hub);
 /* The way to hub->nodes[hub->talks_to]. */
