@@ -1,0 +1,251 @@
+/*
+ * node_log.c - whole nodes with a log on a disk that crashes: what a client was answered is there afterwards, whatever
+ * the crash left; and what it is told while the log is read, full or broken. Virtual time.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../unit/seeded.h"
+#include "../unit/suite.h"
+#include "../unit/test_eal.h"
+#include "hub.h"
+#include "request_tests.h"
+
+enum { KEYS = 24, ROUNDS = 12, WRITES = 60, SPACE = 16 << 20 };
+
+static const char secret[] = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+static const struct durability_rules sync_rules = {.log = true, .writes_wait = true, .reads_wait = true};
+
+static struct rte_mempool *pool;
+static uint64_t seed, entropy;
+static struct hub hub;
+static struct test_client client;
+static uint64_t known[KEYS];  /* the value that was acknowledged; 0: none */
+static uint64_t tried[KEYS];  /* a later one that was not answered; 0: none */
+static uint64_t next_value;
+
+static void connect(void)
+{
+    struct datagram_link link = hub_link(&hub);
+
+    hub.inbox_count = 0;
+    CU_ASSERT_FATAL(test_client_connect(&client, &link, secret, SUITE_MAC, seeded_source(&entropy)));
+}
+
+static enum status ask(struct operation operation, struct reply *reply)
+{
+    struct reply replies[TEST_CLIENT_OPERATIONS];
+
+    if (test_client_request(&client, &operation, 1, replies) != 1)
+        return STATUS_TIMEOUT;
+    if (reply != NULL)
+        *reply = replies[0];
+    return replies[0].status;
+}
+
+static enum status set(const char *key, const void *value, size_t length)
+{
+    return ask((struct operation){.opcode = OPCODE_SET,
+                                  .key = (const uint8_t *)key,
+                                  .key_length = (uint8_t)strlen(key),
+                                  .value = value,
+                                  .value_length = (uint16_t)length},
+               NULL);
+}
+
+static enum status get(const char *key, struct reply *reply)
+{
+    return ask((struct operation){
+                   .opcode = OPCODE_GET, .key = (const uint8_t *)key, .key_length = (uint8_t)strlen(key)},
+               reply);
+}
+
+static void pause_ms(unsigned ms)
+{
+    struct datagram_link link = hub_link(&hub);
+
+    link.pass_time(link.state, ms);
+}
+
+static void serves(void)
+{
+    if (!hub_serves(&hub, 0)) {
+        fprintf(stderr, "WILD_SEED=%llu: %s\n", (unsigned long long)seed, hub.error);
+        CU_FAIL_FATAL("the node serves again");
+    }
+}
+
+static void start(void)
+{
+    entropy = seeded_start(seed);
+    memset(known, 0, sizeof known);
+    memset(tried, 0, sizeof tried);
+    next_value = 1;
+    hub_start_logged(&hub, pool, 1, seed, secret, sync_rules, SPACE);
+    serves();
+    connect();
+}
+
+static const char *key_of(unsigned i)
+{
+    static char key[16];
+
+    snprintf(key, sizeof key, "key%u", i);
+    return key;
+}
+
+/* Some writes; the last may be on its way when the node dies. */
+static void write_some(void)
+{
+    uint8_t value[1000];
+
+    for (unsigned i = 0; i < WRITES; i++) {
+        unsigned which = (unsigned)seeded_below(&entropy, KEYS);
+
+        memset(value, (int)which, sizeof value);
+        memcpy(value, &next_value, sizeof next_value);
+        tried[which] = next_value;
+        if (set(key_of(which), value, 8 + seeded_below(&entropy, sizeof value - 8)) == STATUS_OK) {
+            known[which] = next_value;
+            tried[which] = 0;
+        }
+        next_value++;
+    }
+}
+
+static void everything_known_is_there(enum sim_crash crash)
+{
+    for (unsigned i = 0; i < KEYS; i++) {
+        struct reply reply;
+        enum status status = get(key_of(i), &reply);
+        uint64_t value = 0;
+
+        CU_ASSERT_FATAL(status == STATUS_OK || status == STATUS_NOT_FOUND);
+        if (status == STATUS_OK)
+            memcpy(&value, reply.value, sizeof value);
+        if (value != known[i] && (tried[i] == 0 || value != tried[i])) {
+            fprintf(stderr, "WILD_SEED=%llu crash %d: %s is %llu, %llu was acknowledged\n", (unsigned long long)seed,
+                    (int)crash, key_of(i), (unsigned long long)value, (unsigned long long)known[i]);
+            CU_FAIL("an acknowledged write is there");
+        }
+        known[i] = value;
+        tried[i] = 0;
+    }
+}
+
+static void what_was_acknowledged_survives_every_kind_of_crash(void)
+{
+    start();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        enum sim_crash crash = (enum sim_crash)(round % SIM_CRASHES);
+
+        write_some();
+        if (round % 3 == 1)
+            node_snapshot(hub.nodes[0].node);
+        for (uint64_t steps = seeded_below(&entropy, 200); steps > 0; steps--)
+            hub_step(&hub);
+        hub_crash(&hub, 0, crash);
+        serves();
+        connect();
+        everything_known_is_there(crash);
+    }
+    hub_stop(&hub);
+}
+
+static void the_request_tests_pass_on_a_node_with_a_log(void)
+{
+    start();
+    for (unsigned i = 0; i < request_tests_count; i++) {
+        CU_ASSERT_EQUAL(ask((struct operation){.opcode = OPCODE_FLUSH}, NULL), STATUS_OK);
+        const char *wrong = request_tests[i].run(&client);
+
+        if (wrong != NULL) {
+            fprintf(stderr, "%s: not so: %s (WILD_SEED=%llu)\n", request_tests[i].name, wrong,
+                    (unsigned long long)seed);
+            CU_FAIL("a request test");
+        }
+    }
+    hub_stop(&hub);
+}
+
+static void while_the_log_is_read_reads_are_stale_and_writes_busy(void)
+{
+    start();
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    hub_crash(&hub, 0, SIM_CRASH_KILL);
+    hub.nodes[0].paused_disk = true;
+    connect();
+    CU_ASSERT_EQUAL(get("k", NULL), STATUS_STALE);
+    CU_ASSERT_EQUAL(set("k", "w", 1), STATUS_BUSY);
+    hub.nodes[0].paused_disk = false;
+    serves();
+    struct reply reply;
+    CU_ASSERT_EQUAL(get("k", &reply), STATUS_OK);
+    CU_ASSERT_EQUAL(reply.value[0], 'v');
+    CU_ASSERT_EQUAL(set("k", "w", 1), STATUS_OK);
+    hub_stop(&hub);
+}
+
+static void a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again(void)
+{
+    start();
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    sim_disk_fail_write(hub.nodes[0].disk, 1, EIO, true);
+    CU_ASSERT_EQUAL(set("k", "w", 1), STATUS_TIMEOUT);
+    CU_ASSERT_EQUAL(set("k", "x", 1), STATUS_READ_ONLY);
+    CU_ASSERT_EQUAL(get("k", NULL), STATUS_STALE); /* "w" is there, and may be gone tomorrow */
+    CU_ASSERT_EQUAL(get("other", NULL), STATUS_NOT_FOUND);
+    hub_crash(&hub, 0, SIM_CRASH_NOTHING);
+    serves();
+    connect();
+    struct reply reply;
+    CU_ASSERT_EQUAL(get("k", &reply), STATUS_OK);
+    CU_ASSERT(reply.value[0] == 'v' || reply.value[0] == 'w');
+    CU_ASSERT_EQUAL(set("k", "y", 1), STATUS_OK);
+    hub_stop(&hub);
+}
+
+static void a_full_disk_makes_the_node_read_only_until_there_is_space(void)
+{
+    uint8_t value[1000] = {0};
+    enum status status = STATUS_OK;
+
+    start();
+    sim_disk_set_space(hub.nodes[0].disk, 0);
+    for (unsigned i = 0; i < 2000 && status == STATUS_OK; i++)
+        status = set(key_of(i % KEYS), value, sizeof value);
+    CU_ASSERT(status == STATUS_READ_ONLY || status == STATUS_TIMEOUT || status == STATUS_BUSY);
+    for (unsigned i = 0; i < 20 && set("k", "v", 1) != STATUS_READ_ONLY; i++)
+        pause_ms(100);
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_READ_ONLY);
+    sim_disk_set_space(hub.nodes[0].disk, SPACE);
+    for (unsigned i = 0; i < 20 && status != STATUS_OK; i++) {
+        pause_ms(100);
+        status = set("k", "v", 1);
+    }
+    CU_ASSERT_EQUAL(status, STATUS_OK);
+    hub_stop(&hub);
+}
+
+int main(void)
+{
+    CU_TestInfo tests[] = {
+#define TEST(name) {#name, name}
+        TEST(the_request_tests_pass_on_a_node_with_a_log),
+        TEST(what_was_acknowledged_survives_every_kind_of_crash),
+        TEST(while_the_log_is_read_reads_are_stale_and_writes_busy),
+        TEST(a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again),
+        TEST(a_full_disk_makes_the_node_read_only_until_there_is_space),
+#undef TEST
+        CU_TEST_INFO_NULL,
+    };
+
+    seed = seeded_from_environment(42);
+    printf("WILD_SEED=%llu\n", (unsigned long long)seed);
+    if (keys_start() != 0)
+        return 1;
+    test_eal_start();
+    pool = test_eal_pool("node_log", 8192);
+    return suite_run("node_log", tests);
+}
