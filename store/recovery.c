@@ -337,22 +337,16 @@ static int choose(struct recovery *recovery)
     return start_replay(recovery);
 }
 
-static int apply_all(struct recovery *recovery, const uint8_t *records, size_t bytes)
+static int apply_all(struct recovery *recovery, const uint8_t *records, size_t bytes, uint32_t count)
 {
-    while (bytes > 0) {
-        struct log_record record;
-        int taken = log_record_decode(&record, records, bytes);
-        if (taken <= 0)
-            return -EBADMSG;
-        int failed = apply_record(recovery->config.apply, &record);
-        if (failed != 0)
-            return refuse(
-                recovery, failed,
-                "holds more than --capacity has room for: start with the capacity it was written with");
-        records += taken;
-        bytes -= (size_t)taken;
-        recovery->facts.records++;
-    }
+    int failed = apply_records(recovery->config.apply, records, bytes);
+
+    if (failed == -ENOSPC)
+        return refuse(recovery, failed,
+                      "holds more than --capacity has room for: start with the capacity it was written with");
+    if (failed != 0)
+        return refuse_disk(recovery, failed, "records");
+    recovery->facts.records += count;
     return 0;
 }
 
@@ -363,7 +357,7 @@ static int load(struct recovery *recovery)
     size_t bytes;
     int more, failed;
 
-    if (recovery->facts.records == 0) {
+    if (recovery->facts.bytes_read == 0) {
         apply_clock(recovery->config.apply, facts->wall_ms);
         if (facts->flush_lsn > 0)
             apply_record(recovery->config.apply,
@@ -371,7 +365,7 @@ static int load(struct recovery *recovery)
     }
     more = snapshot_reader_next(recovery->snapshot, &records, &bytes);
     if (more == 1) {
-        failed = apply_all(recovery, records, bytes);
+        failed = apply_all(recovery, records, bytes, 0);
         recovery->facts.bytes_read += bytes;
         return failed != 0 ? failed : 1;
     }
@@ -394,7 +388,7 @@ static int replay(struct recovery *recovery)
             return 1;
         }
         apply_clock(recovery->config.apply, block.wall_ms);
-        int failed = apply_all(recovery, block.records, block.records_bytes);
+        int failed = apply_all(recovery, block.records, block.records_bytes, block.count);
         if (failed != 0)
             return failed;
         recovery->facts.bytes_read += wal_block_padded(block.length);
