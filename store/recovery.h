@@ -51,11 +51,11 @@ struct recovery_facts {
     struct {
         uint64_t lsn, segment; /* of its position */
     } snapshot[RECOVERY_SNAPSHOTS_MAX];
-    uint64_t oldest_segment; /* there is; 0: none */
-    uint64_t newest_segment; /* there is; those above end.segment + 1 are to be made anew */
+    uint64_t oldest_segment;          /* there is; 0: none */
+    uint64_t newest_segment;          /* there is; those above end.segment + 1 are to be made anew */
     uint64_t records;                 /* of the log that were replayed */
     uint64_t bytes_read, bytes_total; /* progress: bytes of snapshot and log */
-    uint64_t dropped_bytes;                           /* of a torn tail */
+    uint64_t dropped_bytes;           /* of a torn tail */
     unsigned snapshots_broken;
 };
 

@@ -56,15 +56,15 @@ struct hub {
         size_t length;
     } inbox[HUB_INBOX_MAX];
     unsigned inbox_first, inbox_count;
-    char error[512]; /* of hub_serves() */
+    char error[512];            /* of hub_serves() */
     uint64_t unexpected_frames; /* reached the client and are neither ours nor broadcast */
 };
 
 /* Starts `count` nodes of `workers` workers with one secret (NULL: bench mode). Ends the process on failure. */
 void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret);
 /* The same with a log each, on disks of `space` bytes. The nodes recover: they serve some steps later. */
-void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret,
-                      struct durability_rules rules, uint64_t space);
+void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
+                      const char *secret, struct durability_rules rules, uint64_t space);
 /* The node dies, and starts on what that crash leaves of its disk. */
 void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash);
 /* Steps until node i serves. False: it has refused its folder (hub->error) or does not within a virtual second. */

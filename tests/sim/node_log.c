@@ -21,8 +21,8 @@ static struct rte_mempool *pool;
 static uint64_t seed, entropy;
 static struct hub hub;
 static struct test_client client;
-static uint64_t known[KEYS];  /* the value that was acknowledged; 0: none */
-static uint64_t tried[KEYS];  /* a later one that was not answered; 0: none */
+static uint64_t known[KEYS]; /* the value that was acknowledged; 0: none */
+static uint64_t tried[KEYS]; /* a later one that was not answered; 0: none */
 static uint64_t next_value;
 
 static void connect(void)
@@ -56,8 +56,9 @@ static enum status set(const char *key, const void *value, size_t length)
 
 static enum status get(const char *key, struct reply *reply)
 {
-    return ask((struct operation){
-                   .opcode = OPCODE_GET, .key = (const uint8_t *)key, .key_length = (uint8_t)strlen(key)},
+    return ask((struct operation){.opcode = OPCODE_GET,
+                                  .key = (const uint8_t *)key,
+                                  .key_length = (uint8_t)strlen(key)},
                reply);
 }
 
@@ -125,8 +126,9 @@ static void everything_known_is_there(enum sim_crash crash)
         if (status == STATUS_OK)
             memcpy(&value, reply.value, sizeof value);
         if (value != known[i] && (tried[i] == 0 || value != tried[i])) {
-            fprintf(stderr, "WILD_SEED=%llu crash %d: %s is %llu, %llu was acknowledged\n", (unsigned long long)seed,
-                    (int)crash, key_of(i), (unsigned long long)value, (unsigned long long)known[i]);
+            fprintf(stderr, "WILD_SEED=%llu crash %d: %s is %llu, %llu was acknowledged\n",
+                    (unsigned long long)seed, (int)crash, key_of(i), (unsigned long long)value,
+                    (unsigned long long)known[i]);
             CU_FAIL("an acknowledged write is there");
         }
         known[i] = value;
