@@ -216,6 +216,36 @@ def main():
     for name, offset, value, how in (("crc", 4, 1, 0), ("format", 8, 2, 1), ("count", 10, 1, 1), ("more", 10, 9, 1),
                                      ("first", 72, 1, 1), ("size", 2, 0, 2)):
         write("wal", "meta-" + name, b"\1" + log + struct.pack("<BHBB", 9, offset, value, how))
+    # fuzz_snapshot.c: options, then a length and its bytes for each part; sums are made right by the target
+    first_lsn = 1 << 32
+
+    def record(lsn, key, value, expiry=0, kind=1):
+        bytes_ = struct.pack("<QQBBHB3x", lsn, expiry, kind, len(key), len(value), 0) + key + value
+        return bytes_ + bytes(-len(bytes_) % 8)
+
+    def part(magic, index, content, start=first_lsn + 9, form=1):
+        return struct.pack("<4sIIIH6xQ", magic, 0, 32 + len(content), index, form, start) + content
+
+    def snapshot(*chunks, end=first_lsn + 50, flush=0, items=None, form=1):
+        count = sum(len(chunk) for chunk in chunks) if items is None else items
+        parts = [part(b"WSH1", 0, bytes(range(16)) + struct.pack("<QQIIQQQ", 3, 7, 8192, 9, flush, 1000, 99), form=form)]
+        parts += [part(b"WSC1", 1 + i, b"".join(chunk)) for i, chunk in enumerate(chunks)]
+        parts.append(part(b"WSF1", 1 + len(chunks), struct.pack("<QQII", end, count, 0, 0)))
+        return b"\1" + b"".join(struct.pack("<H", len(p)) + p for p in parts)
+
+    some = [record(first_lsn + n, b"key-%d" % n, bytes(n * 3)) for n in range(8)]
+    more = [record(first_lsn + 20 + n, bytes([n]) * (n + 1), b"", expiry=5) for n in range(8)]
+    write("snapshot", "empty", snapshot())
+    write("snapshot", "one", snapshot([some[1]]))
+    write("snapshot", "two", snapshot(some, more))
+    write("snapshot", "flushed", snapshot(more, flush=first_lsn + 20))
+    write("snapshot", "flushed-later", snapshot(some, flush=first_lsn + 20))
+    write("snapshot", "items", snapshot(some, items=9))
+    write("snapshot", "beyond", snapshot(more, end=first_lsn + 21))
+    write("snapshot", "newer", snapshot(some, form=2))
+    write("snapshot", "delete", snapshot([record(first_lsn, b"k", b"", kind=2)]))
+    write("snapshot", "many", snapshot([record(first_lsn + n, b"%04d" % n, bytes(1000)) for n in range(50)]))
+    write("snapshot", "sums-wrong", b"\0" + snapshot(some)[1:])
     # fuzz_tcp.c: a byte of configuration, then steps
     for number, (name, steps) in enumerate(sorted(tcp_seeds().items())):
         write("tcp", name, bytes([0]) + steps)
