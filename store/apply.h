@@ -18,8 +18,8 @@ int apply_begin(struct execute_context *context); /* 0 or -ENOMEM */
  * as well). */
 int apply_record(struct execute_context *context, const struct log_record *record);
 /*
- * The same for encoded records in a row: a block's, a chunk's. Faster: their memory accesses overlap. Stops at
- * the first that cannot be applied; -EBADMSG: it is not a valid record.
+ * The same for encoded records in a row: a block's, a chunk's. Faster: their memory accesses overlap. Stops
+ * at the first that cannot be applied; -EBADMSG: it is not a valid record.
  */
 int apply_records(struct execute_context *context, const uint8_t *records, size_t bytes);
 int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */

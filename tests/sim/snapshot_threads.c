@@ -4,11 +4,11 @@
  *
  *   snapshot_threads [--operations N]     per worker and round; WILD_SEED=S
  *
- * A control thread merges the rings into one log and keeps it; another thread takes snapshot after snapshot, each from
- * where the log is. When the workers are done, every snapshot is loaded into a new table, with another hash
- * key and readers about, and the log replayed: up to the snapshot's end, where it must equal the log alone,
- * and up to the log's end, where it must equal the table that the workers wrote. Items are compared byte for byte: keys, values,
- * versions, expiry.
+ * A control thread merges the rings into one log and keeps it; another thread takes snapshot after snapshot,
+ * each from where the log is. When the workers are done, every snapshot is loaded into a new table, with
+ * another hash key and readers about, and the log replayed: up to the snapshot's end, where it must equal the
+ * log alone, and up to the log's end, where it must equal the table that the workers wrote. Items are
+ * compared byte for byte: keys, values, versions, expiry.
  */
 #include <errno.h>
 #include <getopt.h>
