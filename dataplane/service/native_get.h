@@ -24,10 +24,10 @@ static inline bool native_take_lone_get(struct native_udp *service, struct nativ
     return lone_get;
 }
 
-/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`. *wait_lsn
- * rises if it has to wait for the log. */
+/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`, and NATIVE_WAITS
+ * with them if it has to wait for the log (engine.wait_lsn). */
 static inline size_t native_answer_lone_get(struct native_udp *service, const struct native_work *work,
-                                            uint8_t *message, size_t room, uint64_t *wait_lsn)
+                                            uint8_t *message, size_t room)
 {
     if (room < LONE_REPLY_VALUE)
         return 0;
@@ -36,15 +36,20 @@ static inline size_t native_answer_lone_get(struct native_udp *service, const st
                             .room = (uint16_t)(room < VALUE_BYTES_MAX ? room : VALUE_BYTES_MAX)};
     enum status status =
         execute_get(service->config.execute, work->probe, service->engine.now.wall_ms, &result);
-    if (unlikely(result.bucket_lsn > service->engine.log.reads_above))
-        status = native_lone_get_waits(service, work, status, &result, wait_lsn);
+    /* native_depends_on(), in parts: of an item that was found the bucket need not be looked at. */
+    size_t waits = 0;
+    uint64_t lsn = likely(status == STATUS_OK) ? result.version : native_depends_on(status, &result);
+    if (unlikely(lsn > service->engine.log.reads_above)) {
+        status = native_lone_get_waits(service, work, status, &result);
+        waits = service->engine.wait_lsn != 0 ? NATIVE_WAITS : 0;
+    }
     if (status > STATUS_VERSION_MISMATCH)
         native_count_refusal(&service->engine, status);
     const struct message_header header = {.history = service->engine.gate.history,
                                           .epoch = service->engine.gate.epoch};
     const struct reply reply = {
         .status = (uint8_t)status, .version = result.version, .value_length = result.value_length};
-    return message_lone_reply(message, &header, &reply);
+    return message_lone_reply(message, &header, &reply) | waits;
 }
 
 #endif

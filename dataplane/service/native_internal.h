@@ -14,6 +14,7 @@
 
 enum {
     NATIVE_BURST_MAX = 64,        /* udp_service.h's promise */
+    NATIVE_WAITS = 1 << 16,       /* with a reply's length: not now */
     NATIVE_PARKED_PER_TURN = 128, /* replies that leave late: more than a turn's burst brings */
 };
 
@@ -39,6 +40,7 @@ struct native_udp {
     struct cookie_secrets *cookies; /* in the arena */
     struct session_table sessions;
     struct parked *parked; /* NULL: there is no log, nothing waits */
+    unsigned parked_of_burst;
     _Alignas(64) struct native_work work[NATIVE_BURST_MAX];
     struct native_request request[NATIVE_BURST_MAX]; /* a work's, at the same place */
     /* The burst's look-ups, one for the first key of a message: filled in phase 1, see table.h. */
@@ -64,10 +66,10 @@ void native_send_responses(struct native_udp *service);
 bool native_may_park(const struct native_udp *service, const struct session *session, size_t message_bytes);
 /* native_read_waits() for a lone GET; result: cleared if it may not be told. */
 enum status native_lone_get_waits(struct native_udp *service, const struct native_work *work,
-                                  enum status status, struct result *result, uint64_t *wait_lsn);
-/* The work's reply, which stands at `message`. */
+                                  enum status status, struct result *result);
+/* The work's reply, which stands at `message`, waits for engine.wait_lsn. */
 void native_park(struct native_udp *service, const struct native_work *work, const uint8_t *message,
-                 size_t length, uint64_t wait_lsn);
+                 size_t length);
 /* Those that the log has reached, and those that wait no more. */
 void native_send_parked(struct native_udp *service);
 

@@ -417,11 +417,11 @@ size_t native_execute(struct native_engine *engine, const struct native_request 
                       struct retry_window *retry, uint8_t *out, size_t room)
 {
     unsigned count = request->count;
+    engine->wait_lsn = 0;
     /* Every operation is sure of a bare reply: what one may fill ends where the later ones' begin. */
     size_t bare = (size_t)MESSAGE_HEADER_BYTES + (size_t)count * REPLY_HEADER_BYTES;
     if (room < bare)
         return 0;
-    engine->wait_lsn = 0;
     struct message_writer writer;
     message_begin_inline(&writer, out, room);
     uint8_t *end = writer.end;

@@ -246,11 +246,24 @@ static __rte_noinline size_t answer_message(struct native_udp *service, struct n
     const struct native_request *request = native_request_of(service, work);
     service->engine.may_park = native_may_park(service, work->session, room);
     struct retry_window *retry = work->session != NULL ? &work->session->retry : NULL;
-    if (request->count == 1)
-        return native_execute(&service->engine, request, retry, message, room);
-    size_t length = native_execute(&service->engine, request, retry, service->reply, room);
-    memcpy(message, service->reply, length);
-    return length;
+    size_t length;
+    if (request->count == 1) {
+        length = native_execute(&service->engine, request, retry, message, room);
+    } else {
+        length = native_execute(&service->engine, request, retry, service->reply, room);
+        memcpy(message, service->reply, length);
+    }
+    return service->engine.wait_lsn == 0 ? length : length | NATIVE_WAITS;
+}
+
+/* No reply now: it waits, or there is no room for any. Returns whether the message was executed. */
+static __rte_noinline bool answer_later(struct native_udp *service, const struct native_work *work,
+                                        const uint8_t *message, size_t length)
+{
+    if (length != 0)
+        native_park(service, work, message, length & (NATIVE_WAITS - 1));
+    work->datagram->length = 0;
+    return length != 0;
 }
 
 /* No more of this session's datagrams: the reply is silence. */
@@ -272,7 +285,6 @@ static inline unsigned answer(struct native_udp *service, struct native_work *wo
     struct udp_datagram *datagram = work->datagram;
     struct session *session = work->session;
     size_t room, length;
-    uint64_t wait_lsn = 0;
     if (work->kind == DATAGRAM_PLAIN) {
         /* Not authenticated: never larger than the request. */
         room = smaller(datagram->length, datagram->room) - DATAGRAM_HEADER_BYTES;
@@ -286,21 +298,13 @@ static inline unsigned answer(struct native_udp *service, struct native_work *wo
     uint8_t *payload = datagram->payload, *message = payload + DATAGRAM_HEADER_BYTES;
     unsigned operations = 1;
     if (likely(work->lone_get)) {
-        length = native_answer_lone_get(service, work, message, room, &wait_lsn);
+        length = native_answer_lone_get(service, work, message, room);
     } else {
         operations = native_request_of(service, work)->count;
         length = answer_message(service, work, message, room);
-        wait_lsn = service->engine.wait_lsn;
     }
-    if (unlikely(length == 0)) {
-        datagram->length = 0;
-        return 0;
-    }
-    if (unlikely(wait_lsn != 0)) {
-        native_park(service, work, message, length, wait_lsn);
-        datagram->length = 0;
-        return operations;
-    }
+    if (unlikely(length - 1 >= NATIVE_WAITS - 1)) /* 0 or above: one comparison */
+        return answer_later(service, work, message, length) ? operations : 0;
 
     if (work->kind == DATAGRAM_PLAIN) { /* its header is the reply's too */
         datagram->length = (uint16_t)(DATAGRAM_HEADER_BYTES + length);
@@ -344,12 +348,14 @@ static __rte_noinline void answer_all(struct native_udp *service, unsigned works
     for (unsigned i = 0; i < works; i++) {
         if (service->work[i].kind == 0)
             continue;
-        operations += answer(service, &service->work[i]);
-        replies += service->work[i].datagram->length > 0;
+        unsigned answered = answer(service, &service->work[i]);
+        operations += answered;
+        replies += answered > 0;
     }
     datagram_tags_make(&service->made);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
-    counter_add(service->config.counters, COUNTER_native_replies, replies);
+    counter_add(service->config.counters, COUNTER_native_replies, replies - service->parked_of_burst);
+    service->parked_of_burst = 0;
 }
 
 static void burst(void *state, struct udp_datagram *datagrams, unsigned count, struct instant now)

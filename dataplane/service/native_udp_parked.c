@@ -20,26 +20,22 @@ bool native_may_park(const struct native_udp *service, const struct session *ses
 }
 
 enum status native_lone_get_waits(struct native_udp *service, const struct native_work *work,
-                                  enum status status, struct result *result, uint64_t *wait_lsn)
+                                  enum status status, struct result *result)
 {
     struct native_engine *engine = &service->engine;
-    uint64_t lsn = native_depends_on(status, result);
-    if (lsn <= engine->log.reads_above) /* the bucket has changed, but not the item */
-        return status;
     engine->wait_lsn = 0;
     engine->may_park =
         native_may_park(service, work->session, (size_t)LONE_REPLY_VALUE + result->value_length);
-    enum status told = native_read_waits(engine, status, lsn);
+    enum status told = native_read_waits(engine, status, native_depends_on(status, result));
     if (told != status) {
         result->version = 0;
         result->value_length = 0;
     }
-    *wait_lsn = engine->wait_lsn;
     return told;
 }
 
 void native_park(struct native_udp *service, const struct native_work *work, const uint8_t *message,
-                 size_t length, uint64_t wait_lsn)
+                 size_t length)
 {
     struct udp_owner owner = {.path = work->datagram->path};
     size_t owner_bytes = SESSION_OWNER_BYTES;
@@ -51,7 +47,9 @@ void native_park(struct native_udp *service, const struct native_work *work, con
         owner.session_id = work->session_id;
         work->session->parked_bytes += (uint32_t)length;
     }
-    parked_add(service->parked, wait_lsn, service->engine.now.mono_ns, &owner, owner_bytes, message, length);
+    parked_add(service->parked, service->engine.wait_lsn, service->engine.now.mono_ns, &owner, owner_bytes,
+               message, length);
+    service->parked_of_burst++;
     native_count(service, COUNTER_native_parked);
 }
 
