@@ -498,25 +498,36 @@ static int sync_step(struct recovery *recovery)
     return 1;
 }
 
-/* Whatever has the name was never acknowledged. */
+/* 0 or -errno. A file that has the name was never acknowledged, and makes room; but the only segment that
+ * there is gets replaced in one step, since a folder without any looks like a damaged one. */
+static int replace_segment(struct recovery *recovery, const char *name)
+{
+    static const char temporary[] = "segment.tmp";
+    const struct disk *disk = &recovery->config.disk;
+    int failed = 0, file;
+
+    if (recovery->facts.oldest_segment <= recovery->facts.end.segment)
+        failed = disk->call->remove(disk->state, name);
+    if (failed >= 0 || failed == -ENOENT)
+        failed = disk->call->remove(disk->state, temporary); /* of a start that did not get far */
+    if (failed < 0 && failed != -ENOENT)
+        return failed;
+    file = disk->call->open(disk->state, temporary, DISK_CREATE, recovery->config.segment_bytes);
+    if (file < 0)
+        return file;
+    failed = disk->call->sync(disk->state, file);
+    disk->call->close(disk->state, file);
+    if (failed >= 0)
+        failed = disk->call->rename(disk->state, temporary, name);
+    return failed < 0 ? failed : disk->call->sync_folder(disk->state);
+}
+
 static int make_segment(struct recovery *recovery, uint64_t segment)
 {
-    const struct disk *disk = &recovery->config.disk;
     char name[DISK_NAME_BYTES];
-    int file, failed;
 
     meta_segment_name(name, segment);
-    failed = disk->call->remove(disk->state, name);
-    if (failed < 0 && failed != -ENOENT)
-        return refuse_disk(recovery, failed, name);
-    file = disk->call->open(disk->state, name, DISK_CREATE, recovery->config.segment_bytes);
-    failed = file;
-    if (file >= 0) {
-        failed = disk->call->sync(disk->state, file);
-        disk->call->close(disk->state, file);
-    }
-    if (failed >= 0)
-        failed = disk->call->sync_folder(disk->state);
+    int failed = replace_segment(recovery, name);
     if (failed < 0)
         return refuse_disk(recovery, failed, name);
     if (recovery->facts.newest_segment < segment)
