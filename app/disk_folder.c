@@ -114,14 +114,20 @@ static int check_owner(const struct disk_folder *folder, const struct complaint 
 
 /* ---- the lock ---- */
 
-static int complain_locked(const struct disk_folder *folder, const struct complaint *complaint)
+/* What stands in the lock file; 0: nothing of use. */
+static long read_pid(int fd)
 {
     char text[16] = "";
-    ssize_t length = pread(folder->lock_fd, text, sizeof text - 1, 0);
-    long pid;
+    ssize_t length = pread(fd, text, sizeof text - 1, 0);
 
     text[length > 0 ? length : 0] = '\0';
-    pid = strtol(text, NULL, 10);
+    return strtol(text, NULL, 10);
+}
+
+static int complain_locked(const struct disk_folder *folder, const struct complaint *complaint)
+{
+    long pid = read_pid(folder->lock_fd);
+
     if (pid <= 0)
         return complain(complaint, -EBUSY,
                         "%s is in use by another process: stop that one, or name another folder",
@@ -151,6 +157,20 @@ static int take_lock(struct disk_folder *folder, const struct complaint *complai
     if (ftruncate(folder->lock_fd, 0) != 0 || pwrite(folder->lock_fd, text, (size_t)length, 0) != length)
         return complain_errno(complaint, errno != 0 ? -errno : -EIO);
     return 0;
+}
+
+long disk_folder_user(const struct disk_folder *folder)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = openat(folder->fd, DISK_LOCK_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    long pid = 0;
+
+    if (fd < 0)
+        return 0;
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        pid = read_pid(fd);
+    close(fd);
+    return pid;
 }
 
 /* ---- the whole ---- */

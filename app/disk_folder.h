@@ -35,6 +35,9 @@ int disk_folder_open(struct disk_folder **out, const char *path, enum disk_folde
  * closes), closes all files, unlocks. */
 void disk_folder_close(struct disk_folder *folder);
 
+/* The process that has the folder, when it was opened to be read; 0: none has, or it cannot be told. */
+long disk_folder_user(const struct disk_folder *folder);
+
 struct disk disk_folder_disk(struct disk_folder *folder);
 /* The control lcore's: the first call of completions() or submit() fixes the thread. */
 struct disk_queue disk_folder_queue(struct disk_folder *folder);

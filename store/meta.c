@@ -62,8 +62,7 @@ static bool valid(const struct meta *meta)
         if (history->id == 0 || history->node_id == 0 || history->first_lsn == 0 ||
             (uint32_t)history->first_lsn != 0 || history->before_lsn >= history->first_lsn)
             return false;
-        if (i > 0 && (history->first_lsn <= history[-1].first_lsn || history->epoch <= history[-1].epoch ||
-                      history->before_lsn < history[-1].before_lsn))
+        if (i > 0 && (history->first_lsn <= history[-1].first_lsn || history->epoch <= history[-1].epoch))
             return false;
     }
     return true;

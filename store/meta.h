@@ -27,7 +27,7 @@
  *
  * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; ids are not zero;
  * first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two are equal); before_lsn
- * is below first_lsn and never descends. A later format keeps length, magic, crc and format as they are.
+ * is below first_lsn (and may be below that of the history before, where a repair gave up the end of the log). A later format keeps length, magic, crc and format as they are.
  *
  * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
  * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with

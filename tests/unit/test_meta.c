@@ -56,6 +56,18 @@ static void every_number_of_histories_comes_back(void)
     CU_ASSERT(memory_find(&memory, "meta.tmp") < 0);
 }
 
+static void a_log_may_begin_again_before_an_earlier_start(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta in = sample(2), out;
+    in.history[0].before_lsn = 100;
+    in.history[1].before_lsn = 5; /* a repair gave up what had been written since */
+    CU_ASSERT_EQUAL(meta_write(&in, &disk), 0);
+    CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+    CU_ASSERT(same(&in, &out));
+    CU_ASSERT(!meta_lsn_is_lost(&out, 5) && meta_lsn_is_lost(&out, 6));
+}
+
 static void it_is_synced_before_it_gets_its_name_and_the_name_after(void)
 {
     struct disk disk = memory_disk(&memory);
@@ -256,7 +268,8 @@ static void names_are_read_as_they_are_written_and_no_other_way(void)
 int main(void)
 {
     CU_TestInfo tests[] = {{"every number of histories comes back", every_number_of_histories_comes_back},
-                           {"it is synced before it gets its name, and the name after",
+                           {"a log may begin again before an earlier start", a_log_may_begin_again_before_an_earlier_start},
+        {"it is synced before it gets its name, and the name after",
                             it_is_synced_before_it_gets_its_name_and_the_name_after},
                            {"a failed write leaves a whole one", a_failed_write_leaves_a_whole_one},
                            {"what the disk says is passed on", what_the_disk_says_is_passed_on},
