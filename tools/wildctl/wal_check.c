@@ -84,7 +84,7 @@ static void check_end(struct findings *findings, const struct wal_folder *folder
     }
     snprintf(what, sizeof what,
              "%s; the log ends there at lsn %" PRIu64 ", but was on the disk up to lsn %" PRIu64, words,
-             wal_end_lsn(&end->position), end->watermark);
+             wal_last_lsn(folder, &end->position), end->watermark);
     tell(
         findings, name, offset, what,
         last
@@ -104,6 +104,8 @@ int wal_check(const struct disk *disk, const struct wal_options *options)
     if (failed != 0)
         tell(&findings, "wal-*", 0, strerror(-failed), "Try again");
     uint64_t end_lsn = walk.pieces > 0 ? wal_end_lsn(&walk.piece[walk.pieces - 1].end.position) : 0;
+    uint64_t last_lsn =
+        walk.pieces > 0 ? wal_last_lsn(&folder, &walk.piece[walk.pieces - 1].end.position) : 0;
     uint64_t records = 0, blocks = 0;
     check_meta(&findings, &folder);
     for (unsigned i = 0; i < walk.pieces; i++) {
@@ -115,7 +117,7 @@ int wal_check(const struct disk *disk, const struct wal_options *options)
         check_snapshot(&findings, &folder.snapshot[i], walk.pieces > 0 ? end_lsn : UINT64_MAX);
     if (options->json) {
         json_t *object = json_pack("{s:b, s:o, s:I, s:I, s:I, s:i, s:I}", "fine", findings.damages == 0,
-                                   "damage", findings.json, "end_lsn", (json_int_t)end_lsn, "blocks",
+                                   "damage", findings.json, "end_lsn", (json_int_t)last_lsn, "blocks",
                                    (json_int_t)blocks, "records", (json_int_t)records, "snapshots",
                                    (int)folder.snapshots, "used_by", (json_int_t)options->used_by);
         json_dumpf(object, options->out, JSON_COMPACT);
@@ -124,7 +126,7 @@ int wal_check(const struct disk *disk, const struct wal_options *options)
     } else {
         fprintf(options->out,
                 "%s: %" PRIu64 " blocks with %" PRIu64 " records, %u snapshots, end at lsn %" PRIu64 ": %s\n",
-                options->path, blocks, records, folder.snapshots, end_lsn,
+                options->path, blocks, records, folder.snapshots, last_lsn,
                 findings.damages == 0 ? "fine" : "damaged");
     }
     wal_folder_free(&folder);

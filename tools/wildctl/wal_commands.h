@@ -32,10 +32,16 @@ int wal_begin(struct wal_folder *folder, const struct disk *disk, const struct w
 const char *wal_snapshot_words(const struct wal_snapshot *snapshot); /* "whole", or what is wrong */
 const char *wal_meta_words(int meta_state);
 
-/* Last LSN of a log that ends there. */
+/* Last LSN of a log that ends there, as snapshots' end_lsn is held against it. */
 static inline uint64_t wal_end_lsn(const struct wal_position *end)
 {
     return end->next_lsn > 0 ? end->next_lsn - 1 : 0;
+}
+
+/* And as it is shown: of its last record, when a history that has none yet begins there. */
+static inline uint64_t wal_last_lsn(const struct wal_folder *folder, const struct wal_position *end)
+{
+    return meta_last_lsn(&folder->meta, end->next_lsn);
 }
 
 #endif

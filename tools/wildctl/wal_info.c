@@ -126,7 +126,8 @@ static void print_json(const struct wal_folder *folder, const struct wal_scan *s
     if (end != NULL) {
         json_object_set_new(object, "end_segment", json_integer((json_int_t)end->position.segment));
         json_object_set_new(object, "end_offset", json_integer(end->position.offset));
-        json_object_set_new(object, "end_lsn", json_integer((json_int_t)wal_end_lsn(&end->position)));
+        json_object_set_new(object, "end_lsn",
+                            json_integer((json_int_t)wal_last_lsn(folder, &end->position)));
     }
     json_dumpf(object, options->out, JSON_COMPACT);
     fputc('\n', options->out);
@@ -189,7 +190,7 @@ static void print_text(const struct wal_folder *folder, const struct wal_scan *s
     if (walk->pieces > 0) {
         const struct wal_position *end = &walk->piece[walk->pieces - 1].end.position;
         fprintf(out, "end: %s, at lsn %" PRIu64 ", segment %" PRIu64 " offset %" PRIu32 "\n", end_words(walk),
-                wal_end_lsn(end), end->segment, end->offset);
+                wal_last_lsn(folder, end), end->segment, end->offset);
     } else {
         fprintf(out, "end: unreadable\n");
     }

@@ -243,7 +243,7 @@ static void tell(const struct plan *plan, bool done)
 {
     const struct wal_options *options = plan->options;
     const struct wal_folder *folder = plan->folder;
-    uint64_t end_lsn = wal_end_lsn(&plan->end);
+    uint64_t end_lsn = wal_end_lsn(&plan->end), last_lsn = wal_last_lsn(folder, &plan->end);
     json_t *moved = json_array();
     char name[DISK_NAME_BYTES];
     for (unsigned i = 0; i < folder->snapshots; i++)
@@ -257,7 +257,7 @@ static void tell(const struct plan *plan, bool done)
     meta_segment_name(name, plan->end.segment);
     if (options->json) {
         json_t *object = json_pack("{s:b, s:s, s:I, s:I, s:I, s:I, s:O}", "repaired", done, "file", name,
-                                   "offset", (json_int_t)plan->end.offset, "end_lsn", (json_int_t)end_lsn,
+                                   "offset", (json_int_t)plan->end.offset, "end_lsn", (json_int_t)last_lsn,
                                    "lost_to_lsn", (json_int_t)plan->last_lsn, "records_behind",
                                    (json_int_t)plan->records, "set_aside", moved);
         json_dumpf(object, options->out, JSON_COMPACT);
@@ -267,7 +267,7 @@ static void tell(const struct plan *plan, bool done)
         size_t i;
         json_t *file;
         fprintf(options->out, "%s: the log %s at lsn %" PRIu64 ", in %s at offset %" PRIu32 "\n",
-                options->path, done ? "ends now" : "would end", end_lsn, name, plan->end.offset);
+                options->path, done ? "ends now" : "would end", last_lsn, name, plan->end.offset);
         if (plan->last_lsn > end_lsn)
             fprintf(options->out,
                     "%s: what has an lsn from %" PRIu64 " to %" PRIu64 "; %" PRIu64
