@@ -35,6 +35,8 @@ static int open_signals(void)
 
     /* Whoever read the log may go away: that is no reason to stop. */
     signal(SIGPIPE, SIG_IGN);
+    /* A limit on files' sizes (ulimit -f) is an error of the write, told as such. */
+    signal(SIGXFSZ, SIG_IGN);
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);

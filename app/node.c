@@ -292,8 +292,11 @@ void node_drain(struct node *node)
 {
     struct state_view view = published_state_get(&node->published);
 
-    view.state = STATE_DRAINING;
-    published_state_set(&node->published, &view);
+    /* A node that may not answer, or not write, may not because it stops either: DRAINING allows both. */
+    if (view.state == STATE_SERVING) {
+        view.state = STATE_DRAINING;
+        published_state_set(&node->published, &view);
+    }
     atomic_store_explicit(&node->draining, true, memory_order_release);
 }
 

@@ -148,6 +148,19 @@ static void open_log(struct node_log *log)
     state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
 }
 
+static bool draining(const struct node_log *log)
+{
+    return atomic_load_explicit(&log->node->draining, memory_order_relaxed); /* written by this thread */
+}
+
+/* The log's state is the node's: READ_ONLY while nothing can be written. */
+static uint8_t open_state(const struct node_log *log)
+{
+    if (node_log_why(log) != NULL)
+        return STATE_READ_ONLY;
+    return draining(log) ? STATE_DRAINING : STATE_SERVING;
+}
+
 static void serve(struct node_log *log)
 {
     struct node *node = log->node;
@@ -159,13 +172,12 @@ static void serve(struct node_log *log)
     show(&log->shown.recovered_lsn, history->before_lsn);
     view.history = history->id;
     view.epoch = history->epoch;
-    if (view.state == STATE_RECOVERING) /* and not asked to stop meanwhile */
-        view.state = STATE_SERVING;
+    if (!draining(log)) /* who is about to stop does not begin */
+        view.state = open_state(log);
     published_state_set(&node->published, &view);
     state_set(log, NODE_LOG_SERVING);
 }
 
-/* The log's state is the node's: READ_ONLY while nothing can be written. */
 static void follow(struct node_log *log, const struct wal_writer_facts *facts)
 {
     struct node *node = log->node;
@@ -184,9 +196,9 @@ static void follow(struct node_log *log, const struct wal_writer_facts *facts)
     else
         logger_line(&node->config.logger, LOG_LEVEL_INFO, "%s: the log is written again",
                     node->config.log.folder);
-    if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY)
+    if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY && view.state != STATE_DRAINING)
         return;
-    view.state = why != NULL ? STATE_READ_ONLY : STATE_SERVING;
+    view.state = open_state(log);
     published_state_set(&node->published, &view);
 }
 
@@ -233,12 +245,17 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
 
     switch (state_of(log)) {
     case NODE_LOG_RECOVERED:
-        open_log(log);
+        if (draining(log))
+            state_set(log, NODE_LOG_CLOSED); /* nothing was written */
+        else
+            open_log(log);
         return 1;
     case NODE_LOG_OPENING:
         done = run(log, now);
         if (durable_log_facts(log->log).started)
             serve(log);
+        else if (log->told == WAL_FAILED)
+            state_set(log, NODE_LOG_REFUSED);
         return done;
     case NODE_LOG_SERVING:
         return run(log, now);
@@ -312,6 +329,19 @@ const char *node_log_why(const struct node_log *log)
     }
 }
 
+static void refused_text(const struct node_log *log, char *error, size_t error_bytes)
+{
+    const char *why = node_log_why(log);
+
+    if (recovery_error(log->recovery)[0] != '\0')
+        snprintf(error, error_bytes, "%s", recovery_error(log->recovery));
+    else if (why != NULL)
+        snprintf(error, error_bytes, "%s: %s (%s)", log->node->config.log.folder, why,
+                 strerrordesc_np(-atomic_load_explicit(&log->shown.error, memory_order_relaxed)));
+    else
+        snprintf(error, error_bytes, "not enough memory for the log");
+}
+
 enum node_readiness node_readiness(const struct node *node, struct node_recovery_progress *progress,
                                    char *error, size_t error_bytes)
 {
@@ -326,9 +356,7 @@ enum node_readiness node_readiness(const struct node *node, struct node_recovery
     case NODE_LOG_OPENING:
         return NODE_RECOVERING;
     case NODE_LOG_REFUSED:
-        snprintf(error, error_bytes, "%s",
-                 recovery_error(log->recovery)[0] != '\0' ? recovery_error(log->recovery)
-                                                          : "not enough memory for the log");
+        refused_text(log, error, error_bytes);
         return NODE_REFUSED;
     default:
         return NODE_READY;

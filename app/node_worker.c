@@ -222,6 +222,7 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
 {
     if (worker->drain_until_ns == 0) {
         worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
+        native_udp_drain(worker->service);
         native_tcp_drain(worker->streams);
         if (worker->kernel != NULL)
             kernel_drain(worker->kernel);
@@ -249,7 +250,12 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
     struct node_worker *worker = &node->worker[i];
     /* acquire: pairs with release in node_drain() */
     bool draining = atomic_load_explicit(&node->draining, memory_order_acquire);
-    unsigned frames = native_tcp_turn(worker->streams, now);
+    unsigned frames;
+
+    /* The log ends behind what this worker has written: no more of that, whoever goes on asking. */
+    if (unlikely(draining) && atomic_load_explicit(&worker->drained, memory_order_relaxed))
+        return 0;
+    frames = native_tcp_turn(worker->streams, now);
 
     frames += worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
     if (now.mono_ns >= worker->sweep_due_ns) {

@@ -77,15 +77,20 @@ static void serves(void)
     }
 }
 
-static void start(void)
+static void start_with(struct durability_rules rules)
 {
     entropy = seeded_start(seed);
     memset(known, 0, sizeof known);
     memset(tried, 0, sizeof tried);
     next_value = 1;
-    hub_start_logged(&hub, pool, 1, seed, secret, sync_rules, SPACE);
+    hub_start_logged(&hub, pool, 1, seed, secret, rules, SPACE);
     serves();
     connect();
+}
+
+static void start(void)
+{
+    start_with(sync_rules);
 }
 
 static const char *key_of(unsigned i)
@@ -189,6 +194,113 @@ static void while_the_log_is_read_reads_are_stale_and_writes_busy(void)
     hub_stop(&hub);
 }
 
+/* A stop, or a folder that is refused: the table is incomplete to the last, and stays so. */
+static void a_node_that_stops_while_the_log_is_read_tells_nothing_of_it(void)
+{
+    start();
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    hub_crash(&hub, 0, SIM_CRASH_KILL);
+    hub.nodes[0].paused_disk = true;
+    connect();
+    node_drain(hub.nodes[0].node);
+    for (unsigned i = 0; i < 3; i++) {
+        enum status status = get("k", NULL);
+        CU_ASSERT(status == STATUS_STALE || status == STATUS_TIMEOUT);
+        status = set("other", "w", 1);
+        CU_ASSERT(status == STATUS_BUSY || status == STATUS_TIMEOUT);
+    }
+    pause_ms(500);
+    CU_ASSERT(node_drained(hub.nodes[0].node));
+    hub_stop(&hub);
+}
+
+/* The log is read to its end all the same, before the workers are done: nobody begins to serve then. */
+static void a_node_that_was_told_to_stop_does_not_begin_to_serve(void)
+{
+    start();
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    hub_crash(&hub, 0, SIM_CRASH_KILL);
+    hub.nodes[0].paused_disk = true;
+    connect();
+    node_drain(hub.nodes[0].node);
+    hub.nodes[0].paused_disk = false;
+    for (unsigned i = 0; i < 3; i++) {
+        enum status status = set("other", "w", 1);
+        CU_ASSERT(status == STATUS_BUSY || status == STATUS_TIMEOUT);
+    }
+    pause_ms(500);
+    CU_ASSERT(node_drained(hub.nodes[0].node));
+    hub_stop(&hub);
+}
+
+/* Without waiting for the disk: what is acknowledged while the log ends would be lost. */
+static void a_node_that_stops_acknowledges_nothing_once_its_log_ends(void)
+{
+    unsigned acknowledged = 0;
+    struct reply reply;
+    uint64_t value;
+
+    start_with((struct durability_rules){.log = true});
+    node_drain(hub.nodes[0].node);
+    for (value = 1; value < 2000 && !node_drained(hub.nodes[0].node); value++)
+        if (set("k", &value, sizeof value) == STATUS_OK)
+            acknowledged = (unsigned)value;
+    CU_ASSERT(node_drained(hub.nodes[0].node));
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_NOT_EQUAL(set("late", "w", 1), STATUS_OK);
+    hub_crash(&hub, 0, SIM_CRASH_NOTHING);
+    serves();
+    connect();
+    CU_ASSERT_FATAL(acknowledged > 0 && get("k", &reply) == STATUS_OK);
+    memcpy(&value, reply.value, sizeof value);
+    CU_ASSERT_EQUAL(value, acknowledged);
+    hub_stop(&hub);
+}
+
+/* The node starts anew, and comes to where its own log begins. */
+static void read_the_log_only(void)
+{
+    hub_crash(&hub, 0, SIM_CRASH_KILL);
+    hub.nodes[0].paused_disk = true;
+    while (node_housekeeping_step(hub.nodes[0].node, hub.now) != NODE_HOUSEKEEPING_IDLE)
+        ;
+}
+
+static void a_log_that_cannot_be_begun_is_a_folder_that_is_refused(void)
+{
+    start();
+    read_the_log_only();
+    sim_disk_fail_write(hub.nodes[0].disk, 1, EIO, true);
+    hub.nodes[0].paused_disk = false;
+    CU_ASSERT(!hub_serves(&hub, 0));
+    CU_ASSERT_PTR_NOT_NULL(strstr(hub.error, "cannot be written"));
+    hub_stop(&hub);
+}
+
+static void a_node_that_starts_on_a_full_disk_says_so_before_it_serves(void)
+{
+    enum status status;
+
+    start();
+    read_the_log_only();
+    /* Its first block takes long enough for the segment after that to be refused before. */
+    sim_disk_set_latency(hub.nodes[0].disk, 1000);
+    sim_disk_set_space(hub.nodes[0].disk, 0);
+    hub.nodes[0].paused_disk = false;
+    serves();
+    connect();
+    status = set("k", "v", 1);
+    CU_ASSERT_EQUAL(status, STATUS_READ_ONLY);
+    sim_disk_set_latency(hub.nodes[0].disk, 0);
+    sim_disk_set_space(hub.nodes[0].disk, SPACE);
+    for (unsigned i = 0; i < 20 && status != STATUS_OK; i++) {
+        pause_ms(100);
+        status = set("k", "v", 1);
+    }
+    CU_ASSERT_EQUAL(status, STATUS_OK);
+    hub_stop(&hub);
+}
+
 static void a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again(void)
 {
     start();
@@ -237,6 +349,11 @@ int main(void)
         TEST(the_request_tests_pass_on_a_node_with_a_log),
         TEST(what_was_acknowledged_survives_every_kind_of_crash),
         TEST(while_the_log_is_read_reads_are_stale_and_writes_busy),
+        TEST(a_node_that_stops_while_the_log_is_read_tells_nothing_of_it),
+        TEST(a_node_that_was_told_to_stop_does_not_begin_to_serve),
+        TEST(a_node_that_stops_acknowledges_nothing_once_its_log_ends),
+        TEST(a_log_that_cannot_be_begun_is_a_folder_that_is_refused),
+        TEST(a_node_that_starts_on_a_full_disk_says_so_before_it_serves),
         TEST(a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again),
         TEST(a_full_disk_makes_the_node_read_only_until_there_is_space),
 #undef TEST
