@@ -282,7 +282,7 @@ static void wait_for_file(void *context, const char *name, uint64_t bytes)
             continue;
         }
         wait->error = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-        snprintf(wait->name, DISK_NAME_BYTES, "%s", name);
+        snprintf(wait->name, DISK_NAME_BYTES, "%.*s", DISK_NAME_BYTES - 1, name);
         break;
     }
     close(fd);

