@@ -5,20 +5,25 @@
  * Text, a line an event, in order for every key:
  *
  *   # wild-client-example journal 1                      the first line
- *   set K R.V BYTES EXPIRY           about to be sent: write number V of this key in run R stores so many bytes
- *                                    (which ones: load_values.h). Expires not before EXPIRY (wall clock, ms), - never
+ *   set K R.V BYTES EXPIRY           about to be sent: write number V of this key in run R stores so many
+ *                                    bytes
+ *                                    (which ones: load_values.h). Expires not before EXPIRY (wall clock, ms),
+ *                                    - never
  *   delete K R.V                     about to be sent: write number V removes the key
- *   ok K R.V LSN EXPIRY              that write was acknowledged with this LSN (0: a delete that found nothing).
+ *   ok K R.V LSN EXPIRY              that write was acknowledged with this LSN (0: a delete that found
+ *                                    nothing).
  *                                    Expires not after EXPIRY, - never
  *   unanswered K R.V                 it was not: it may have happened or not, or may happen yet
  *   refused K R.V                    it was refused: it did not happen
  *
- * K is the key's text, "load:" and eleven digits; R eight hexadecimal digits, random, one for each run of load-test. For example:
+ * K is the key's text, "load:" and eleven digits; R eight hexadecimal digits, random, one for each run of
+ * load-test. For example:
  *
  *   set load:00000000042 5f3a91c2.17 32 -
  *   ok load:00000000042 5f3a91c2.17 4294967312 -
  *
- * A key has one writer at a time. A write is in the file before it is sent, its outcome before the key's next write
+ * A key has one writer at a time. A write is in the file before it is sent, its outcome before the key's next
+ * write
  * is. So a write without an outcome (the load test itself was killed) counts as unanswered. A last line
  * without its end was cut off by that, and does not count; whoever appends to the file ends it with " (cut)".
  *

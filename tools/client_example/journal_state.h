@@ -61,7 +61,8 @@ enum journal_verdict {
     JOURNAL_WRONG, /* anything else that no write explains */
 };
 /*
- * An unanswered write may have happened or not, so either is fine, of several any. One that an acknowledged write followed is
+ * An unanswered write may have happened or not, so either is fine, of several any. One that an acknowledged
+ * write followed is
  * fine only with a higher version than that: it was executed late.
  */
 enum journal_verdict journal_judge(const struct journal_state *state, const struct journal_key *key,

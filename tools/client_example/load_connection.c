@@ -96,7 +96,8 @@ static bool submit(struct load_connection *connection, unsigned tag)
     return wild_submit(connection->client, &request) == WILD_OK;
 }
 
-/* Chooses a place for the operation and puts a write into the journal; to be submitted after that is flushed. */
+/* Chooses a place for the operation and puts a write into the journal; to be submitted after that is
+ * flushed. */
 static unsigned prepare(struct load_connection *connection, uint32_t index, bool get)
 {
     struct load_key *key = &connection->keys[index];

@@ -1,7 +1,9 @@
 /*
- * load_connection.h - one connection of a load test: a session and a thread with keys of its own, so that it knows
+ * load_connection.h - one connection of a load test: a session and a thread with keys of its own, so that it
+ * knows
  * what every one of its keys holds. A key with an operation in flight is not chosen again (answers are
- * unordered), so there is always exactly one right state. Only writes whose outcome is unknown leave several: each of
+ * unordered), so there is always exactly one right state. Only writes whose outcome is unknown leave several:
+ * each of
  * theirs and the one before, until the next acknowledged write.
  */
 #ifndef WILD_EXAMPLE_LOAD_CONNECTION_H

@@ -1,5 +1,6 @@
 /*
- * load_test.c - a closed-loop load that verifies what it reads: all connections, and their figures. With a journal
+ * load_test.c - a closed-loop load that verifies what it reads: all connections, and their figures. With a
+ * journal
  * it also ends, in order, when the node does.
  */
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 /*
- * wal_folder.h - a folder of the log as the offline commands see it: what lies in it, and the log from end to end.
+ * wal_folder.h - a folder of the log as the offline commands see it: what lies in it, and the log from end to
+ * end.
  * Reads alone. What is damaged is part of the answer, not an error.
  */
 #ifndef WILDCTL_WAL_FOLDER_H

@@ -2,8 +2,10 @@
  * wal_repair.c - ends a damaged log where it is still whole, and sets aside what is behind.
  *
  * The log is chained, so nothing behind the damage can be used. Recovery refuses it nevertheless as long as
- * a whole block lies there that says that more was durable. So everything behind the end moves away: the rest of the
- * segment is copied to kept-... and zeroed, later segments are renamed to kept-..., and so are snapshots that need more
+ * a whole block lies there that says that more was durable. So everything behind the end moves away: the rest
+ * of the
+ * segment is copied to kept-... and zeroed, later segments are renamed to kept-..., and so are snapshots that
+ * need more
  * than what is left. In this order, each step durable before the next:
  *
  *   1. the copy
