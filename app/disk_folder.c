@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -205,6 +206,9 @@ static int start_queue(struct disk_folder *folder, enum disk_folder_queue queue,
 
     if (queue == DISK_QUEUE_NONE)
         return 0;
+    folder->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (folder->wake_fd < 0)
+        return complain_errno(complaint, -errno);
     if (queue != DISK_QUEUE_THREAD) {
         folder->kind = &disk_uring_kind;
         error = folder->kind->create(&folder->queue, folder);
@@ -251,7 +255,7 @@ int disk_folder_open(struct disk_folder **out, const char *path, enum disk_folde
 
     if (folder == NULL)
         return complain_errno(&complaint, -ENOMEM);
-    *folder = (struct disk_folder){.fd = -1, .lock_fd = -1, .access = access};
+    *folder = (struct disk_folder){.fd = -1, .lock_fd = -1, .wake_fd = -1, .access = access};
     for (unsigned i = 0; i < DISK_FILES_MAX; i++)
         folder->file[i] = (struct disk_file){.fd = -1, .queue_fd = -1};
     if (access == DISK_FOLDER_OWN)
@@ -281,6 +285,8 @@ void disk_folder_close(struct disk_folder *folder)
     for (int i = 0; i < DISK_FILES_MAX; i++)
         if (folder->file[i].fd >= 0)
             disk_files_calls.close(folder, i);
+    if (folder->wake_fd >= 0)
+        close(folder->wake_fd);
     if (folder->lock_fd >= 0)
         close(folder->lock_fd);
     if (folder->fd >= 0)
@@ -298,6 +304,11 @@ struct disk_queue disk_folder_queue(struct disk_folder *folder)
 {
     return (struct disk_queue){.state = folder->queue,
                                .call = folder->kind != NULL ? &folder->kind->calls : NULL};
+}
+
+int disk_folder_wake_fd(const struct disk_folder *folder)
+{
+    return folder->wake_fd;
 }
 
 const char *disk_folder_queue_name(const struct disk_folder *folder)

@@ -41,6 +41,11 @@ long disk_folder_user(const struct disk_folder *folder);
 struct disk disk_folder_disk(struct disk_folder *folder);
 /* The control lcore's: the first call of completions() or submit() fixes the thread. */
 struct disk_queue disk_folder_queue(struct disk_folder *folder);
+/*
+ * An eventfd that rises with every write that ends: who has nothing else to do sleeps on it, reads it, and then asks for
+ * completions(). Others may raise it, too. -1 without a queue. The folder's to close.
+ */
+int disk_folder_wake_fd(const struct disk_folder *folder);
 /* For the start-up line: "io_uring", "thread", or "none", and whether O_DIRECT is in use; some filesystems
  * refuse it, and queued writes go through the page cache then, and are synced. */
 const char *disk_folder_queue_name(const struct disk_folder *folder);

@@ -24,6 +24,7 @@ struct disk_queue_kind; /* below */
 
 struct disk_folder {
     int fd, lock_fd;
+    int wake_fd; /* the queue's completions raise it */
     enum disk_folder_access access;
     bool direct;
     /* Entries: written by the blocking face's thread in open() and close(); read by the queue's for files

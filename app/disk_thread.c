@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "disk_folder_internal.h"
@@ -85,6 +86,7 @@ static void *run(void *context)
                 sync_with(thread, i, end);
         next = end;
         atomic_store_explicit(&thread->completed, end, memory_order_release);
+        eventfd_write(thread->folder->wake_fd, 1);
     }
 }
 

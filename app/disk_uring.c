@@ -6,7 +6,8 @@
  * next enters it for some other reason, at worst at the timer's tick: 4 ms late. With DEFER_TASKRUN that
  * work waits for us, and TASKRUN_FLAG lets a look at the ring (in memory) tell whether there is any, so
  * that only then the kernel is called: 80 us where the default took milliseconds. Such a ring has one
- * thread: it is made disabled, and enabled by the thread that uses it first.
+ * thread: it is made disabled, and enabled by the thread that uses it first. The folder's eventfd rises as
+ * soon as there is such work, so that the thread may sleep meanwhile.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -42,6 +43,11 @@ static int uring_create(void **out, const struct disk_folder *folder)
     int error =
         uring == NULL ? -ENOMEM : io_uring_queue_init_params(DISK_QUEUE_WRITES_MAX, &uring->ring, &params);
 
+    if (error == 0) {
+        error = io_uring_register_eventfd(&uring->ring, folder->wake_fd);
+        if (error != 0)
+            io_uring_queue_exit(&uring->ring);
+    }
     if (error != 0) {
         free(uring);
         return error;

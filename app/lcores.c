@@ -3,10 +3,12 @@
  */
 #include "lcores.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -25,7 +27,9 @@ enum {
     /* Over kernel sockets a worker sleeps until something comes; this long at most, so that it sweeps, and
      * hears of the end. */
     WORKER_WAIT_MS = 5,
-    /* The log rings hold more than ten milliseconds of records; a handshake may wait half a millisecond. */
+    /* Who waits for the log spins for as long as a quick disk takes: nobody wakes it. */
+    WAIT_SPIN_NS = 500 * 1000,
+    /* Without a log. With one, whoever has something for it wakes the control lcore. */
     CONTROL_NAP_NS = 1000 * 1000,
     HELPER_NAP_NS = 500 * 1000,
     /* Segments and snapshots are asked for long before they are needed. */
@@ -49,21 +53,78 @@ static void start_naps(struct napper *napper, uint32_t longest_ns)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
 }
 
-static void rest(struct napper *napper, bool busy, uint64_t now_ns)
+/* How long a worker naps after a turn. */
+static uint32_t worker_nap_ns(const struct lcore_worker *worker, struct napper *napper, bool busy,
+                              uint64_t now_ns)
 {
-    struct timespec nap = {.tv_nsec = napper_turn(napper, busy, now_ns)};
+    uint32_t nap = napper_turn(napper, busy, now_ns);
 
-    if (nap.tv_nsec != 0)
-        nanosleep(&nap, NULL);
-    else if (!busy)
+    if (nap == 0 || !node_worker_waits(worker->lcores->node, worker->index))
+        return nap;
+    return now_ns - napper->idle_since_ns < WAIT_SPIN_NS ? 0 : nap;
+}
+
+/* Nothing to do, and no nap. Who shares a core would else keep the other one from it until the scheduler's tick. */
+static void spin(const struct lcores *lcores)
+{
+    if (lcores->eal->shared_core)
+        sched_yield();
+    else
         rte_pause();
 }
+
+static void nap(uint32_t ns)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+/* ---- the control thread's nap ---- */
+
+static bool any_logged(const struct lcores *lcores)
+{
+    for (unsigned i = 0; i < lcores->eal->workers; i++)
+        if (node_worker_logged(lcores->node, i))
+            return true;
+    return false;
+}
+
+/* Until a worker writes to the log, or a block of it is on the disk, and for `ns` at the most. */
+static void control_nap(struct lcores *lcores, uint32_t ns)
+{
+    struct pollfd wake = {.fd = lcores->log_wake_fd, .events = POLLIN};
+    eventfd_t count;
+
+    if (!lcores->log) {
+        nap(ns);
+        return;
+    }
+    /* seq_cst, so that this stands before the look at the rings. A worker looks here after it has written without such
+     * an order: rarely it sees no nap, and its record waits for the nap's end. */
+    atomic_store_explicit(&lcores->control_naps, true, memory_order_seq_cst);
+    if (any_logged(lcores)) /* just now, or the disk is full and nothing can be taken */
+        ns = RTE_MIN(ns, (uint32_t)WORKER_NAP_NS);
+    if (ppoll(&wake, 1, &(struct timespec){.tv_nsec = ns}, NULL) > 0)
+        eventfd_read(lcores->log_wake_fd, &count);
+    atomic_store_explicit(&lcores->control_naps, false, memory_order_relaxed);
+}
+
+/* After a worker's turn. With --idle poll the control thread never naps, and no worker makes a call here. */
+static inline void wake_control(struct lcores *lcores, unsigned worker)
+{
+    /* relaxed: a hint */
+    if (atomic_load_explicit(&lcores->control_naps, memory_order_relaxed) &&
+        node_worker_logged(lcores->node, worker) &&
+        atomic_exchange_explicit(&lcores->control_naps, false, memory_order_relaxed))
+        eventfd_write(lcores->log_wake_fd, 1);
+}
+
+/* ---- workers ---- */
 
 static int worker_loop(void *argument)
 {
     const struct lcore_worker *worker = argument;
     struct lcores *lcores = worker->lcores;
-    bool poll = lcores->idle == IDLE_POLL, shared = lcores->eal->shared_core;
+    bool poll = lcores->idle == IDLE_POLL;
     struct napper napper;
 
     start_naps(&napper, WORKER_NAP_NS);
@@ -71,13 +132,16 @@ static int worker_loop(void *argument)
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
         struct instant now = clock_now(lcores->clock);
         unsigned frames = node_worker_turn(lcores->node, worker->index, now);
+        uint32_t rest_ns = 0;
 
+        if (frames != 0)
+            wake_control(lcores, worker->index);
         if (!poll)
-            rest(&napper, frames != 0, now.mono_ns);
-        else if (frames == 0 && shared)
-            sched_yield(); /* else the control lcore would wait for the scheduler's tick */
+            rest_ns = worker_nap_ns(worker, &napper, frames != 0, now.mono_ns);
+        if (rest_ns != 0)
+            nap(rest_ns);
         else if (frames == 0)
-            rte_pause();
+            spin(lcores);
     }
     return 0;
 }
@@ -92,10 +156,12 @@ static int socket_worker_loop(void *argument)
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
         unsigned done = node_worker_turn(lcores->node, worker->index, clock_now(lcores->clock));
 
-        if (done == 0)
+        if (done != 0)
+            wake_control(lcores, worker->index);
+        else
             node_worker_wait(lcores->node, worker->index, wait_ms);
-        if (done == 0 && wait_ms == 0 && lcores->eal->shared_core)
-            sched_yield(); /* as above */
+        if (done == 0 && wait_ms == 0)
+            spin(lcores);
     }
     return 0;
 }
@@ -108,8 +174,12 @@ static void *helper_loop(void *argument)
     start_naps(&napper, HELPER_NAP_NS);
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
         bool busy = node_helper_step(lcores->node);
+        uint32_t rest_ns = napper_turn(&napper, busy, clock_now(lcores->clock).mono_ns);
 
-        rest(&napper, busy, clock_now(lcores->clock).mono_ns);
+        if (rest_ns != 0)
+            nap(rest_ns);
+        else if (!busy)
+            rte_pause();
     }
     return NULL;
 }
@@ -193,6 +263,7 @@ static bool control_once(struct lcores *lcores, struct control_loop *loop, int s
 {
     struct instant now = clock_now(lcores->clock);
     unsigned done = node_control_turn(lcores->node, now);
+    uint32_t rest_ns = 0;
 
     if (now.mono_ns >= loop->refresh_due_ns) {
         loop->refresh_due_ns = now.mono_ns + WALL_REFRESH_NS;
@@ -200,7 +271,12 @@ static bool control_once(struct lcores *lcores, struct control_loop *loop, int s
         if (told_to_stop(lcores, signals, logger))
             return true;
     }
-    rest(&loop->napper, done != 0, now.mono_ns);
+    if (lcores->idle != IDLE_POLL)
+        rest_ns = napper_turn(&loop->napper, done != 0, now.mono_ns);
+    if (rest_ns != 0)
+        control_nap(lcores, rest_ns);
+    else if (done == 0)
+        spin(lcores);
     return false;
 }
 

@@ -29,9 +29,13 @@ struct lcores {
     pthread_t helper, housekeeper;
     unsigned launched;
     bool helper_runs, housekeeper_runs;
-    bool log; /* the node has a log: the housekeeper is wanted */
+    bool log;        /* the node has a log: the housekeeper is wanted */
+    int log_wake_fd; /* with a log: disk_folder_wake_fd() */
     struct lcore_worker worker[NODE_WORKERS_MAX];
     _Alignas(64) _Atomic bool stop; /* writer: the control thread; readers: workers and the helper */
+    /* The control thread naps, and a worker that has written to the log raises log_wake_fd. Set by control, cleared
+     * by whoever wakes it or by itself. */
+    _Alignas(64) _Atomic bool control_naps;
 };
 
 /* 0 or -1 with one line in `error`. All pointers are borrowed. */

@@ -93,6 +93,10 @@ unsigned node_worker_turn(struct node *node, unsigned worker, struct instant now
 void node_worker_wait(struct node *node, unsigned worker, unsigned timeout_ms);
 /* Things done: 0 means idle. */
 unsigned node_control_turn(struct node *node, struct instant now);
+/* The worker has replies that wait for the log. */
+bool node_worker_waits(const struct node *node, unsigned worker);
+/* The worker has written to the log what no control turn has taken yet. On the worker's thread, or on control's. */
+bool node_worker_logged(const struct node *node, unsigned worker);
 /* One handshake at most; false: there was none. */
 bool node_helper_step(struct node *node);
 

@@ -268,6 +268,16 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
     return frames;
 }
 
+bool node_worker_waits(const struct node *node, unsigned i)
+{
+    return parked(&node->worker[i]) > 0;
+}
+
+bool node_worker_logged(const struct node *node, unsigned i)
+{
+    return log_ring_used_bytes(node->worker[i].log) > 0;
+}
+
 void node_worker_wait(struct node *node, unsigned i, unsigned timeout_ms)
 {
     struct node_worker *worker = &node->worker[i];

@@ -292,6 +292,7 @@ static int start_lcores(void *subject, char *error, size_t error_bytes)
     server->lcores.idle = server->options->idle;
     server->lcores.kernel = server->config.kernel != NULL;
     server->lcores.log = server->folder != NULL;
+    server->lcores.log_wake_fd = server->folder != NULL ? disk_folder_wake_fd(server->folder) : -1;
     return lcores_start(&server->lcores, error, error_bytes);
 }
 

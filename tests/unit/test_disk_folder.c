@@ -9,9 +9,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -220,6 +222,26 @@ static void write_and_read(void)
 static void queued_writes_are_there_once_completed(void)
 {
     with_each_queue(write_and_read);
+}
+
+static void sleep_on_a_write(void)
+{
+    struct pollfd wake = {.fd = disk_folder_wake_fd(folder), .events = POLLIN};
+    int file = created("a", sizeof bytes);
+    eventfd_t count;
+
+    CU_ASSERT_EQUAL(poll(&wake, 1, 0), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        CU_ASSERT(submit(file, round, 2));
+        CU_ASSERT_EQUAL(poll(&wake, 1, 10 * 1000), 1);
+        CU_ASSERT_EQUAL(eventfd_read(wake.fd, &count), 0);
+        CU_ASSERT_EQUAL(complete(1, 0), 1);
+    }
+}
+
+static void a_write_that_ends_wakes_who_sleeps_on_it(void)
+{
+    with_each_queue(sleep_on_a_write);
 }
 
 static void write_cut_short(void)
@@ -684,6 +706,7 @@ int main(void)
     int failed;
     CU_TestInfo tests[] = {
         {"queued writes are there once completed", queued_writes_are_there_once_completed},
+        {"a write that ends wakes who sleeps on it", a_write_that_ends_wakes_who_sleeps_on_it},
         {"short writes go on where they ended", short_writes_go_on_where_they_ended},
         {"errors are told as they are", errors_are_told_as_they_are},
         {"one sync of the thread serves the writes that wait",
