@@ -119,7 +119,7 @@ enum node_housekeeping node_housekeeping_step(struct node *node, struct instant 
     switch (housekeeper_step(log->housekeeper)) {
     case HOUSEKEEPER_WORKED:
         return NODE_HOUSEKEEPING_WORKED;
-    case HOUSEKEEPER_SNAPSHOT:
+    case HOUSEKEEPER_PAUSE:
         return NODE_HOUSEKEEPING_THROTTLE;
     default:
         return NODE_HOUSEKEEPING_IDLE;

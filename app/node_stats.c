@@ -35,6 +35,23 @@ static uint64_t uptime_seconds(const struct node *node)
     return (latest - node->started.mono_ns) / 1000000000;
 }
 
+static uint64_t sum_executed(const struct node *node, enum stats_gauge which)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < node->config.workers; i++) {
+        const struct execute_counters *counters = execute_counters(node->worker[i].execute);
+        const _Atomic uint64_t *count = which == STATS_busy_log_full    ? &counters->busy_log_full
+                                        : which == STATS_busy_contended ? &counters->busy_contended
+                                        : which == STATS_busy_readers   ? &counters->busy_readers
+                                        : which == STATS_evicted        ? &counters->evicted
+                                                                        : &counters->expired;
+
+        sum += atomic_load_explicit(count, memory_order_relaxed);
+    }
+    return sum;
+}
+
 static uint64_t log_gauge(const struct node *node, enum stats_gauge which, uint64_t lsn)
 {
     const struct node_log_shown *shown = &node->log.shown;
@@ -73,6 +90,12 @@ static uint64_t gauge(void *state, enum stats_gauge which)
         return counts.lines_used;
     case STATS_lsn:
         return node_log_last_lsn(&node->log, counts.lsn);
+    case STATS_busy_log_full:
+    case STATS_busy_contended:
+    case STATS_busy_readers:
+    case STATS_evicted:
+    case STATS_expired:
+        return sum_executed(node, which);
     case STATS_durable_lsn:
     case STATS_log_state:
     case STATS_log_bytes:

@@ -23,9 +23,9 @@
 #include <stdint.h>
 
 enum {
-    DISK_SECTOR_BYTES = 512,  /* the least that is written whole or not at all */
-    DISK_BLOCK_BYTES = 4096,  /* queued writes are aligned to this: memory, offset and length */
-    DISK_NAME_BYTES = 64,     /* with the terminator */
+    DISK_SECTOR_BYTES = 512, /* the least that is written whole or not at all */
+    DISK_BLOCK_BYTES = 4096, /* queued writes are aligned to this: memory, offset and length */
+    DISK_NAME_BYTES = 64,    /* with the terminator */
     DISK_FILES_MAX = 32,
     DISK_QUEUE_WRITES_MAX = 16, /* in flight */
 };
@@ -34,6 +34,8 @@ enum disk_open {
     DISK_READ,   /* must exist */
     DISK_WRITE,  /* must exist; for reading too, and for queued writes */
     DISK_CREATE, /* must not exist (-EEXIST); otherwise as WRITE. `bytes` are allocated and read as zeros */
+    DISK_RESERVE, /* the same, but the bytes are only set aside: queued writes are as fast as after CREATE once they
+                     have been written */
 };
 
 struct disk_calls {

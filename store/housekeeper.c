@@ -11,7 +11,11 @@
 
 #include "wal_block.h"
 
-enum { NO_FILE = -1 };
+enum {
+    NO_FILE = -1,
+    FILL_BYTES = 256 * 1024,   /* zeros a step */
+    FILL_SYNC_BYTES = 1 << 20, /* so that no sync of the log's waits for many of them */
+};
 
 /* A snapshot that is there, newest first. */
 struct kept_snapshot {
@@ -39,11 +43,14 @@ struct housekeeper {
     struct snapshot_writer *writer;
     unsigned snapshot_count;
     struct kept_snapshot snapshot[RECOVERY_SNAPSHOTS_MAX + 1];
-    uint64_t oldest_segment, newest_segment; /* that have files; newest: made by us or by recovery */
-    uint64_t stale_after;                    /* above `ready`: left from a tail that did not count */
-    uint64_t stale_end;
+    uint64_t oldest_segment;        /* that has a file */
     uint64_t ready;                 /* made and never asked for: recovery's */
     bool open_file[DISK_FILES_MAX]; /* given to control and not back yet */
+    struct {
+        int file; /* NO_FILE: none */
+        uint64_t segment, offset;
+        uint8_t *zeros; /* FILL_BYTES, aligned */
+    } fill; /* a new segment that is being written once: the log's writes into it are faster then (disk.h) */
 };
 
 static void publish_kept(struct housekeeper *h)
@@ -65,15 +72,20 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
     memset(h, 0, sizeof *h);
     h->config = *config;
     h->config.found = NULL;
+    h->fill.file = NO_FILE;
+    h->fill.zeros = aligned_alloc(DISK_BLOCK_BYTES, FILL_BYTES);
+    if (h->fill.zeros == NULL) {
+        free(h);
+        return NULL;
+    }
+    memset(h->fill.zeros, 0, FILL_BYTES);
     atomic_init(&h->keep_from, UINT64_MAX);
     atomic_init(&h->to_close, NO_FILE);
     h->snapshot_count = found->snapshots;
     for (unsigned i = 0; i < found->snapshots; i++)
         h->snapshot[i] = (struct kept_snapshot){found->snapshot[i].lsn, found->snapshot[i].segment};
     h->oldest_segment = found->oldest_segment;
-    h->ready = h->newest_segment = found->end.segment + 1;
-    h->stale_after = h->ready;
-    h->stale_end = found->newest_segment;
+    h->ready = found->end.segment + 1;
     publish_kept(h);
     return h;
 }
@@ -88,6 +100,9 @@ void housekeeper_destroy(struct housekeeper *h)
     for (int file = 0; file < DISK_FILES_MAX; file++)
         if (h->open_file[file])
             disk->call->close(disk->state, file);
+    if (h->fill.file != NO_FILE)
+        disk->call->close(disk->state, h->fill.file);
+    free(h->fill.zeros);
     free(h);
 }
 
@@ -140,57 +155,95 @@ static int use_again(struct housekeeper *h, const char *name)
     return failed;
 }
 
-static int make_segment(struct housekeeper *h, uint64_t segment)
+/* Its name and its bytes are there to stay. */
+static int finish_segment(struct housekeeper *h, int file)
 {
     const struct disk *disk = &h->config.disk;
-    char name[DISK_NAME_BYTES];
-    int file = -ENOENT, failed;
+    int failed = disk->call->sync(disk->state, file);
 
-    meta_segment_name(name, segment);
-    if (segment == h->ready)
-        return disk->call->open(disk->state, name, DISK_WRITE, 0);
-    if (segment > h->stale_after && segment <= h->stale_end) {
-        failed = remove_segment(h, segment);
-        if (failed < 0)
-            return failed;
-    }
-    if (h->oldest_segment < first_kept(h) && use_again(h, name) >= 0)
-        file = disk->call->open(disk->state, name, DISK_WRITE, 0);
-    if (file == -ENOENT)
-        file = disk->call->open(disk->state, name, DISK_CREATE, h->config.segment_bytes);
-    if (file == -EEXIST) /* a try before this one got that far */
-        file = disk->call->open(disk->state, name, DISK_WRITE, 0);
-    if (file < 0)
-        return file;
-    failed = disk->call->sync(disk->state, file);
     if (failed >= 0)
         failed = disk->call->sync_folder(disk->state);
     if (failed < 0) {
         disk->call->close(disk->state, file);
         return failed;
     }
-    if (segment > h->newest_segment)
-        h->newest_segment = segment;
     publish_kept(h);
     return file;
 }
 
-static bool segment_step(struct housekeeper *h)
+/* Its file; -errno; -EINPROGRESS: fill_step() goes on with it. */
+static int make_segment(struct housekeeper *h, uint64_t segment)
+{
+    const struct disk *disk = &h->config.disk;
+    char name[DISK_NAME_BYTES];
+    int file, failed;
+
+    meta_segment_name(name, segment);
+    if (segment == h->ready)
+        return disk->call->open(disk->state, name, DISK_WRITE, 0);
+    /* Of a tail that did not count, or of a try before this one. */
+    failed = remove_name(h, name);
+    if (failed < 0)
+        return failed;
+    if (h->oldest_segment < first_kept(h) && use_again(h, name) >= 0) {
+        file = disk->call->open(disk->state, name, DISK_WRITE, 0);
+        return file >= 0 ? finish_segment(h, file) : file;
+    }
+    file = disk->call->open(disk->state, name, DISK_RESERVE, h->config.segment_bytes);
+    if (file < 0)
+        return file;
+    h->fill.file = file;
+    h->fill.segment = segment;
+    h->fill.offset = 0;
+    return -EINPROGRESS;
+}
+
+static int fill_some(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+    uint64_t left = h->config.segment_bytes - h->fill.offset, bytes = left < FILL_BYTES ? left : FILL_BYTES;
+    int failed = disk->call->write(disk->state, h->fill.file, h->fill.offset, h->fill.zeros, bytes);
+
+    h->fill.offset += bytes;
+    if (failed >= 0 && h->fill.offset % FILL_SYNC_BYTES == 0)
+        failed = disk->call->sync(disk->state, h->fill.file);
+    return failed;
+}
+
+/* As make_segment(). */
+static int fill_step(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+    int file = h->fill.file, failed = fill_some(h);
+
+    if (failed >= 0 && h->fill.offset < h->config.segment_bytes)
+        return -EINPROGRESS;
+    h->fill.file = NO_FILE;
+    if (failed >= 0)
+        return finish_segment(h, file);
+    disk->call->close(disk->state, file);
+    remove_segment(h, h->fill.segment); /* its space may be what others lack */
+    return failed;
+}
+
+static enum housekeeper_step segment_step(struct housekeeper *h)
 {
     /* acquire: pairs with release in housekeeper_want_segment() */
     uint64_t wanted = atomic_load_explicit(&h->wanted, memory_order_acquire);
     int file;
 
     if (wanted == 0 || atomic_load_explicit(&h->answered, memory_order_acquire) != 0)
-        return false;
-    file = make_segment(h, wanted);
+        return HOUSEKEEPER_IDLE;
+    file = h->fill.file != NO_FILE ? fill_step(h) : make_segment(h, wanted);
+    if (file == -EINPROGRESS)
+        return HOUSEKEEPER_PAUSE;
     if (file >= 0)
         h->open_file[file] = true;
     atomic_store_explicit(&h->wanted, 0, memory_order_relaxed);
     atomic_store_explicit(&h->answer, file, memory_order_relaxed);
     /* release: pairs with acquire in housekeeper_take_segment() */
     atomic_store_explicit(&h->answered, wanted, memory_order_release);
-    return true;
+    return HOUSEKEEPER_WORKED;
 }
 
 static bool close_step(struct housekeeper *h)
@@ -274,16 +327,18 @@ static enum housekeeper_step snapshot_step(struct housekeeper *h)
         snapshot_end(h, progress < 0 ? progress : 0);
         return HOUSEKEEPER_WORKED;
     }
-    return progress == SNAPSHOT_WALKED ? HOUSEKEEPER_IDLE : HOUSEKEEPER_SNAPSHOT;
+    return progress == SNAPSHOT_WALKED ? HOUSEKEEPER_IDLE : HOUSEKEEPER_PAUSE;
 }
 
 enum housekeeper_step housekeeper_step(struct housekeeper *h)
 {
-    if (close_step(h) || segment_step(h))
+    if (close_step(h))
         return HOUSEKEEPER_WORKED;
-    enum housekeeper_step snapshot = snapshot_step(h);
-    if (snapshot != HOUSEKEEPER_IDLE)
-        return snapshot;
+    enum housekeeper_step step = segment_step(h);
+    if (step == HOUSEKEEPER_IDLE)
+        step = snapshot_step(h);
+    if (step != HOUSEKEEPER_IDLE)
+        return step;
     return removal_step(h) ? HOUSEKEEPER_WORKED : HOUSEKEEPER_IDLE;
 }
 

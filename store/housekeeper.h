@@ -37,9 +37,10 @@ void housekeeper_destroy(struct housekeeper *housekeeper); /* closes every file 
 /* ---- its own thread ---- */
 
 enum housekeeper_step {
-    HOUSEKEEPER_IDLE = 0,     /* nothing to do: look again in a while */
-    HOUSEKEEPER_WORKED = 1,   /* more may be waiting */
-    HOUSEKEEPER_SNAPSHOT = 2, /* a part of a snapshot: pause as the throttle says */
+    HOUSEKEEPER_IDLE = 0,   /* nothing to do: look again in a while */
+    HOUSEKEEPER_WORKED = 1, /* more may be waiting */
+    HOUSEKEEPER_PAUSE =
+        2, /* a part of a snapshot or of a new segment: leave disk and table to others for a moment */
 };
 enum housekeeper_step housekeeper_step(struct housekeeper *housekeeper);
 

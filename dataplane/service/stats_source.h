@@ -17,6 +17,11 @@
     X(lines_used, "lines of 64 bytes that items take")                                                       \
     X(lsn, "log sequence number of the latest change")                                                       \
     X(durable_lsn, "last LSN on stable storage; without a log: lsn")                                         \
+    X(busy_log_full, "operations answered BUSY as the log did not take more, since the start")               \
+    X(busy_contended, "operations answered BUSY as a bucket was taken each time, since the start")           \
+    X(busy_readers, "reads answered BUSY as a bucket changed each time, since the start")                    \
+    X(evicted, "items evicted since the start")                                                              \
+    X(expired, "expired items removed since the start")                                                      \
     X(log_state, "the write-ahead log: 0 none, 1 written, 2 disk full, 3 failed")                            \
     X(log_bytes, "bytes written to the log since the start")                                                 \
     X(log_blocks, "blocks written to the log since the start")                                               \

@@ -131,7 +131,7 @@ static int disk_open(void *state, const char *name, enum disk_open how, uint64_t
         file++;
     if (file == DISK_FILES_MAX)
         return -EMFILE;
-    if (how == DISK_CREATE)
+    if (how == DISK_CREATE || how == DISK_RESERVE)
         error = create_file(disk, name, bytes, &inode);
     else if ((inode = names_find(&disk->visible, name)) == NULL)
         error = -ENOENT;

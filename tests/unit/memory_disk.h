@@ -92,7 +92,7 @@ static inline int memory_open(void *state, const char *name, enum disk_open how,
     int error = memory_fault(disk, 'O'), file = memory_find(disk, name);
     if (error != 0)
         return error;
-    if (how == DISK_CREATE)
+    if (how == DISK_CREATE || how == DISK_RESERVE)
         file = file >= 0 ? -EEXIST : memory_make(disk, name, bytes);
     if (file >= 0)
         disk->open_files++;
