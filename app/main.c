@@ -2,6 +2,7 @@
  * main.c - wild. Exit codes: 0 after SIGTERM, SIGINT or SIGHUP (and --help), 2 bad usage, 1 anything else;
  * always with one line on stderr that says why.
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "server.h"
 
 enum { EXIT_USAGE = 2, EXIT_FAILED = 1 };
+static_assert((int)SERVER_ERROR_BYTES >= (int)OPTIONS_ERROR_BYTES, "one buffer for both");
 
 /* A stream that was closed must not become a device's descriptor: the log would be written into it. */
 static void fill_standard_streams(void)
@@ -53,7 +55,7 @@ static int open_signals(void)
 int main(int argc, char **argv)
 {
     struct options options;
-    char error[OPTIONS_ERROR_BYTES];
+    char error[SERVER_ERROR_BYTES];
     int signals;
 
     /* Neither core dumps nor debuggers of the same user may see keys. */

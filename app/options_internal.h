@@ -11,49 +11,49 @@
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
 
 /* X(identifier, name, argument or NULL for a switch, may be given several times, help) */
-#define OPTION_LIST(X)                                                                                       \
-    X(nic, "nic", "KIND:NAME", true,                                                                         \
-      "port: pci:ADDR af_packet:IF tap:NAME memif:SOCKET port:N, or kernel (default: kernel sockets;"        \
-      " with --address the NIC that is bound to DPDK)")                                                      \
-    X(address, "address", "CIDR", true, "IPv4 address and prefix of the port, one for each --nic")           \
-    X(bind_address, "bind-address", "ADDRESS", false,                                                        \
-      "of kernel sockets (default 127.0.0.1: this machine alone; 0.0.0.0: everyone)")                        \
-    X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                          \
-    X(port, "port", "N", false, "port of the service (default 7878)")                                        \
-    X(workers, "workers", "N", false,                                                                        \
-      "workers (default: every core but one; 4 at most over kernel sockets)")                                \
-    X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)") \
-    X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")          \
-    X(evict, "evict", "none|clock", false, "when the table is full: refuse, or evict (default none)")        \
-    X(auth_secret, "auth-secret", "TEXT", false, "secret; rather use a file")                                \
-    X(auth_secret_file, "auth-secret-file", "FILE", true,                                                    \
-      "file that holds the secret (mode 0600); twice while a secret is being replaced")                      \
-    X(insecure_no_auth, "insecure-no-auth", NULL, false,                                                     \
-      "for a bench: whoever reaches the port may do everything")                                             \
-    X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                     \
-    X(sessions, "sessions", "N", false,                                                                      \
-      "client sessions a worker holds (default 4096, or what may be"                                         \
-      " locked in memory)")                                                                                  \
-    X(connections, "connections", "N", false,                                                                \
-      "TCP connections a worker serves (default 16384, or what may be locked in memory)")                    \
-    X(http, "http", "on|off", false, "pages on the same port: /stats /metrics /health (default on)")         \
-    X(http_host, "http-host", "NAME", true, "name that pages may be asked for by, besides addresses")        \
-    X(enable_wal, "enable-wal", NULL, false,                                                                 \
-      "keep a write-ahead log in --wal-path: what was acknowledged survives")                                \
-    X(wal_path, "wal-path", "FOLDER", false, "folder of the log and its snapshots; made if it is not there") \
-    X(durability, "durability", "sync|async", false,                                                         \
-      "when a write is acknowledged: on stable storage, or at once (default sync)")                          \
-    X(reads, "reads", "durable|memory", false,                                                               \
-      "with sync: whether reads wait for what is not on stable storage yet (default durable)")               \
-    X(snapshot_interval, "snapshot-interval", "SECONDS", false,                                              \
-      "at most so long between snapshots, if anything was written (default 3600; 0: no limit)")              \
-    X(snapshot_log, "snapshot-log", "MIB", false,                                                            \
-      "a snapshot whenever the log has grown by so much (default 256; 0: no limit)")                         \
-    X(wal_io, "wal-io", "auto|uring|thread", false,                                                          \
-      "how the log is written: io_uring, or a thread where that is forbidden (default auto)")                \
-    X(config, "config", "FILE", false, "options as `name = value` lines")                                    \
-    X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")            \
-    X(help, "help", NULL, false, "this text")                                                                \
+#define OPTION_LIST(X)                                                                                        \
+    X(nic, "nic", "KIND:NAME", true,                                                                          \
+      "port: pci:ADDR af_packet:IF tap:NAME memif:SOCKET port:N, or kernel (default: kernel sockets;"         \
+      " with --address the NIC that is bound to DPDK)")                                                       \
+    X(address, "address", "CIDR", true, "IPv4 address and prefix of the port, one for each --nic")            \
+    X(bind_address, "bind-address", "ADDRESS", false,                                                         \
+      "of kernel sockets (default 127.0.0.1: this machine alone; 0.0.0.0: everyone)")                         \
+    X(gateway, "gateway", "ADDRESS", false, "router of one of the ports' networks")                           \
+    X(port, "port", "N", false, "port of the service (default 7878)")                                         \
+    X(workers, "workers", "N", false,                                                                         \
+      "workers (default: every core but one; 4 at most over kernel sockets)")                                 \
+    X(idle, "idle", "poll|adaptive", false, "what idle workers do: spin, or nap shortly (default adaptive)")  \
+    X(capacity, "capacity", "N", false, "one-line items the table holds (default: 75 % of the L3)")           \
+    X(evict, "evict", "none|clock", false, "when the table is full: refuse, or evict (default none)")         \
+    X(auth_secret, "auth-secret", "TEXT", false, "secret; rather use a file")                                 \
+    X(auth_secret_file, "auth-secret-file", "FILE", true,                                                     \
+      "file that holds the secret (mode 0600); twice while a secret is being replaced")                       \
+    X(insecure_no_auth, "insecure-no-auth", NULL, false,                                                      \
+      "for a bench: whoever reaches the port may do everything")                                              \
+    X(cluster_name, "cluster-name", "NAME", false, "salt of passphrases (default wild)")                      \
+    X(sessions, "sessions", "N", false,                                                                       \
+      "client sessions a worker holds (default 4096, or what may be"                                          \
+      " locked in memory)")                                                                                   \
+    X(connections, "connections", "N", false,                                                                 \
+      "TCP connections a worker serves (default 16384, or what may be locked in memory)")                     \
+    X(http, "http", "on|off", false, "pages on the same port: /stats /metrics /health (default on)")          \
+    X(http_host, "http-host", "NAME", true, "name that pages may be asked for by, besides addresses")         \
+    X(enable_wal, "enable-wal", NULL, false,                                                                  \
+      "keep a write-ahead log in --wal-path: what was acknowledged survives")                                 \
+    X(wal_path, "wal-path", "FOLDER", false, "folder of the log and its snapshots; made if it is not there")  \
+    X(durability, "durability", "sync|async", false,                                                          \
+      "when a write is acknowledged: on stable storage, or at once (default sync)")                           \
+    X(reads, "reads", "durable|memory", false,                                                                \
+      "with sync: whether reads wait for what is not on stable storage yet (default durable)")                \
+    X(snapshot_interval, "snapshot-interval", "SECONDS", false,                                               \
+      "at most so long between snapshots, if anything was written (default 3600; 0: no limit)")               \
+    X(snapshot_log, "snapshot-log", "MIB", false,                                                             \
+      "a snapshot whenever the log has grown by so much, in whole segments of 64 (default 256; 0: no limit)") \
+    X(wal_io, "wal-io", "auto|uring|thread", false,                                                           \
+      "how the log is written: io_uring, or a thread where that is forbidden (default auto)")                 \
+    X(config, "config", "FILE", false, "options as `name = value` lines")                                     \
+    X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")             \
+    X(help, "help", NULL, false, "this text")                                                                 \
     X(version, "version", NULL, false, "print the version")
 
 enum option_id {

@@ -8,6 +8,9 @@
 
 #include "options.h"
 
+/* Room for what server_run() says at most: a damaged log is told with what to do about it. */
+enum { SERVER_ERROR_BYTES = 640 };
+
 /*
  * Starts, prints the `ready` line to `out`, serves until `signals` (a signalfd) is readable, stops. 0, or -1
  * with one line in `error`. Wipes the secrets of `options`.
