@@ -58,8 +58,8 @@ enum {
     /* Over kernel sockets: blocks of 4 KiB for what clients are slow to read; memory is taken as they come. */
     NODE_STREAM_BLOCKS = 8192,
 
-    /* On SIGTERM a worker answers what its queues hold: until they are empty, or for this long if clients keep
-     * sending. */
+    /* On SIGTERM a worker answers what its queues hold, and connections that have yet to say what they want:
+     * until there is nothing of that, or for this long. */
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
     /* Then its streams end; clients have this long to read the last replies and to end theirs. */
     WORKER_CLOSE_NS = 50 * 1000 * 1000,

@@ -205,7 +205,19 @@ static void sweep(struct node_worker *worker, struct instant now)
     execute_sweep(worker->execute, rounds * WORKER_SWEEP_BUCKETS, now.wall_ms);
 }
 
-/* What was received is answered, sessions over TCP are ended in order, and then the worker is done. */
+static unsigned http_count(const struct node_worker *worker, unsigned (*count)(const struct http *http))
+{
+    return worker->http != NULL ? count(worker->http) : 0;
+}
+
+/* Something is answered, or somebody accepted may be about to ask: a load balancer's look at /health, say. */
+static bool is_busy(const struct node_worker *worker, unsigned frames)
+{
+    return frames > 0 || native_tcp_counts(worker->streams).unconfirmed > 0 ||
+           http_count(worker, http_busy) > 0;
+}
+
+/* What was received is answered, connections are ended in order, and then the worker is done. */
 static void drain(struct node_worker *worker, unsigned frames, struct instant now)
 {
     if (worker->drain_until_ns == 0) {
@@ -218,14 +230,14 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
     }
     bool late = now.mono_ns >= worker->drain_until_ns;
     if (!worker->sessions_closed) {
-        if (frames > 0 && !late)
+        if (is_busy(worker, frames) && !late)
             return;
         native_tcp_close_all(worker->streams);
         worker->sessions_closed = true;
         worker->drain_until_ns = now.mono_ns + WORKER_CLOSE_NS;
         return;
     }
-    if (native_tcp_counts(worker->streams).connections > 0 && !late)
+    if (native_tcp_counts(worker->streams).connections + http_count(worker, http_connections) > 0 && !late)
         return; /* the last replies may wait for acknowledgements before they can leave */
     /* release: pairs with acquire in node_drained() */
     atomic_store_explicit(&worker->drained, true, memory_order_release);

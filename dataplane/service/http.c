@@ -31,6 +31,7 @@ struct http {
     int32_t free;
     int32_t first, last; /* queue of those to write for, in turn */
     unsigned used;
+    bool draining;
 };
 
 static void count(const struct http *http, enum counter which)
@@ -104,6 +105,7 @@ static void linger(struct http_connection *c)
 
 static void respond(struct http_connection *c, enum http_content content, uint16_t status, bool last)
 {
+    last |= c->http->draining;
     c->page = (struct http_page){.content = (uint8_t)content,
                                  .status = status,
                                  .head_only = c->parser.method == HTTP_HEAD,
@@ -267,6 +269,35 @@ bool http_turn(struct http *http, struct instant now)
     for (unsigned i = 0; i < HTTP_PIECES_PER_TURN && http->first != NOBODY; i++)
         write_piece(dequeue(http));
     return true;
+}
+
+/* ---- draining ---- */
+
+void http_drain(struct http *http)
+{
+    http->draining = true;
+}
+
+void http_close_all(struct http *http)
+{
+    http_drain(http);
+    for (unsigned i = 0; i < http->config.connections_max; i++) {
+        struct http_connection *c = &http->connections[i];
+        if (c->state == HTTP_READING)
+            linger(c);
+        else if (c->state == HTTP_WRITING)
+            c->page.last = true; /* though it may have promised to go on */
+    }
+}
+
+unsigned http_busy(const struct http *http)
+{
+    unsigned busy = 0;
+    for (unsigned i = 0; i < http->config.connections_max; i++) {
+        const struct http_connection *c = &http->connections[i];
+        busy += c->state == HTTP_WRITING || (c->state == HTTP_READING && c->started);
+    }
+    return busy;
 }
 
 /* ---- life ---- */

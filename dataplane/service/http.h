@@ -58,6 +58,16 @@ bool http_adopt(struct http *http, struct stream *stream);
  */
 bool http_turn(struct http *http, struct instant now);
 
+/*
+ * From now on every answer is the last of its connection, and says so. What has begun, a request or a page,
+ * http_busy() counts.
+ */
+void http_drain(struct http *http);
+/* Requests that have not come whole are given up, connections closed; pages under way are written to their end. */
+void http_close_all(struct http *http);
+
 unsigned http_connections(const struct http *http);
+unsigned http_busy(
+    const struct http *http); /* in the middle of a request or of its answer; walks all places */
 
 #endif

@@ -157,6 +157,10 @@ static size_t hand_to_http(struct native_connection *c, uint8_t *bytes, size_t l
 
 static size_t begin_native(struct native_connection *c, uint8_t *bytes, size_t length)
 {
+    if (c->service->draining) {
+        native_tcp_abort(c, COUNTER_native_init_draining);
+        return length;
+    }
     uint32_t expected = RECORD_KIND_BIT(DATAGRAM_INIT);
     if (c->service->config.bench_mode)
         expected |= RECORD_KIND_BIT(RECORD_PLAIN);
@@ -376,18 +380,33 @@ bool native_tcp_turn(struct native_tcp *service, struct instant now)
     return any;
 }
 
+/* Those in SNIFF, too, if `all`: they may be about to ask http why. */
+static void turn_away_unconfirmed(struct native_tcp *service, bool all)
+{
+    for (int32_t next, place = service->oldest; place != NOBODY; place = next) {
+        struct native_connection *c = &service->connections[place];
+        next = c->next;
+        if (all || c->state != CONNECTION_SNIFF)
+            native_tcp_abort(c, COUNTER_native_init_draining);
+    }
+}
+
 void native_tcp_drain(struct native_tcp *service)
 {
     if (service->draining)
         return;
     service->draining = true;
-    while (service->oldest != NOBODY)
-        native_tcp_abort(&service->connections[service->oldest], COUNTER_native_init_draining);
+    turn_away_unconfirmed(service, false);
+    if (service->config.http != NULL)
+        http_drain(service->config.http);
 }
 
 void native_tcp_close_all(struct native_tcp *service)
 {
     native_tcp_drain(service);
+    turn_away_unconfirmed(service, true);
+    if (service->config.http != NULL)
+        http_close_all(service->config.http);
     for (unsigned i = 0; i < service->config.connections_max; i++)
         if (service->connections[i].state == CONNECTION_LIVE)
             native_tcp_close_in_order(&service->connections[i]);

@@ -137,6 +137,56 @@ static void a_script_split_at_every_byte_gives_the_same_bytes(void)
     stop(&w);
 }
 
+static void a_draining_node_says_so_with_its_last_answers(void)
+{
+    struct world w;
+    start(&w, 1);
+    say(&w, GET("/health"));
+    CU_ASSERT_PTR_NULL(strstr(answer(&w), "Connection: close"));
+    CU_ASSERT_EQUAL(http_busy(w.http), 0);
+    source_init(&w.source, STATE_DRAINING);
+    http_drain(w.http);
+    say(&w, "GET /health HTTP/1.1\r\n");
+    CU_ASSERT_EQUAL(http_busy(w.http), 1);
+    say(&w, "Host: 10.0.0.1\r\n\r\n" GET("/stats"));
+    const char *text = answer(&w);
+    CU_ASSERT(begins(text, "HTTP/1.1 503 Service Unavailable\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\r\nConnection: close\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"state\":\"draining\""));
+    CU_ASSERT_PTR_NULL(strstr(text, "\"counters\"")); /* nothing comes after the last one */
+    CU_ASSERT_TRUE(w.stream->close_asked);
+    CU_ASSERT_EQUAL(http_busy(w.http), 0);
+    stop(&w);
+}
+
+static void closing_all_leaves_pages_whole_and_requests_unanswered(void)
+{
+    struct world w;
+    size_t length;
+    start(&w, 1);
+    w.stream->no_buffers = true;
+    say(&w, GET("/stats"));
+    CU_ASSERT_EQUAL(http_busy(w.http), 1);
+    http_close_all(w.http);
+    CU_ASSERT_FALSE(w.stream->close_asked);
+    w.stream->no_buffers = false;
+    turn(&w);
+    const char *text = answer(&w);
+    CU_ASSERT_PTR_NOT_NULL(body_of((char *)(uintptr_t)text, strlen(text), &length));
+    CU_ASSERT_TRUE(w.stream->close_asked);
+    stop(&w);
+    for (unsigned i = 0; i < 2; i++) {
+        start(&w, 1);
+        if (i == 1)
+            say(&w, "GET /health HTTP/1.1\r\n");
+        http_close_all(w.http);
+        CU_ASSERT_TRUE(w.stream->close_asked);
+        say(&w, "Host: 10.0.0.1\r\n\r\n");
+        CU_ASSERT_STRING_EQUAL(answer(&w), "");
+        stop(&w);
+    }
+}
+
 static void what_a_browser_may_say_gets_no_content(void)
 {
     static const char *const said[] = {
@@ -388,6 +438,9 @@ static void those_who_hold_places_in_silence_make_room(void)
 int main(void)
 {
     CU_TestInfo tests[] = {
+        {"a draining node says so with its last answers", a_draining_node_says_so_with_its_last_answers},
+        {"closing all leaves pages whole and requests unanswered",
+         closing_all_leaves_pages_whole_and_requests_unanswered},
         {"a connection is kept alive and answers in order", a_connection_is_kept_alive_and_answers_in_order},
         {"a script split at every byte gives the same bytes",
          a_script_split_at_every_byte_gives_the_same_bytes},

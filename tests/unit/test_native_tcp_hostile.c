@@ -316,6 +316,41 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
     tcp_node_stop(node);
 }
 
+/* Whether they want a session or a page shows with their first bytes. */
+static void a_draining_node_still_shows_pages_to_those_that_it_has_let_in(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
+    struct tcp_client *page = tcp_client_open(node, 1), *session = tcp_client_open(node, 2);
+    struct tcp_client *begun = tcp_client_open(node, 3), *silent = tcp_client_open(node, 4);
+    tcp_client_send(page, "GET", 3);
+    tcp_client_start(begun);
+    tcp_client_send(begun, begun->handshake.init, 10);
+    native_tcp_drain(node->service);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(begun));
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).unconfirmed, 3);
+    tcp_client_start(session);
+    tcp_client_send(session, session->handshake.init, 1);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(session));
+    static const char rest[] = " /health HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n";
+    tcp_client_send(page, rest, sizeof rest - 1);
+    tcp_node_turn(node);
+    CU_ASSERT_PTR_NOT_NULL(memmem(page->stream->out, page->stream->out_length, "Connection: close",
+                                  strlen("Connection: close")));
+    CU_ASSERT_TRUE(page->stream->close_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).unconfirmed, 1);
+    native_tcp_close_all(node->service);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(silent));
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).connections, 0);
+    tcp_client_free(page);
+    tcp_client_free(session);
+    tcp_client_free(begun);
+    tcp_client_free(silent);
+    tcp_node_stop(node);
+}
+
 static void keys_are_wiped_when_their_session_ends(void)
 {
     static const struct session_keys none;
@@ -429,6 +464,8 @@ int main(void)
         {"a flood from one prefix leaves room in the lane", a_flood_from_one_prefix_leaves_room_in_the_lane},
         {"a draining node answers sessions and takes no more",
          a_draining_node_answers_sessions_and_takes_no_more},
+        {"a draining node still shows pages to those that it has let in",
+         a_draining_node_still_shows_pages_to_those_that_it_has_let_in},
         {"keys are wiped when their session ends", keys_are_wiped_when_their_session_ends},
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
         {"an opened record leaves nothing in the buffer that it came in",
