@@ -21,6 +21,10 @@
  * (records are decrypted in place). It returns how many it took. If not all: the rest is held, the window closes as
  * it fills, and after resume the rest comes again, with whatever followed it, by further calls of received. A
  * service that needs a record whole keeps its first part itself.
+ *
+ * Where stream.lasting says so, the bytes stay until the acceptor's `delivered`, which comes once for all streams of a
+ * burst, before anything that was committed leaves. So a service may put off what it does with requests, and do it for
+ * many connections together.
  */
 #ifndef WILD_STREAM_H
 #define WILD_STREAM_H
@@ -72,12 +76,15 @@ struct stream {
     const struct stream_events *events; /* the user's, set in accepted or given to connect */
     void *user;                         /* the user's */
     struct flow flow;                   /* who is at the other end */
+    bool lasting;                       /* what received is given now stays until `delivered` */
 };
 
 struct stream_acceptor {
     void *state;
     /* A peer has connected. True: events (and user) are set. False: the peer is reset. */
     bool (*accepted)(void *state, struct stream *stream);
+    /* The bytes of a burst have all been given. NULL: the service puts nothing off. */
+    void (*delivered)(void *state);
 };
 
 enum {

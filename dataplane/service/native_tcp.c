@@ -217,6 +217,7 @@ static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
 static void ended(struct stream *stream)
 {
     struct native_connection *c = connection_of(stream);
+    native_tcp_execute(c->service); /* what it asked before */
     if (c->state == CONNECTION_LIVE) {
         if (!c->plain) /* no CLOSE came: it was cut off, or its user was */
             native_tcp_count(c->service, COUNTER_native_tcp_truncated);
@@ -332,9 +333,14 @@ static bool accepted(void *state, struct stream *stream)
     return true;
 }
 
+static void delivered(void *state)
+{
+    native_tcp_execute(state);
+}
+
 struct stream_acceptor native_tcp_acceptor(struct native_tcp *service)
 {
-    return (struct stream_acceptor){.state = service, .accepted = accepted};
+    return (struct stream_acceptor){.state = service, .accepted = accepted, .delivered = delivered};
 }
 
 /* ---- time ---- */

@@ -18,6 +18,9 @@
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
  * and the stream is closed without a CLOSE record.
  *
+ * Requests are executed together with their look-ups: those of one delivery, and where bytes last (stream.h) those
+ * of a burst, whichever connections they came by.
+ *
  * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
  * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;

@@ -44,6 +44,7 @@ struct native_connection {
     uint64_t partial_ns;    /* since when a record is not whole; 0: none is, or it is held back */
     uint64_t blocked_ns;    /* since when replies are not read; 0: they are */
     uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
+    uint32_t batch_bytes;   /* its replies in the batch take at most */
     uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */
     int32_t next, previous; /* FREE: the free list; unconfirmed: by age */
     int32_t held_next;      /* the queue of those held back */
@@ -75,10 +76,10 @@ struct native_tcp {
     struct native_buffers buffers;
     uint32_t prefix_seed;
     uint16_t computing[NATIVE_TCP_PREFIXES]; /* jobs with the helper, by source prefix */
-    /* A batch: messages opened and not yet executed. */
+    /* A batch: messages opened and not yet executed, of whichever connections; askers: whose. */
     unsigned batch;
-    size_t batch_bytes; /* their replies at most */
     unsigned probes;
+    struct native_connection *asker[NATIVE_TCP_BATCH_MAX];
     struct native_request request[NATIVE_TCP_BATCH_MAX];
     struct table_probe probe[NATIVE_TCP_BATCH_MAX];
     /* A reply on its way: the message stands where a record's would. */
@@ -126,6 +127,8 @@ bool native_tcp_responses(struct native_tcp *service);
 
 /* ---- native_tcp_records.c ---- */
 
+/* The batch, as far as it has come. */
+void native_tcp_execute(struct native_tcp *service);
 /* Bytes in any state from INIT to LIVE; returns how many were taken. */
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
 /*

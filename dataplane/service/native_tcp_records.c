@@ -126,26 +126,38 @@ static struct retry_window *retry_of(struct native_connection *c)
     return retry;
 }
 
-/* The batch: look-ups together, then one message after the other. */
-static void execute_batch(struct native_connection *c)
+static void hold_back_if_blocked(struct native_connection *c)
 {
-    struct native_tcp *service = c->service;
+    if (c->state != CONNECTION_LIVE || c->held_back || !native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX))
+        return;
+    native_tcp_count(c->service, COUNTER_native_tcp_blocked);
+    c->blocked_ns = c->service->engine.now.mono_ns;
+    native_tcp_hold_back(c);
+}
+
+/* Look-ups together, then one message after the other. */
+void native_tcp_execute(struct native_tcp *service)
+{
     unsigned count = service->batch, operations = 0;
     if (count == 0)
         return;
-    struct retry_window *retry = retry_of(c);
     table_probe_hash(service->config.table, service->probe, service->probes);
     table_probe_find(service->config.table, service->probe, service->probes);
-    for (unsigned i = 0; i < count && c->state == CONNECTION_LIVE; i++) {
-        size_t length = native_execute(&service->engine, &service->request[i], retry,
+    for (unsigned i = 0; i < count; i++) {
+        struct native_connection *c = service->asker[i];
+        c->batch_bytes = 0;
+        if (c->state != CONNECTION_LIVE)
+            continue;
+        size_t length = native_execute(&service->engine, &service->request[i], retry_of(c),
                                        service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
         operations += service->request[i].count;
         send_reply(c, length);
+        if (i + 1 == count || service->asker[i + 1] != c)
+            hold_back_if_blocked(c);
     }
     counter_add(service->config.counters, COUNTER_native_tcp_messages, count);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
     service->batch = service->probes = 0;
-    service->batch_bytes = 0;
 }
 
 static_assert(MESSAGE_HEADER_BYTES + MESSAGE_OPERATIONS_MAX * REPLY_HEADER_BYTES <= RECORD_MESSAGE_BYTES_MAX,
@@ -165,15 +177,16 @@ static bool batch_add(struct native_connection *c, const struct record_item *ite
         first->probe->key = first->operation.key;
         first->probe->key_length = first->operation.key_length;
     }
-    service->batch++;
-    service->batch_bytes += reply_bytes_max(request) + RECORD_OVERHEAD_BYTES;
+    service->asker[service->batch++] = c;
+    c->batch_bytes += (uint32_t)reply_bytes_max(request) + RECORD_OVERHEAD_BYTES;
     return true;
 }
 
-static bool batch_is_full(const struct native_tcp *service)
+/* There is no place for another message of this connection, or its replies might be too many. */
+static bool batch_is_full(const struct native_connection *c)
 {
-    return service->batch == NATIVE_TCP_BATCH_MAX ||
-           service->batch_bytes + RECORD_BYTES_MAX > NATIVE_TCP_BATCH_BYTES;
+    return c->service->batch == NATIVE_TCP_BATCH_MAX ||
+           c->batch_bytes + RECORD_BYTES_MAX > NATIVE_TCP_BATCH_BYTES;
 }
 
 /* ---- in ---- */
@@ -229,9 +242,9 @@ static bool take_message(struct native_connection *c, const struct record_item *
     c->partial_ns = 0;
     bool good = batch_add(c, item);
     /* What lies in the buffer must be done before that is used again. */
-    if (good && in_place && !batch_is_full(service))
+    if (good && in_place && !batch_is_full(c))
         return true;
-    execute_batch(c);
+    native_tcp_execute(service);
     if (!in_place &&
         !c->plain) /* opened in a buffer of ours, where it would stay until somebody's next record */
         keys_wipe(item->bytes, item->length);
@@ -241,17 +254,12 @@ static bool take_message(struct native_connection *c, const struct record_item *
             native_tcp_close(c);
         return false;
     }
-    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX)) {
-        native_tcp_count(service, COUNTER_native_tcp_blocked);
-        c->blocked_ns = service->engine.now.mono_ns;
-        native_tcp_hold_back(c);
-    }
     return c->state == CONNECTION_LIVE && !c->held_back;
 }
 
 static void take_closed(struct native_connection *c)
 {
-    execute_batch(c);
+    native_tcp_execute(c->service);
     if (c->state != CONNECTION_LIVE)
         return;
     native_tcp_count(c->service, COUNTER_native_tcp_closed);
@@ -260,7 +268,7 @@ static void take_closed(struct native_connection *c)
 
 static void take_refused(struct native_connection *c)
 {
-    execute_batch(c);
+    native_tcp_execute(c->service);
     if (c->state != CONNECTION_LIVE) {
         if (c->state != CONNECTION_ABORTED)
             native_tcp_abort(c, COUNTER_native_tcp_refused);
@@ -270,22 +278,18 @@ static void take_refused(struct native_connection *c)
     native_tcp_close(c);
 }
 
-/* No more for now; whether a record is left in part. */
+/* No more for now; whether a record is left in part. What the bytes asked waits for the burst's end, if they do. */
 static void settle(struct native_connection *c)
 {
-    execute_batch(c);
+    if (!c->stream->lasting)
+        native_tcp_execute(c->service);
     if (c->state == CONNECTION_ABORTED || c->state == CONNECTION_CLOSING)
         return;
     give_back(c);
     if (c->reader.held == 0)
         c->partial_ns = 0;
-    else if (c->partial_ns == 0)
+    else if (c->partial_ns == 0 && !c->held_back)
         c->partial_ns = c->service->engine.now.mono_ns;
-    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX) && !c->held_back) {
-        native_tcp_count(c->service, COUNTER_native_tcp_blocked);
-        c->blocked_ns = c->service->engine.now.mono_ns;
-        native_tcp_hold_back(c);
-    }
 }
 
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)

@@ -251,6 +251,8 @@ void tcp_deliver_held(struct tcp *tcp, struct tcp_connection *c)
 {
     if (c->marks & TCP_MARK_CLOSING)
         return;
+    bool lasting = c->stream.lasting;
+    c->stream.lasting = false; /* a held frame is freed as soon as it is taken */
     while (c->held_head != NULL && !(c->marks & TCP_MARK_HELD)) {
         struct tcp_frame *frame = c->held_head;
         uint32_t taken = give(c, tcp_frame_bytes(frame), frame->length);
@@ -266,6 +268,7 @@ void tcp_deliver_held(struct tcp *tcp, struct tcp_connection *c)
         c->held_head = frame->next;
         tcp_received_free(tcp, frame);
     }
+    c->stream.lasting = lasting;
     tell_ended(tcp, c);
     if (c->marks & (TCP_MARK_CLOSING | TCP_MARK_DETACHED))
         return;

@@ -30,6 +30,8 @@ struct fake_stream {
     /* from the peer */
     uint8_t *in;
     size_t in_length;
+    uint8_t *lasting[64]; /* given while stream.lasting: they stay until fake_delivered() */
+    unsigned lasting_count;
     bool paused, resume_asked, peer_ended, ended_told, peer_reset;
     bool in_event, closed;
     enum stream_end end;
@@ -164,11 +166,24 @@ static inline void fake_give(struct fake_stream *f)
         size_t taken = f->stream.events->received(&f->stream, block, length);
         f->in_event = false;
         fake_check(taken <= length, "received: took more than there was");
-        free(block);
+        if (f->stream.lasting) {
+            fake_check(f->lasting_count < 64, "more pieces than a burst has");
+            f->lasting[f->lasting_count++] = block;
+        } else {
+            free(block);
+        }
         memmove(f->in, f->in + taken, f->in_length - taken);
         f->in_length -= taken;
         f->paused = taken < length;
     }
+}
+
+/* The burst is over: the user has been told. */
+static inline void fake_delivered(struct fake_stream *f)
+{
+    while (f->lasting_count > 0)
+        free(f->lasting[--f->lasting_count]);
+    f->stream.lasting = false;
 }
 
 static inline void fake_send(struct fake_stream *f, const void *bytes, size_t length)
