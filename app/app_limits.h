@@ -70,14 +70,18 @@ enum {
 /* What stands below the service has room for those that the service is yet to choose among. */
 #define NODE_STREAMS(connections) ((connections) + NODE_HTTP_CONNECTIONS + 64)
 
-/* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. */
+/* Our own TCP keeps those that are half open as well: a flood of SYNs takes no accepted one's place. */
+#define NODE_TCP_CONNECTIONS(connections) (NODE_STREAMS(connections) + NODE_HALF_OPEN)
+
+/* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. Of the
+ * places for those who have not shaken hands yet it keeps only what nobody else wants (native_tcp.h). */
 #define NODE_PER_SOURCE(connections) ((connections) / 4 * 3)
 
 /* The handshake helper's lanes: each worker has one for datagrams and one for streams. */
 #define NODE_HANDSHAKE_LANES(workers)       (2 * (workers))
 #define NODE_HANDSHAKE_LANE_TCP(workers, i) ((workers) + (i))
 
-static_assert((int)NODE_STREAMS(NODE_CONNECTIONS_MAX) <= (int)TCP_CONNECTIONS_LIMIT &&
+static_assert((int)NODE_TCP_CONNECTIONS(NODE_CONNECTIONS_MAX) <= (int)TCP_CONNECTIONS_LIMIT &&
                   (int)NODE_CONNECTIONS_MAX <= (int)NATIVE_TCP_CONNECTIONS_LIMIT,
               "tcp.h, native_tcp.h");
 static_assert((int)NODE_STREAM_SEND_BYTES >= (int)NATIVE_TCP_SEND_BYTES, "native_tcp.h");

@@ -64,6 +64,7 @@ static int start_streams(struct node *node, unsigned i)
         .bench_mode = config->secret_count == 0,
     };
 
+    random_fill(&config->random, &pages.source_seed, sizeof pages.source_seed);
     if (!config->http_off) {
         worker->http = http_create(&pages, node->started);
         if (worker->http == NULL)
@@ -101,7 +102,7 @@ static int start_tcp(struct node *node, unsigned i)
         .output = worker_tcp_output(worker->worker),
         .counters = &worker->counters,
         .random = &node->config.random,
-        .connections_max = NODE_STREAMS(node->config.connections),
+        .connections_max = NODE_TCP_CONNECTIONS(node->config.connections),
         .time_wait_max = node->config.connections,
         .half_open_max = NODE_HALF_OPEN,
         .per_source_max = NODE_PER_SOURCE(node->config.connections),

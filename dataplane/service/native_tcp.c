@@ -10,38 +10,6 @@ static uint64_t now_ns(const struct native_connection *c)
 
 /* ---- lists ---- */
 
-static void list_unconfirmed(struct native_connection *c)
-{
-    struct native_tcp *service = c->service;
-    int32_t place = native_tcp_place(c);
-    c->unconfirmed = true;
-    c->next = NOBODY;
-    c->previous = service->newest;
-    if (service->newest == NOBODY)
-        service->oldest = place;
-    else
-        service->connections[service->newest].next = place;
-    service->newest = place;
-    service->unconfirmed++;
-}
-
-void native_tcp_unlist(struct native_connection *c)
-{
-    struct native_tcp *service = c->service;
-    if (!c->unconfirmed)
-        return;
-    c->unconfirmed = false;
-    if (c->previous == NOBODY)
-        service->oldest = c->next;
-    else
-        service->connections[c->previous].next = c->next;
-    if (c->next == NOBODY)
-        service->newest = c->previous;
-    else
-        service->connections[c->next].previous = c->previous;
-    service->unconfirmed--;
-}
-
 static void queue_held(struct native_connection *c)
 {
     struct native_tcp *service = c->service;
@@ -114,9 +82,7 @@ void native_tcp_abort(struct native_connection *c, enum counter why)
 void native_tcp_close(struct native_connection *c)
 {
     give_up(c);
-    if (c->buffer != NULL)
-        native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = NULL;
+    native_tcp_give_back(c);
     c->state = CONNECTION_CLOSING;
     if (c->unsent_first == NULL)
         stream_close(c->stream);
@@ -296,16 +262,6 @@ static const struct stream_events events = {
 
 /* ---- accepting ---- */
 
-/* The unconfirmed have used up their share: the oldest goes, if it had its chance. */
-static bool displace(struct native_tcp *service)
-{
-    struct native_connection *c = &service->connections[service->oldest];
-    if (c->state == CONNECTION_COMPUTING || now_ns(c) - c->since_ns < NATIVE_TCP_GRACE_NS)
-        return false;
-    native_tcp_abort(c, COUNTER_native_pending_displaced);
-    return true;
-}
-
 static bool accepted(void *state, struct stream *stream)
 {
     struct native_tcp *service = state;
@@ -313,7 +269,8 @@ static bool accepted(void *state, struct stream *stream)
         native_tcp_count(service, COUNTER_native_init_draining);
         return false;
     }
-    if (service->free == NOBODY || (service->unconfirmed == service->unconfirmed_max && !displace(service))) {
+    struct source source = source_of(&stream->flow.peer, service->source_seed);
+    if (!native_tcp_make_room(service, source)) {
         native_tcp_count(service, COUNTER_native_tcp_full);
         return false;
     }
@@ -324,8 +281,9 @@ static bool accepted(void *state, struct stream *stream)
                                     .stream = stream,
                                     .id = c->id,
                                     .since_ns = service->engine.now.mono_ns,
+                                    .source = source,
                                     .state = CONNECTION_SNIFF};
-    list_unconfirmed(c);
+    native_tcp_list(c);
     stream->user = c;
     stream->events = &events;
     stream_set_deadline(stream, c->since_ns + NATIVE_TCP_SNIFF_NS);
@@ -345,10 +303,11 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service)
 
 /* ---- time ---- */
 
-static bool may_go_on(const struct native_connection *c)
+/* A buffer that it waits for is its own from now on, whoever else wants one before it is told. */
+static bool may_go_on(struct native_connection *c)
 {
     return !native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2) &&
-           (c->wants == 0 || native_buffer_available(&c->service->buffers, c->wants));
+           (c->wants == 0 || native_tcp_lend(c, c->wants));
 }
 
 /* Looks at some of those held back, each in its turn. */
@@ -361,6 +320,7 @@ static bool look_at_held(struct native_tcp *service)
         c->queued = false;
         if (c->state == CONNECTION_GONE) {
             native_tcp_release(c);
+            any = true;
         } else if (c->held_back && may_go_on(c)) {
             let_go(c);
             stream_resume(c->stream);
@@ -389,10 +349,9 @@ bool native_tcp_turn(struct native_tcp *service, struct instant now)
 /* Those in SNIFF, too, if `all`: they may be about to ask http why. */
 static void turn_away_unconfirmed(struct native_tcp *service, bool all)
 {
-    for (int32_t next, place = service->oldest; place != NOBODY; place = next) {
-        struct native_connection *c = &service->connections[place];
-        next = c->next;
-        if (all || c->state != CONNECTION_SNIFF)
+    for (unsigned i = 0; i < service->config.connections_max; i++) {
+        struct native_connection *c = &service->connections[i];
+        if (c->unconfirmed && (all || c->state != CONNECTION_SNIFF))
             native_tcp_abort(c, COUNTER_native_init_draining);
     }
 }
@@ -450,8 +409,9 @@ static bool take_memory(struct native_tcp *service)
     service->keys = key_arena_take(config->arena, config->connections_max * sizeof(*service->keys));
     service->connections = calloc(config->connections_max, sizeof(*service->connections));
     service->retries = calloc(config->connections_max, sizeof(*service->retries));
+    service->hosts = calloc((size_t)SOURCE_NETWORKS * SOURCE_HOSTS, sizeof(*service->hosts));
     return service->cookies != NULL && service->keys != NULL && service->connections != NULL &&
-           service->retries != NULL &&
+           service->retries != NULL && service->hosts != NULL &&
            native_buffers_init(&service->buffers, config->small_buffers, config->large_buffers);
 }
 
@@ -462,14 +422,20 @@ static void make_places(struct native_tcp *service)
     while ((UINT32_C(1) << service->bits) < count)
         service->bits++;
     random_fill(service->config.random, &first_use, sizeof(first_use));
-    random_fill(service->config.random, &service->prefix_seed, sizeof(service->prefix_seed));
+    random_fill(service->config.random, &service->source_seed, sizeof(service->source_seed));
     for (unsigned i = 0; i < count; i++) {
         service->connections[i].service = service;
         service->connections[i].id = first_use << service->bits | i;
         service->connections[i].next = i + 1 < count ? (int32_t)i + 1 : NOBODY;
     }
-    service->oldest = service->newest = service->held_first = service->held_last = NOBODY;
+    service->held_first = service->held_last = NOBODY;
     service->unconfirmed_max = count / 4;
+    for (unsigned class = 0; class < 2; class ++) {
+        unsigned most = native_buffers_for_requests(&service->buffers, class == 1);
+        unsigned half = most / 2 + most % 2;
+        service->holders[class] =
+            (struct native_holders){NOBODY, NOBODY, (uint16_t)(half < UINT16_MAX ? half : UINT16_MAX)};
+    }
 }
 
 static void give_memory(struct native_tcp *service)
@@ -477,6 +443,7 @@ static void give_memory(struct native_tcp *service)
     native_buffers_fini(&service->buffers);
     free(service->connections);
     free(service->retries);
+    free(service->hosts);
     free(service);
 }
 

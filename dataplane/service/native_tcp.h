@@ -8,8 +8,9 @@
  *     \--anything else, or nothing for 1 s: reset
  *   LIVE --CLOSE, idle, end, not in order--> CLOSING --> gone
  *
- *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the oldest
- *                          that is older than NATIVE_TCP_GRACE_NS makes room. 5 s from accepting to CONFIRM
+ *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the source
+ *                          that holds most (source.h) loses its oldest, at once; for a newcomer of its own
+ *                          only one older than NATIVE_TCP_GRACE_NS. 5 s from accepting to CONFIRM
  *   COMPUTING              the helper writes to the place's keys: the place outlives its stream until the
  *                          job is back
  *   LIVE                   records in, records out, in order. Ended after 10 minutes without a message
@@ -24,8 +25,9 @@
  * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
  * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
- * if none is free the connection is held back until one is; if the record is not whole in 10 s in which the
- * connection is not held back, it is reset.
+ * if none is free, or the source has half of them, the connection is held back until one is. A record that is
+ * not whole in NATIVE_TCP_RECORD_GRACE_NS makes room for those who wait: the oldest first, of sources that hold
+ * no fewer than theirs. If it is not whole in 10 s in which the connection is not held back, it is reset.
  * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
  * the pool.
  *
@@ -47,13 +49,14 @@
 #include "service/http.h"
 #include "stream.h"
 
-#define NATIVE_TCP_SNIFF_NS     UINT64_C(1000000000)
-#define NATIVE_TCP_HANDSHAKE_NS UINT64_C(5000000000)
-#define NATIVE_TCP_GRACE_NS     UINT64_C(250000000)
-#define NATIVE_TCP_IDLE_NS      UINT64_C(600000000000)
-#define NATIVE_TCP_STALL_NS     UINT64_C(30000000000)
-#define NATIVE_TCP_RECORD_NS    UINT64_C(10000000000)
-#define NATIVE_TCP_CLOSING_NS   UINT64_C(5000000000)
+#define NATIVE_TCP_SNIFF_NS        UINT64_C(1000000000)
+#define NATIVE_TCP_HANDSHAKE_NS    UINT64_C(5000000000)
+#define NATIVE_TCP_GRACE_NS        UINT64_C(250000000)
+#define NATIVE_TCP_IDLE_NS         UINT64_C(600000000000)
+#define NATIVE_TCP_STALL_NS        UINT64_C(30000000000)
+#define NATIVE_TCP_RECORD_NS       UINT64_C(10000000000)
+#define NATIVE_TCP_RECORD_GRACE_NS UINT64_C(1000000000)
+#define NATIVE_TCP_CLOSING_NS      UINT64_C(5000000000)
 /* LIVE connections are looked at this often: the three limits above are kept to within it. */
 #define NATIVE_TCP_CHECK_NS UINT64_C(2500000000)
 

@@ -84,14 +84,11 @@ void native_tcp_close_in_order(struct native_connection *c)
 
 void native_tcp_give_buffers(struct native_connection *c)
 {
-    struct native_buffers *buffers = &c->service->buffers;
-    if (c->buffer != NULL)
-        native_buffer_give(buffers, c->buffer);
-    c->buffer = NULL;
+    native_tcp_give_back(c);
     while (c->unsent_first != NULL) {
         struct native_buffer *first = c->unsent_first;
         c->unsent_first = first->next;
-        native_buffer_give(buffers, first);
+        native_buffer_give(&c->service->buffers, first);
     }
     c->unsent_last = NULL;
 }
@@ -191,32 +188,13 @@ static bool batch_is_full(const struct native_connection *c)
 
 /* ---- in ---- */
 
-/* A buffer for an unfinished record. False: none is free. */
-static bool lend(struct native_connection *c, uint32_t bytes)
-{
-    struct native_buffer *buffer = NULL;
-    if (bytes <= NATIVE_TCP_INLINE_BYTES) {
-        record_reader_lend(&c->reader, c->inline_bytes, NATIVE_TCP_INLINE_BYTES);
-    } else {
-        buffer = native_buffer_take(&c->service->buffers, bytes, NATIVE_BUFFER_REQUEST);
-        if (buffer == NULL)
-            return false;
-        record_reader_lend(&c->reader, buffer->bytes, buffer->size);
-    }
-    if (c->buffer != NULL)
-        native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = buffer;
-    return true;
-}
-
 /* Between records the buffer is somebody else's. */
 static void give_back(struct native_connection *c)
 {
     if (c->buffer == NULL || c->reader.held > 0)
         return;
     record_reader_lend(&c->reader, NULL, 0);
-    native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = NULL;
+    native_tcp_give_back(c);
 }
 
 static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
@@ -286,10 +264,13 @@ static void settle(struct native_connection *c)
     if (c->state == CONNECTION_ABORTED || c->state == CONNECTION_CLOSING)
         return;
     give_back(c);
-    if (c->reader.held == 0)
+    if (c->reader.held == 0) {
         c->partial_ns = 0;
-    else if (c->partial_ns == 0 && !c->held_back)
-        c->partial_ns = c->service->engine.now.mono_ns;
+    } else if (c->partial_ns == 0) {
+        native_tcp_record_begun(c);
+        if (!c->held_back)
+            c->partial_ns = c->service->engine.now.mono_ns;
+    }
 }
 
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
@@ -306,7 +287,7 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
             settle(c);
             return length;
         case RECORD_NEEDS_BUFFER:
-            if (lend(c, item.length))
+            if (native_tcp_lend(c, item.length))
                 break;
             native_tcp_count(c->service, COUNTER_native_tcp_buffer_waits);
             settle(c);

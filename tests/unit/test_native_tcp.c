@@ -497,29 +497,57 @@ static void records_in_part_wait_for_buffers_in_turn(void)
 /* A byte now and then does not keep a record, its buffer, and those who wait for it. */
 static void a_record_that_never_completes_is_reset_in_time(void)
 {
-    static uint8_t bytes[2][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    static uint8_t bytes[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
-    struct tcp_client *slow = tcp_client_new(node, 1), *waiting = tcp_client_new(node, 2);
-    seal_large(slow, bytes[0]);
-    size_t length = seal_large(waiting, bytes[1]);
-    tcp_client_send(slow, bytes[0], 3000);
-    tcp_client_send(waiting, bytes[1], 3000);
-    tcp_client_send(waiting, bytes[1] + 3000, length - 3000);
+    struct tcp_client *slow = tcp_client_new(node, 1);
+    seal_large(slow, bytes);
+    tcp_client_send(slow, bytes, 3000);
     tcp_node_turn(node);
-    CU_ASSERT_EQUAL(waiting->count, 0);
     unsigned seconds = 0;
     while (!is_gone(slow) && seconds < 60) {
-        tcp_client_send(slow, bytes[0] + 3000 + seconds, 1);
+        tcp_client_send(slow, bytes + 3000 + seconds, 1);
         tcp_node_pass(node, 1000000000);
         seconds++;
     }
     CU_ASSERT(seconds >= 10 && seconds <= 13);
     CU_ASSERT_TRUE(was_reset(slow));
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_unfinished), 1);
-    tcp_client_rest(waiting);
-    CU_ASSERT_EQUAL(waiting->count, 12);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 0);
     tcp_client_free(slow);
-    tcp_client_free(waiting);
+    tcp_node_stop(node);
+}
+
+/* Sooner if somebody waits for the buffer; who began last is not the one to go. */
+static void a_record_that_does_not_complete_makes_room_for_one_that_waits(void)
+{
+    static uint8_t bytes[4][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    struct tcp_node *node =
+        tcp_node_start(&(struct tcp_node_options){.large_buffers = 4}); /* 3 for requests */
+    struct tcp_client *c[4];
+    size_t length[4];
+    for (unsigned i = 0; i < 4; i++) {
+        c[i] = tcp_client_new(node, i);
+        length[i] = seal_large(c[i], bytes[i]);
+        tcp_client_send(c[i], bytes[i], 3000);
+        tcp_node_pass(node, 1000000);
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_client_send(c[0], bytes[0] + 3000, length[0] - 3000); /* is done, and begins another one */
+    tcp_client_rest(c[0]);
+    CU_ASSERT_EQUAL(c[0]->count, 12);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    seal_large(c[0], bytes[0]);
+    tcp_client_send(c[0], bytes[0], 3000);
+    tcp_node_turn(node);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_client_send(c[0], bytes[0] + 3000, 1); /* waits, and is not to be blamed for it */
+    tcp_node_pass(node, NATIVE_TCP_RECORD_GRACE_NS);
+    CU_ASSERT_TRUE(is_gone(c[1]) && was_reset(c[1]));
+    CU_ASSERT_FALSE(is_gone(c[0]) || is_gone(c[2]) || is_gone(c[3]));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_displaced), 1);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    for (unsigned i = 0; i < 4; i++)
+        tcp_client_free(c[i]);
     tcp_node_stop(node);
 }
 
@@ -731,6 +759,8 @@ int main(void)
          without_a_buffer_for_a_reply_the_connection_is_reset},
         {"records in part wait for buffers in turn", records_in_part_wait_for_buffers_in_turn},
         {"a record that never completes is reset in time", a_record_that_never_completes_is_reset_in_time},
+        {"a record that does not complete makes room for one that waits",
+         a_record_that_does_not_complete_makes_room_for_one_that_waits},
         {"connections that say too little are reset in time",
          connections_that_say_too_little_are_reset_in_time},
         {"an idle session is closed in order", an_idle_session_is_closed_in_order},
