@@ -353,31 +353,34 @@ static bool heaviest(struct http *http, struct source *source)
     return hosts[source->host] > 0;
 }
 
-/* See "Places" in http.h. The place is free when the stream's `closed` comes, after this event. */
-static void make_room(struct http *http, struct source newcomer)
+/*
+ * See "Places" in http.h. False: what is left is not for this one. The place of whoever makes room is free when its
+ * `closed` comes, after this event; until then newcomers take those that are kept free.
+ */
+static bool make_room(struct http *http, struct source newcomer)
 {
     unsigned places = http->config.connections_max;
     struct http_connection *oldest = NULL;
     struct source source;
     if (http->used <= places - places / HTTP_PLACES_KEPT_FREE || !heaviest(http, &source))
-        return;
+        return http->free != NOBODY;
     for (unsigned i = 0; i < places; i++) {
         struct http_connection *c = &http->connections[i];
         if (holds(c) && source_equal(c->source, source) && (oldest == NULL || c->since_ns < oldest->since_ns))
             oldest = c;
     }
     if (source_equal(source, newcomer) && http->now.mono_ns - oldest->since_ns < HTTP_GRACE_NS)
-        return;
+        return false;
     count(http, COUNTER_http_displaced);
     oldest->displaced = true;
     stream_abort(oldest->stream);
+    return http->free != NOBODY;
 }
 
 bool http_adopt(struct http *http, struct stream *stream)
 {
     struct source source = source_of(&stream->flow.peer, http->config.source_seed);
-    make_room(http, source);
-    if (http->free == NOBODY) {
+    if (!make_room(http, source)) {
         count(http, COUNTER_http_connections_full);
         return false;
     }

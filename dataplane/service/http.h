@@ -13,8 +13,8 @@
  *   LINGERING  what still comes is thrown away, so that no reset overtakes the answer (RFC 9112 9.6)
  *
  * Places. Nobody can keep others out by holding them: an eighth of the places is kept free by ending, with every
- * newcomer beyond that, the oldest connection of the source that holds most (source.h), whatever its state; for a
- * newcomer of its own only one older than HTTP_GRACE_NS.
+ * newcomer beyond that, the oldest connection of the source that holds most (source.h), whatever its state; a
+ * newcomer of its own is refused while that is younger than HTTP_GRACE_NS.
  *
  * Memory: connections_max places of sizeof(struct http_connection), about 1 KiB each, taken at creation.
  */

@@ -223,8 +223,8 @@ static bool take_message(struct native_connection *c, const struct record_item *
     if (good && in_place && !batch_is_full(c))
         return true;
     native_tcp_execute(service);
-    if (!in_place &&
-        !c->plain) /* opened in a buffer of ours, where it would stay until somebody's next record */
+    /* It was opened in a buffer of ours, where it would stay until somebody's next record. */
+    if (!in_place && !c->plain)
         keys_wipe(item->bytes, item->length);
     if (!good) {
         native_tcp_count(service, COUNTER_native_drop_message);

@@ -406,20 +406,30 @@ static void those_who_hold_places_in_silence_make_room(void)
         http_turn(w.http, w.now);
         CU_ASSERT_TRUE(http_adopt(w.http, &silent[i]->stream));
     }
-    /* 15 of 16 are taken; for one of its own nobody is ended who is that young */
+    /* 15 of 16 are taken, and what is left is not for those who have them, but for others, as many as may come */
     silent[15] = fake_new(0x0A000003, 40100);
-    CU_ASSERT_TRUE(http_adopt(w.http, &silent[15]->stream));
-    for (unsigned i = 0; i < 16; i++)
+    CU_ASSERT_FALSE(http_adopt(w.http, &silent[15]->stream));
+    for (unsigned i = 0; i < 15; i++)
         CU_ASSERT_FALSE(silent[i]->abort_asked);
-    struct fake_stream *newcomer = fake_new(0x0A000004, 40200);
-    CU_ASSERT_FALSE(http_adopt(w.http, &newcomer->stream)); /* its place is free when the event is over */
+    struct fake_stream *newcomer = fake_new(0x0A000004, 40200), *second = fake_new(0x0A000005, 40300);
+    CU_ASSERT_TRUE(http_adopt(w.http, &newcomer->stream));
     CU_ASSERT_TRUE(silent[1]->abort_asked); /* silent[0] is older, and somebody else's, who has no other */
+    CU_ASSERT_FALSE(silent[2]->abort_asked);
     CU_ASSERT_EQUAL(counted(&w, COUNTER_http_displaced), 1);
     fake_turn(silent[1], w.now.mono_ns);
     CU_ASSERT_EQUAL(http_connections(w.http), 15);
-    CU_ASSERT_TRUE(http_adopt(w.http, &newcomer->stream));
-    CU_ASSERT_TRUE(silent[2]->abort_asked); /* and the next one finds a place at once */
+    CU_ASSERT_TRUE(http_adopt(w.http, &second->stream));
+    CU_ASSERT_TRUE(silent[2]->abort_asked);
+    fake_turn(silent[2], w.now.mono_ns);
     CU_ASSERT_FALSE(silent[0]->abort_asked || silent[3]->abort_asked);
+    /* its own, once they have had their time */
+    w.now.mono_ns += HTTP_GRACE_NS;
+    http_turn(w.http, w.now);
+    CU_ASSERT_TRUE(http_adopt(w.http, &silent[15]->stream));
+    CU_ASSERT_TRUE(silent[3]->abort_asked);
+    stream_abort(&second->stream);
+    fake_turn(second, w.now.mono_ns);
+    fake_free(second);
     for (unsigned i = 0; i < 16; i++) {
         if (!silent[i]->abort_asked)
             stream_abort(&silent[i]->stream);
