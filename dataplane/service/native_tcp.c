@@ -303,11 +303,19 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service)
 
 /* ---- time ---- */
 
-/* A buffer that it waits for is its own from now on, whoever else wants one before it is told. */
+/*
+ * A buffer that it waits for is its own from now on, whoever else wants one before it is told. While its replies are
+ * unread that has its limit, whatever it was held back for.
+ */
 static bool may_go_on(struct native_connection *c)
 {
-    return !native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2) &&
-           (c->wants == 0 || native_tcp_lend(c, c->wants));
+    if (native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2)) {
+        if (c->blocked_ns == 0)
+            c->blocked_ns = now_ns(c);
+        return false;
+    }
+    c->blocked_ns = 0;
+    return c->wants == 0 || native_tcp_lend(c, c->wants);
 }
 
 /* Looks at some of those held back, each in its turn. */

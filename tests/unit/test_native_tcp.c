@@ -360,6 +360,55 @@ static void a_client_that_never_reads_is_reset_in_time(void)
     tcp_node_stop(node);
 }
 
+/*
+ * It waits for a buffer, too, and nobody could tell which of the two it is held back for: with `asked` replies unread,
+ * more than the mark for going on, before it wants the buffer or, in one burst, with what makes them.
+ */
+static void never_reads_and_waits_for_a_buffer(unsigned asked, bool burst)
+{
+    static uint8_t record[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
+    struct tcp_client *slow = tcp_client_new(node, 1), *other = tcp_client_new(node, 2);
+    struct operation get = native_get("large"), sets[12];
+    slow->stream->send_limit = 1 << 20;
+    tcp_client_do(slow, native_set("large", large_value));
+    for (unsigned i = 0; i < 12; i++)
+        sets[i] = native_set("k", large_value);
+    tcp_client_seal(other, sets, 12, record);
+    tcp_client_send(other, record, 5000);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 1);
+    slow->stream->stream.lasting = burst;
+    for (unsigned i = 0; i < asked; i++) {
+        get.request_id = 0;
+        tcp_client_say(slow, &get, 1);
+    }
+    tcp_client_seal(slow, sets, 12, record);
+    tcp_client_send(slow, record, 5000);
+    if (burst) {
+        struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+        acceptor.delivered(acceptor.state);
+        fake_delivered(slow->stream);
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_node_turn(node);
+    for (uint64_t passed = 0; passed + 1000000000 < NATIVE_TCP_STALL_NS; passed += 1000000000) {
+        tcp_node_pass(node, 1000000000);
+        CU_ASSERT_FALSE(is_gone(slow));
+    }
+    tcp_node_pass(node, 1000000000 + NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_TRUE(was_reset(slow));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_stalled), 1);
+    tcp_client_free(slow);
+    tcp_client_free(other);
+    tcp_node_stop(node);
+}
+
+static void a_client_that_never_reads_is_reset_though_it_waits_for_a_buffer(void)
+{
+    never_reads_and_waits_for_a_buffer(20, false);
+    never_reads_and_waits_for_a_buffer(31, true);
+}
+
 /* Ten seconds are what a client has for a record that it may send; while it is held back it may not. */
 static void a_record_in_part_may_take_longer_while_its_client_is_held_back(void)
 {
@@ -751,6 +800,8 @@ int main(void)
         {"a client that does not read is held back and no other is",
          a_client_that_does_not_read_is_held_back_and_no_other_is},
         {"a client that never reads is reset in time", a_client_that_never_reads_is_reset_in_time},
+        {"a client that never reads is reset though it waits for a buffer",
+         a_client_that_never_reads_is_reset_though_it_waits_for_a_buffer},
         {"a record in part may take longer while its client is held back",
          a_record_in_part_may_take_longer_while_its_client_is_held_back},
         {"replies wait in buffers when the stream takes none",
