@@ -39,7 +39,7 @@ struct native_connection {
     struct stream *stream;
     struct record_reader reader;
     struct record_writer writer;
-    struct native_buffer *buffer;                     /* the reader's, when it is not `inline_bytes`; lent */
+    struct native_buffer *buffer; /* the reader's, if not `inline_bytes`; lent; its `length`: opened in it */
     struct native_buffer *unsent_first, *unsent_last; /* sealed, and not taken by the stream yet */
     uint64_t since_ns;                                /* accepted; LIVE: the last message */
     uint64_t partial_ns;    /* since when a record is not whole; 0: none is, or it is held back */
@@ -152,6 +152,8 @@ void native_tcp_unlist(struct native_connection *c);
 bool native_tcp_lend(struct native_connection *c, uint32_t bytes);
 /* Back to the pool, if it has one. */
 void native_tcp_give_back(struct native_connection *c);
+/* What was opened in the buffer, if it has one, is wiped: its first `length` bytes. */
+void native_tcp_wipe_opened(struct native_connection *c);
 /* Another record is in part in the buffer, if it has one. */
 void native_tcp_record_begun(struct native_connection *c);
 

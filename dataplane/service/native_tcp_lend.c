@@ -49,10 +49,19 @@ static void holder_remove(struct native_connection *c)
 
 /* ---- giving and taking ---- */
 
+void native_tcp_wipe_opened(struct native_connection *c)
+{
+    if (c->buffer == NULL || c->buffer->length == 0)
+        return;
+    keys_wipe(c->buffer->bytes, c->buffer->length);
+    c->buffer->length = 0;
+}
+
 void native_tcp_give_back(struct native_connection *c)
 {
     if (c->buffer == NULL)
         return;
+    native_tcp_wipe_opened(c);
     holder_remove(c);
     host_of(c)->requests[class_of(c->buffer->size)]--;
     native_buffer_give(&c->service->buffers, c->buffer);

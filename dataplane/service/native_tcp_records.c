@@ -135,7 +135,7 @@ static void hold_back_if_blocked(struct native_connection *c)
 /* Look-ups together, then one message after the other. */
 void native_tcp_execute(struct native_tcp *service)
 {
-    unsigned count = service->batch, operations = 0;
+    unsigned count = service->batch, messages = 0, operations = 0;
     if (count == 0)
         return;
     table_probe_hash(service->config.table, service->probe, service->probes);
@@ -147,12 +147,13 @@ void native_tcp_execute(struct native_tcp *service)
             continue;
         size_t length = native_execute(&service->engine, &service->request[i], retry_of(c),
                                        service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
+        messages++;
         operations += service->request[i].count;
         send_reply(c, length);
         if (i + 1 == count || service->asker[i + 1] != c)
             hold_back_if_blocked(c);
     }
-    counter_add(service->config.counters, COUNTER_native_tcp_messages, count);
+    counter_add(service->config.counters, COUNTER_native_tcp_messages, messages);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
     service->batch = service->probes = 0;
 }
@@ -188,6 +189,23 @@ static bool batch_is_full(const struct native_connection *c)
 
 /* ---- in ---- */
 
+static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
+{
+    return item->bytes >= bytes && item->bytes < bytes + length;
+}
+
+/*
+ * A message that was opened in a buffer of ours would stay there until somebody's next record. A pool's buffer that
+ * went back meanwhile has been wiped then, and may be another's already: with what it has yet to send in it.
+ */
+static void wipe_opened(struct native_connection *c, const struct record_item *item)
+{
+    if (lies_in(item, c->inline_bytes, NATIVE_TCP_INLINE_BYTES))
+        keys_wipe(item->bytes, item->length);
+    else
+        native_tcp_wipe_opened(c);
+}
+
 /* Between records the buffer is somebody else's. */
 static void give_back(struct native_connection *c)
 {
@@ -195,11 +213,6 @@ static void give_back(struct native_connection *c)
         return;
     record_reader_lend(&c->reader, NULL, 0);
     native_tcp_give_back(c);
-}
-
-static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
-{
-    return item->bytes >= bytes && item->bytes < bytes + length;
 }
 
 /* The first PLAIN record is the handshake of a bench client. */
@@ -222,10 +235,11 @@ static bool take_message(struct native_connection *c, const struct record_item *
     /* What lies in the buffer must be done before that is used again. */
     if (good && in_place && !batch_is_full(c))
         return true;
+    if (!in_place && !c->plain && c->buffer != NULL)
+        c->buffer->length = (uint32_t)(item->bytes - c->buffer->bytes) + item->length;
     native_tcp_execute(service);
-    /* It was opened in a buffer of ours, where it would stay until somebody's next record. */
     if (!in_place && !c->plain)
-        keys_wipe(item->bytes, item->length);
+        wipe_opened(c, item);
     if (!good) {
         native_tcp_count(service, COUNTER_native_drop_message);
         if (c->state == CONNECTION_LIVE)
@@ -291,6 +305,8 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
                 break;
             native_tcp_count(c->service, COUNTER_native_tcp_buffer_waits);
             settle(c);
+            if (c->state == CONNECTION_ABORTED) /* what it asked before has ended it */
+                return length;
             c->wants = item.length;
             native_tcp_hold_back(c);
             return (size_t)(at - bytes);

@@ -372,6 +372,47 @@ static void an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in(void)
     }
 }
 
+/*
+ * One client's record is opened in the only buffer, but its connection ends by what it asked before, and the buffer is
+ * another's at once: with a reply that is yet to leave.
+ */
+static void what_is_wiped_is_not_what_another_has_yet_to_send(void)
+{
+    static uint8_t record[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    static char value[1000];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
+    struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2);
+    struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+    const struct native_buffer_class *large = &node->service->buffers.large;
+    memset(value, 'v', sizeof value - 1);
+    tcp_client_do(d, native_set("k", value));
+    struct operation get = native_get("k"), sets[12];
+    for (unsigned i = 0; i < 12; i++)
+        sets[i] = native_set("key of nobody's concern", value);
+    c->stream->no_buffers = d->stream->no_buffers = true;
+    c->stream->stream.lasting = d->stream->stream.lasting = true;
+    tcp_client_say(c, &get, 1);
+    size_t length = tcp_client_seal(c, sets, 12, record);
+    tcp_client_send(c, record, 5000);
+    tcp_client_say(d, &get, 1);
+    tcp_client_send(c, record + 5000, length - 5000);
+    acceptor.delivered(acceptor.state);
+    fake_delivered(c->stream);
+    fake_delivered(d->stream);
+    CU_ASSERT_TRUE(c->stream->abort_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 1);
+    d->stream->no_buffers = false;
+    tcp_client_rest(d);
+    CU_ASSERT_FALSE(d->refused);
+    CU_ASSERT_EQUAL_FATAL(d->count, 2);
+    CU_ASSERT_TRUE(native_value_is(&d->replies[1], value));
+    CU_ASSERT_FALSE(memory_holds(large->memory, large->count * NATIVE_BUFFER_LARGE_BYTES, "of nobody's"));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_messages), 3); /* not what was thrown away */
+    tcp_client_free(c);
+    tcp_client_free(d);
+    tcp_node_stop(node);
+}
+
 /* However many requests are begun and never completed, replies find room to wait in. */
 static void unfinished_requests_leave_buffers_to_replies(void)
 {
@@ -440,6 +481,8 @@ int main(void)
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
         {"an opened record leaves nothing in the buffer that it came in",
          an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in},
+        {"what is wiped is not what another has yet to send",
+         what_is_wiped_is_not_what_another_has_yet_to_send},
         {"unfinished requests leave buffers to replies", unfinished_requests_leave_buffers_to_replies},
         CU_TEST_INFO_NULL,
     };
