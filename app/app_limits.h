@@ -51,7 +51,9 @@ enum {
     NODE_LARGE_BUFFERS = 128,
     /* TCP over ports, each worker: frames that wait to be acknowledged, frames held back or out of order. Both are of
      * the pool (server.c's pool_frames()). */
-    NODE_TCP_SEND_FRAMES = 4096,
+    NODE_TCP_FRAME_BYTES = 4096, /* where pages are ordinary, as none lies in two; 2,496 in hugepages */
+    NODE_TCP_SEND_FRAMES_BASE = 4096,
+    NODE_TCP_SEND_FRAMES_MORE = 8192,
     NODE_TCP_RECEIVE_FRAMES = 2048,
     NODE_HALF_OPEN = 1024,
     NODE_ICMP_RING_ERRORS = 256,
@@ -69,6 +71,15 @@ enum {
 
 /* What stands below the service has room for those that the service is yet to choose among. */
 #define NODE_STREAMS(connections) ((connections) + NODE_HTTP_CONNECTIONS + 64)
+
+/*
+ * A reply keeps its frame until it is acknowledged, 40 ms when its client has no more to ask: one for each connection,
+ * and some for long replies, up to so many that they are not most of a node's memory: by default 29 MiB a worker, 48
+ * without hugepages. When they are all out connections are held back (native_tcp.h).
+ */
+#define NODE_TCP_SEND_FRAMES(connections)                                                                    \
+    (NODE_TCP_SEND_FRAMES_BASE +                                                                             \
+     ((connections) < NODE_TCP_SEND_FRAMES_MORE ? (connections) : (unsigned)NODE_TCP_SEND_FRAMES_MORE))
 
 /* Our own TCP keeps those that are half open as well: a flood of SYNs takes no accepted one's place. */
 #define NODE_TCP_CONNECTIONS(connections) (NODE_STREAMS(connections) + NODE_HALF_OPEN)

@@ -106,7 +106,7 @@ static int start_tcp(struct node *node, unsigned i)
         .time_wait_max = node->config.connections,
         .half_open_max = NODE_HALF_OPEN,
         .per_source_max = NODE_PER_SOURCE(node->config.connections),
-        .send_frames_max = NODE_TCP_SEND_FRAMES,
+        .send_frames_max = NODE_TCP_SEND_FRAMES(node->config.connections),
         .receive_frames_max = NODE_TCP_RECEIVE_FRAMES,
         .send_bytes_max = NODE_STREAM_SEND_BYTES,
         .receive_bytes_max = NODE_STREAM_RECEIVE_BYTES,

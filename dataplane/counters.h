@@ -262,6 +262,7 @@
     X(native_tcp_stalled, "connections reset: replies were not read for too long")                           \
     X(native_tcp_unfinished, "connections reset: a record was not whole in time")                            \
     X(native_tcp_displaced, "connections reset: a record in part made room for others'")                     \
+    X(native_tcp_starved, "times a connection was held back: no buffers to spare for its replies")           \
     X(native_tcp_buffer_waits, "times a connection was held back: no buffer for a record in part")           \
     X(native_tcp_no_buffer, "connections reset: neither segment nor buffer for a reply")                     \
     X(native_tcp_lingered, "connections reset: closed by us, and the peer did not end")

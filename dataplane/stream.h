@@ -62,6 +62,9 @@ struct stream_functions {
     void (*commit)(struct stream *stream, size_t length); /* of the last reserve; at most its room */
     /* Bytes committed that the peer is yet to take: not acknowledged (tcp/), or not sent (kernel/). */
     size_t (*unsent)(const struct stream *stream);
+    /* Bytes for which this stream would get buffers now, out of those that it shares with others. What it alone may
+     * have unsent does not count, nor what the others reserve before they commit. */
+    size_t (*spare)(const struct stream *stream);
     void (*resume)(struct stream *stream); /* deliver what received left; from within the next turn */
     /* No more from us; what was committed is sent, receiving goes on. A peer that says nothing for a minute is given up
      * then, unless the user holds bytes back or has a deadline running. */
@@ -106,6 +109,11 @@ static inline void stream_commit(struct stream *stream, size_t length)
 static inline size_t stream_unsent(const struct stream *stream)
 {
     return stream->functions->unsent(stream);
+}
+
+static inline size_t stream_spare(const struct stream *stream)
+{
+    return stream->functions->spare(stream);
 }
 
 static inline void stream_resume(struct stream *stream)

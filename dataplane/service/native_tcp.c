@@ -23,6 +23,14 @@ static void queue_held(struct native_connection *c)
     service->held_last = place;
 }
 
+void native_tcp_watch(struct native_connection *c)
+{
+    if (c->watched || c->state != CONNECTION_LIVE)
+        return;
+    c->watched = true;
+    stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
+}
+
 void native_tcp_hold_back(struct native_connection *c)
 {
     if (c->held_back)
@@ -40,6 +48,9 @@ static void let_go(struct native_connection *c)
         return;
     c->held_back = false;
     c->service->held_back--;
+    c->service->starved -= c->starved;
+    c->called = c->starved;
+    c->starved = false;
     c->wants = 0;
     c->blocked_ns = 0;
     c->partial_ns = c->reader.held > 0 ? now_ns(c) : 0;
@@ -90,6 +101,11 @@ void native_tcp_close(struct native_connection *c)
     stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CLOSING_NS);
 }
 
+static uint64_t idle_limit_ns(const struct native_connection *c)
+{
+    return c->service->config.idle_ns != 0 ? c->service->config.idle_ns : NATIVE_TCP_IDLE_NS;
+}
+
 void native_tcp_live(struct native_connection *c)
 {
     native_tcp_unlist(c);
@@ -97,7 +113,7 @@ void native_tcp_live(struct native_connection *c)
     c->live = true;
     c->since_ns = now_ns(c);
     c->service->live++;
-    stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
+    stream_set_deadline(c->stream, c->since_ns + idle_limit_ns(c));
     native_tcp_count(c->service, COUNTER_native_tcp_opened);
 }
 
@@ -210,7 +226,8 @@ static bool passed(const struct native_connection *c, uint64_t since_ns, uint64_
 
 static void check_live(struct native_connection *c)
 {
-    uint64_t idle_ns = c->service->config.idle_ns != 0 ? c->service->config.idle_ns : NATIVE_TCP_IDLE_NS;
+    uint64_t idle_ns = idle_limit_ns(c);
+    c->watched = false;
     if (passed(c, c->blocked_ns, NATIVE_TCP_STALL_NS)) {
         native_tcp_abort(c, COUNTER_native_tcp_stalled);
     } else if (passed(c, c->partial_ns, NATIVE_TCP_RECORD_NS)) {
@@ -218,8 +235,10 @@ static void check_live(struct native_connection *c)
     } else if (passed(c, c->since_ns, idle_ns) && !c->held_back) {
         native_tcp_count(c->service, COUNTER_native_tcp_idle);
         native_tcp_close_in_order(c);
+    } else if (c->held_back || c->partial_ns != 0) {
+        native_tcp_watch(c);
     } else {
-        stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
+        stream_set_deadline(c->stream, c->since_ns + idle_ns);
     }
 }
 
@@ -312,10 +331,21 @@ static bool may_go_on(struct native_connection *c)
     if (native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2)) {
         if (c->blocked_ns == 0)
             c->blocked_ns = now_ns(c);
+        native_tcp_watch(c);
         return false;
     }
     c->blocked_ns = 0;
-    return c->wants == 0 || native_tcp_lend(c, c->wants);
+    return (c->wants == 0 || native_tcp_lend(c, c->wants)) && (!c->starved || native_tcp_can_spare(c));
+}
+
+/* The time in which it was held back is not its own. */
+static void go_on(struct native_connection *c)
+{
+    if (c->state == CONNECTION_LIVE)
+        c->since_ns = now_ns(c);
+    if (c->partial_ns != 0)
+        native_tcp_watch(c);
+    stream_resume(c->stream);
 }
 
 /* Looks at some of those held back, each in its turn. */
@@ -331,7 +361,7 @@ static bool look_at_held(struct native_tcp *service)
             any = true;
         } else if (c->held_back && may_go_on(c)) {
             let_go(c);
-            stream_resume(c->stream);
+            go_on(c);
             any = true;
         } else if (c->held_back) {
             queue_held(c);

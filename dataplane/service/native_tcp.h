@@ -28,6 +28,9 @@
  * if none is free, or the source has half of them, the connection is held back until one is. A record that is
  * not whole in NATIVE_TCP_RECORD_GRACE_NS makes room for those who wait: the oldest first, of sources that hold
  * no fewer than theirs. If it is not whole in 10 s in which the connection is not held back, it is reset.
+ * Before a message is executed there are buffers for its reply, in the stream or here: while those that all
+ * streams share are short, connections are held back and answered in the order in which they came, as
+ * acknowledgements set buffers free. None is reset for that.
  * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
  * the pool.
  *
@@ -57,7 +60,8 @@
 #define NATIVE_TCP_RECORD_NS       UINT64_C(10000000000)
 #define NATIVE_TCP_RECORD_GRACE_NS UINT64_C(1000000000)
 #define NATIVE_TCP_CLOSING_NS      UINT64_C(5000000000)
-/* LIVE connections are looked at this often: the three limits above are kept to within it. */
+/* LIVE connections that are held back or have sent a record in part are looked at this often: their limits are kept to
+ * within it. The others' timers come when they may have been idle for too long. */
 #define NATIVE_TCP_CHECK_NS UINT64_C(2500000000)
 
 enum {

@@ -18,6 +18,9 @@ enum {
     NATIVE_TCP_BATCH_MAX = 32,     /* messages executed together */
     NATIVE_TCP_JOBS_PER_TURN = 32,
     NATIVE_TCP_HELD_PER_TURN = 16, /* held-back connections looked at */
+    /* A stream that can spare so much may be given a reply that needs more, if a large buffer takes the rest. Our TCP
+     * gives it to every connection that has all acknowledged, be its peer's segments the smallest (tcp.h). */
+    NATIVE_TCP_SPARE_BYTES = 8192,
     NOBODY = -1,
 };
 static_assert((int)NATIVE_TCP_INLINE_BYTES >= (int)HANDSHAKE_INIT_BYTES, "handshakes need no buffer");
@@ -58,6 +61,8 @@ struct native_connection {
     bool computing;   /* the helper has it */
     bool live;        /* counted as such */
     bool held_back, queued;
+    bool watched;         /* LIVE: its timer comes within NATIVE_TCP_CHECK_NS */
+    bool starved, called; /* held back until buffers can be spared; they could, and its turn has come */
     bool cookie_sent, plain, retry_ready;
     uint8_t sniffed; /* bytes in inline_bytes while SNIFF */
     uint8_t inline_bytes[NATIVE_TCP_INLINE_BYTES];
@@ -82,7 +87,7 @@ struct native_tcp {
     struct native_engine engine;
     bool draining;
     unsigned bits; /* of a place in an id */
-    unsigned used, unconfirmed, unconfirmed_max, live, held_back;
+    unsigned used, unconfirmed, unconfirmed_max, live, held_back, starved;
     int32_t free;
     int32_t held_first, held_last;
     struct native_holders holders[2];   /* small and large */
@@ -129,6 +134,8 @@ void native_tcp_abort(struct native_connection *c, enum counter why);
 void native_tcp_close(struct native_connection *c);
 /* SNIFF, INIT or CONFIRM -> LIVE. */
 void native_tcp_live(struct native_connection *c);
+/* Its time limits may pass soon: they are looked at every NATIVE_TCP_CHECK_NS from now on. */
+void native_tcp_watch(struct native_connection *c);
 /* No more of its bytes are taken until the turn finds that it may go on. */
 void native_tcp_hold_back(struct native_connection *c);
 /* GONE -> FREE, once neither the helper nor the queue holds the place. */
@@ -170,6 +177,8 @@ bool native_tcp_responses(struct native_tcp *service);
 
 /* The batch, as far as it has come. */
 void native_tcp_execute(struct native_tcp *service);
+/* Whether a reply of any size finds buffers, when no other waits for its own. */
+bool native_tcp_can_spare(const struct native_connection *c);
 /* Bytes in any state from INIT to LIVE; returns how many were taken. */
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
 /*

@@ -104,7 +104,9 @@ static bool displace(const struct native_connection *c, uint32_t bytes)
         const struct native_host *host = host_of(holder);
         if (service->engine.now.mono_ns - holder->holding_ns < NATIVE_TCP_RECORD_GRACE_NS)
             return false;
-        if (holder != c && (share_used ? host == own : host->requests[class] >= own->requests[class])) {
+        /* one that is starved would go on if we let it */
+        if (holder != c && !holder->starved &&
+            (share_used ? host == own : host->requests[class] >= own->requests[class])) {
             native_tcp_abort(holder, COUNTER_native_tcp_displaced);
             return true;
         }

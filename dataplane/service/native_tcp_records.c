@@ -1,6 +1,7 @@
 /* native_tcp_records.c - bytes to messages, messages to replies, replies to bytes. */
 #include "service/native_tcp_internal.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_common.h>
 
 /* ---- out ---- */
@@ -130,6 +131,7 @@ static void hold_back_if_blocked(struct native_connection *c)
     native_tcp_count(c->service, COUNTER_native_tcp_blocked);
     c->blocked_ns = c->service->engine.now.mono_ns;
     native_tcp_hold_back(c);
+    native_tcp_watch(c);
 }
 
 /* Look-ups together, then one message after the other. */
@@ -280,14 +282,46 @@ static void settle(struct native_connection *c)
     give_back(c);
     if (c->reader.held == 0) {
         c->partial_ns = 0;
-    } else if (c->partial_ns == 0) {
+        return;
+    }
+    if (c->partial_ns == 0) {
         native_tcp_record_begun(c);
         if (!c->held_back)
             c->partial_ns = c->service->engine.now.mono_ns;
     }
+    native_tcp_watch(c);
 }
 
-size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
+bool native_tcp_can_spare(const struct native_connection *c)
+{
+    const struct native_buffer_class *large = &c->service->buffers.large;
+    size_t spare = stream_spare(c->stream);
+    return spare >= RECORD_BYTES_MAX || (spare >= NATIVE_TCP_SPARE_BYTES && large->free != NULL);
+}
+
+/*
+ * The reply to the next message will find buffers. If not, the connection waits behind those that wait for the same;
+ * whoever comes later does so too, or what is acknowledged would go to the quickest askers again and again.
+ */
+static bool can_reply(struct native_connection *c)
+{
+    struct native_tcp *service = c->service;
+    bool in_turn = service->starved == 0 || c->called;
+    if (likely(in_turn && stream_spare(c->stream) >= (size_t)(service->batch + 1) * RECORD_BYTES_MAX))
+        return true;
+    native_tcp_execute(service); /* their replies may need less than they might have */
+    if (c->state != CONNECTION_LIVE || c->held_back)
+        return false;
+    if (in_turn && native_tcp_can_spare(c))
+        return true;
+    native_tcp_count(service, COUNTER_native_tcp_starved);
+    c->starved = true;
+    service->starved++;
+    native_tcp_hold_back(c);
+    return false;
+}
+
+static size_t take(struct native_connection *c, uint8_t *bytes, size_t length)
 {
     uint8_t *at = bytes;
     const uint8_t *end = bytes + length;
@@ -296,6 +330,10 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
     for (;;) {
         struct record_item item;
         bool ended = false;
+        if (c->state == CONNECTION_LIVE && at < end && !can_reply(c)) {
+            give_back(c);
+            return c->held_back ? (size_t)(at - bytes) : length;
+        }
         switch (record_next(&c->reader, &at, end, &item)) {
         case RECORD_NEEDS_BYTES:
             settle(c);
@@ -334,4 +372,11 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
             return c->held_back ? (size_t)(at - bytes) : length;
         }
     }
+}
+
+size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
+{
+    size_t taken = take(c, bytes, length);
+    c->called = false;
+    return taken;
 }

@@ -131,6 +131,18 @@ static size_t unsent_bytes(const struct stream *stream)
     return unacknowledged((const struct tcp_connection *)stream);
 }
 
+/* As frame_for_sending() and tcp_hogs_frames() would have it, one frame after the other. */
+static size_t spare_bytes(const struct stream *stream)
+{
+    const struct tcp_connection *c = (const struct tcp_connection *)stream;
+    const struct tcp *tcp = c->tcp;
+    unsigned used = tcp->send_frames, max = tcp->config.send_frames_max, plenty = max - max / 8;
+    unsigned until_short = used < plenty ? plenty - used : 0;
+    unsigned share = c->send_frames < TCP_HOG_FRAMES ? TCP_HOG_FRAMES - c->send_frames : 0;
+    unsigned allowed = RTE_MAX(until_short, share), there = used < max ? max - used : 0;
+    return (size_t)RTE_MIN(allowed, there) * frame_payload_max(c);
+}
+
 static bool room_again(const struct tcp *tcp, const struct tcp_connection *c)
 {
     uint32_t unsent = unacknowledged(c), limit = tcp->config.send_bytes_max;
@@ -378,6 +390,7 @@ const struct stream_functions tcp_stream_functions = {
     .reserve = reserve,
     .commit = commit,
     .unsent = unsent_bytes,
+    .spare = spare_bytes,
     .resume = resume,
     .close = close_stream,
     .abort = abort_stream,

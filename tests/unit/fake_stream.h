@@ -21,6 +21,7 @@ struct fake_stream {
     size_t send_limit; /* bytes that may wait for the peer */
     size_t piece;      /* held bytes come again in pieces of this size at most */
     bool no_buffers;   /* reserve gives nothing */
+    size_t spare;      /* what the buffers that all share are said to have left */
     /* to the peer */
     uint8_t *out;
     size_t out_length, out_taken, out_room;
@@ -94,6 +95,11 @@ static inline size_t fake_unsent(const struct stream *stream)
     return f->out_length - f->out_taken;
 }
 
+static inline size_t fake_spare(const struct stream *stream)
+{
+    return fake_of(stream)->spare;
+}
+
 static inline void fake_resume(struct stream *stream)
 {
     fake_check(!fake_of(stream)->closed, "resume: after closed");
@@ -121,6 +127,7 @@ static inline void fake_set_deadline(struct stream *stream, uint64_t mono_ns)
 static const struct stream_functions fake_functions = {.reserve = fake_reserve,
                                                        .commit = fake_commit,
                                                        .unsent = fake_unsent,
+                                                       .spare = fake_spare,
                                                        .resume = fake_resume,
                                                        .close = fake_close,
                                                        .abort = fake_abort,
@@ -138,7 +145,7 @@ static inline struct fake_stream *fake_new(uint32_t peer_ip4, uint16_t peer_port
                                    .local_port = rte_cpu_to_be_16(7878)};
     f->segment = 1448;
     f->send_limit = 1 << 16;
-    f->piece = SIZE_MAX;
+    f->piece = f->spare = SIZE_MAX;
     return f;
 }
 

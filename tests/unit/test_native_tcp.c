@@ -659,6 +659,72 @@ static void an_idle_session_is_closed_in_order(void)
     tcp_node_stop(node);
 }
 
+/* Thousands of idle sessions must not keep a worker busy with their timers. */
+static void an_idle_session_has_no_timer_before_it_may_end(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c = tcp_client_new(node, 1);
+    uint64_t *deadline_ns = &c->stream->deadline_ns, *now_ns = &node->shared.now.mono_ns;
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_IDLE_NS);
+    /* a record in part has a limit of its own */
+    struct operation get = native_get("k");
+    uint8_t bytes[256];
+    size_t length = tcp_client_seal(c, &get, 1, bytes);
+    tcp_client_send(c, bytes, length - 1);
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_CHECK_NS);
+    tcp_node_pass(node, NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_CHECK_NS);
+    tcp_client_send(c, bytes + length - 1, 1);
+    uint64_t last_ns = *now_ns;
+    tcp_client_rest(c);
+    CU_ASSERT_EQUAL(c->count, 1);
+    tcp_node_pass(node, NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_EQUAL(*deadline_ns, last_ns + NATIVE_TCP_IDLE_NS);
+    CU_ASSERT_FALSE(is_gone(c));
+    tcp_client_free(c);
+    tcp_node_stop(node);
+}
+
+/* The buffers for replies that all streams share are out: nobody is reset, and nobody is overtaken. */
+static void who_waits_for_reply_buffers_is_answered_in_turn(void)
+{
+    enum { CLIENTS = 6 };
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c[CLIENTS];
+    struct operation get = native_get("k");
+    for (unsigned i = 0; i < CLIENTS; i++)
+        c[i] = tcp_client_new(node, i + 1);
+    for (unsigned i = 0; i + 1 < CLIENTS; i++) {
+        c[i]->stream->spare = RECORD_BYTES_MAX - 1;
+        if (i == 0) /* which does while a large buffer would take the rest */
+            CU_ASSERT_EQUAL(tcp_client_do(c[i], get).status, STATUS_NOT_FOUND);
+        c[i]->stream->spare = 0;
+        tcp_client_say(c[i], &get, 1);
+    }
+    tcp_node_turn(node);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, CLIENTS - 1);
+    tcp_client_say(c[CLIENTS - 1], &get, 1); /* there is enough for it, but others came first */
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, CLIENTS);
+    tcp_client_read(c[CLIENTS - 1], SIZE_MAX);
+    CU_ASSERT_EQUAL(c[CLIENTS - 1]->count, 0);
+    tcp_node_pass(node, NATIVE_TCP_IDLE_NS); /* it is not they who keep us waiting */
+    tcp_client_rest(c[CLIENTS - 1]);
+    CU_ASSERT_EQUAL(c[CLIENTS - 1]->count, 1); /* nor does it wait for those who cannot go on */
+    for (unsigned i = 0; i < CLIENTS; i++)
+        c[i]->stream->spare = SIZE_MAX;
+    tcp_node_turn(node);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        tcp_client_rest(c[i]);
+        CU_ASSERT_EQUAL(c[i]->count, i == 0 ? 2 : 1);
+        CU_ASSERT_FALSE(is_gone(c[i]));
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_starved), CLIENTS);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        tcp_client_free(c[i]);
+    tcp_node_stop(node);
+}
+
 static void a_stream_that_ends_without_close_was_cut_off(void)
 {
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
@@ -815,6 +881,8 @@ int main(void)
         {"connections that say too little are reset in time",
          connections_that_say_too_little_are_reset_in_time},
         {"an idle session is closed in order", an_idle_session_is_closed_in_order},
+        {"an idle session has no timer before it may end", an_idle_session_has_no_timer_before_it_may_end},
+        {"who waits for reply buffers is answered in turn", who_waits_for_reply_buffers_is_answered_in_turn},
         {"a stream that ends without CLOSE was cut off", a_stream_that_ends_without_close_was_cut_off},
         {"what a burst asks is answered at its end", what_a_burst_asks_is_answered_at_its_end},
         {"a burst may ask more than is executed together", a_burst_may_ask_more_than_is_executed_together},
