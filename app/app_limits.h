@@ -51,15 +51,17 @@ enum {
     NODE_LARGE_BUFFERS = 128,
     /* TCP over ports, each worker: frames that wait to be acknowledged, frames held back or out of order. Both are of
      * the pool (server.c's pool_frames()). */
-    NODE_TCP_SEND_FRAMES = 4096,
+    NODE_TCP_FRAME_BYTES = 4096, /* where pages are ordinary, as none lies in two; 2,496 in hugepages */
+    NODE_TCP_SEND_FRAMES_BASE = 4096,
+    NODE_TCP_SEND_FRAMES_MORE = 8192,
     NODE_TCP_RECEIVE_FRAMES = 2048,
     NODE_HALF_OPEN = 1024,
     NODE_ICMP_RING_ERRORS = 256,
     /* Over kernel sockets: blocks of 4 KiB for what clients are slow to read; memory is taken as they come. */
     NODE_STREAM_BLOCKS = 8192,
 
-    /* On SIGTERM a worker answers what its queues hold: until they are empty, or for this long if clients keep
-     * sending. */
+    /* On SIGTERM a worker answers what its queues hold, and connections that have yet to say what they want:
+     * until there is nothing of that, or for this long. */
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
     /* And for this much longer for the log, while replies wait for it. */
     WORKER_DRAIN_PARKED_NS = 1000 * 1000 * 1000,
@@ -79,14 +81,27 @@ enum {
 /* What stands below the service has room for those that the service is yet to choose among. */
 #define NODE_STREAMS(connections) ((connections) + NODE_HTTP_CONNECTIONS + 64)
 
-/* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. */
+/*
+ * A reply keeps its frame until it is acknowledged, 40 ms when its client has no more to ask: one for each connection,
+ * and some for long replies, up to so many that they are not most of a node's memory: by default 29 MiB a worker, 48
+ * without hugepages. When they are all out connections are held back (native_tcp.h).
+ */
+#define NODE_TCP_SEND_FRAMES(connections)                                                                    \
+    (NODE_TCP_SEND_FRAMES_BASE +                                                                             \
+     ((connections) < NODE_TCP_SEND_FRAMES_MORE ? (connections) : (unsigned)NODE_TCP_SEND_FRAMES_MORE))
+
+/* Our own TCP keeps those that are half open as well: a flood of SYNs takes no accepted one's place. */
+#define NODE_TCP_CONNECTIONS(connections) (NODE_STREAMS(connections) + NODE_HALF_OPEN)
+
+/* One address may take three quarters of the places: a client's pools and a NAT fit, and others are not shut out. Of the
+ * places for those who have not shaken hands yet it keeps only what nobody else wants (native_tcp.h). */
 #define NODE_PER_SOURCE(connections) ((connections) / 4 * 3)
 
 /* The handshake helper's lanes: each worker has one for datagrams and one for streams. */
 #define NODE_HANDSHAKE_LANES(workers)       (2 * (workers))
 #define NODE_HANDSHAKE_LANE_TCP(workers, i) ((workers) + (i))
 
-static_assert((int)NODE_STREAMS(NODE_CONNECTIONS_MAX) <= (int)TCP_CONNECTIONS_LIMIT &&
+static_assert((int)NODE_TCP_CONNECTIONS(NODE_CONNECTIONS_MAX) <= (int)TCP_CONNECTIONS_LIMIT &&
                   (int)NODE_CONNECTIONS_MAX <= (int)NATIVE_TCP_CONNECTIONS_LIMIT,
               "tcp.h, native_tcp.h");
 static_assert((int)NODE_STREAM_SEND_BYTES >= (int)NATIVE_TCP_SEND_BYTES, "native_tcp.h");

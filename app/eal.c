@@ -120,10 +120,12 @@ static uint64_t free_huge_pages(void)
 /* Buffers: eal_memory_mb() of them, in hugepages where enough are free. */
 static unsigned memory_mb(unsigned ports, unsigned workers, unsigned connections)
 {
-    /* Per worker TCP's frames (6,144 of 2.6 KB), and for a connection its state (512 bytes), its TIME-WAIT record (104),
+    /* Per worker TCP's frames, and for a connection its state (512 bytes), its TIME-WAIT record (104),
      * its places in two tables that are at most half full (8 bytes each, sizes of powers of two), and its source's. */
-    uint64_t places = connections != 0 ? connections : NODE_CONNECTIONS_DEFAULT;
-    unsigned tcp = 18 + (unsigned)(places * 1024 >> 20);
+    unsigned places = connections != 0 ? connections : NODE_CONNECTIONS_DEFAULT;
+    uint64_t frames = NODE_TCP_SEND_FRAMES(places) + NODE_TCP_RECEIVE_FRAMES;
+    unsigned tcp =
+        2 + (unsigned)((frames * NODE_TCP_FRAME_BYTES + (uint64_t)(places + NODE_HALF_OPEN) * 1024) >> 20);
 
     /* Per queue pair 2,048 descriptors' mbufs of 2,304 bytes, a share of the pool's caches, and the device's rings. */
     return 64 + 10 * ports * (workers + 1) + (ports > 0 ? tcp * workers : 0);

@@ -67,6 +67,7 @@ static int start_streams(struct node *node, unsigned i)
         .numa_node = config->numa_node,
     };
 
+    random_fill(&config->random, &pages.source_seed, sizeof pages.source_seed);
     if (!config->http_off) {
         worker->http = http_create(&pages, node->started);
         if (worker->http == NULL)
@@ -104,11 +105,11 @@ static int start_tcp(struct node *node, unsigned i)
         .output = worker_tcp_output(worker->worker),
         .counters = &worker->counters,
         .random = &node->config.random,
-        .connections_max = NODE_STREAMS(node->config.connections),
+        .connections_max = NODE_TCP_CONNECTIONS(node->config.connections),
         .time_wait_max = node->config.connections,
         .half_open_max = NODE_HALF_OPEN,
         .per_source_max = NODE_PER_SOURCE(node->config.connections),
-        .send_frames_max = NODE_TCP_SEND_FRAMES,
+        .send_frames_max = NODE_TCP_SEND_FRAMES(node->config.connections),
         .receive_frames_max = NODE_TCP_RECEIVE_FRAMES,
         .send_bytes_max = NODE_STREAM_SEND_BYTES,
         .receive_bytes_max = NODE_STREAM_RECEIVE_BYTES,
@@ -217,7 +218,19 @@ static unsigned parked(const struct node_worker *worker)
     return native_udp_parked(worker->service) + native_tcp_counts(worker->streams).parked;
 }
 
-/* What was received is answered, sessions over TCP are ended in order, and then the worker is done. */
+static unsigned http_count(const struct node_worker *worker, unsigned (*count)(const struct http *http))
+{
+    return worker->http != NULL ? count(worker->http) : 0;
+}
+
+/* Something is answered, or somebody accepted may be about to ask: a load balancer's look at /health, say. */
+static bool is_busy(const struct node_worker *worker, unsigned frames)
+{
+    return frames > 0 || native_tcp_counts(worker->streams).unconfirmed > 0 ||
+           http_count(worker, http_busy) > 0;
+}
+
+/* What was received is answered, connections are ended in order, and then the worker is done. */
 static void drain(struct node_worker *worker, unsigned frames, struct instant now)
 {
     if (worker->drain_until_ns == 0) {
@@ -232,14 +245,16 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
     bool waits = parked(worker) > 0;
     bool late = now.mono_ns >= worker->drain_until_ns + (waits ? WORKER_DRAIN_PARKED_NS : 0);
     if (!worker->sessions_closed) {
-        if ((frames > 0 || waits) && !late)
+        if ((is_busy(worker, frames) || waits) && !late)
             return;
         native_tcp_close_all(worker->streams);
         worker->sessions_closed = true;
         worker->drain_until_ns = now.mono_ns + WORKER_CLOSE_NS;
         return;
     }
-    if ((native_tcp_counts(worker->streams).connections > 0 || waits) && !late)
+    unsigned connections =
+        native_tcp_counts(worker->streams).connections + http_count(worker, http_connections);
+    if ((connections > 0 || waits) && !late)
         return; /* the last replies may wait for acknowledgements before they can leave */
     /* release: pairs with acquire in node_drained() */
     atomic_store_explicit(&worker->drained, true, memory_order_release);

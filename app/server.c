@@ -63,12 +63,14 @@ static void stop_eal(void *subject)
 static unsigned pool_frames(const struct server *server)
 {
     unsigned ports = server->options->nics, workers = server->eal.workers, queues = ports * (workers + 1);
+    unsigned asked = server->options->connections, places = asked != 0 ? asked : NODE_CONNECTIONS_DEFAULT;
+    unsigned tcp = NODE_TCP_SEND_FRAMES(places) + NODE_TCP_RECEIVE_FRAMES;
 
-    return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) +       /* the devices' rings */
-           queues * 2 * PORT_BURST_MAX +                                /* bursts in the workers' hands */
-           (1 + ports) * NODE_CONTROL_RING_FRAMES +                     /* to and from the control lcore */
-           workers * (NODE_TCP_SEND_FRAMES + NODE_TCP_RECEIVE_FRAMES) + /* what TCP holds */
-           (workers + 1) * 3 / 2 * POOL_CACHE;                          /* the lcores' caches */
+    return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) + /* the devices' rings */
+           queues * 2 * PORT_BURST_MAX +                          /* bursts in the workers' hands */
+           (1 + ports) * NODE_CONTROL_RING_FRAMES +               /* to and from the control lcore */
+           workers * tcp +                                        /* what TCP holds */
+           (workers + 1) * 3 / 2 * POOL_CACHE;                    /* the lcores' caches */
 }
 
 static int start_pool(void *subject, char *error, size_t error_bytes)

@@ -267,6 +267,8 @@
     X(native_tcp_blocked, "times a connection was held back: its replies are not read")                      \
     X(native_tcp_stalled, "connections reset: replies were not read for too long")                           \
     X(native_tcp_unfinished, "connections reset: a record was not whole in time")                            \
+    X(native_tcp_displaced, "connections reset: a record in part made room for others'")                     \
+    X(native_tcp_starved, "times a connection was held back: no buffers to spare for its replies")           \
     X(native_tcp_buffer_waits, "times a connection was held back: no buffer for a record in part")           \
     X(native_tcp_no_buffer, "connections reset: neither segment nor buffer for a reply")                     \
     X(native_tcp_lingered, "connections reset: closed by us, and the peer did not end")
@@ -275,7 +277,7 @@
 #define COUNTER_LIST_HTTP(X)                                                                                 \
     X(http_connections, "HTTP connections taken")                                                            \
     X(http_connections_full, "HTTP connections reset: every place was taken")                                \
-    X(http_displaced, "HTTP connections reset: the longest idle one made room")                              \
+    X(http_displaced, "HTTP connections reset: of the source that holds most, to make room")                 \
     X(http_requests, "HTTP requests read whole")                                                             \
     X(http_not_found, "HTTP requests answered 404")                                                          \
     X(http_refused_method, "HTTP requests answered 405: neither GET nor HEAD")                               \

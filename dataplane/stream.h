@@ -21,6 +21,10 @@
  * (records are decrypted in place). It returns how many it took. If not all: the rest is held, the window closes as
  * it fills, and after resume the rest comes again, with whatever followed it, by further calls of received. A
  * service that needs a record whole keeps its first part itself.
+ *
+ * Where stream.lasting says so, the bytes stay until the acceptor's `delivered`, which comes once for all streams of a
+ * burst, before anything that was committed leaves. So a service may put off what it does with requests, and do it for
+ * many connections together.
  */
 #ifndef WILD_STREAM_H
 #define WILD_STREAM_H
@@ -58,6 +62,9 @@ struct stream_functions {
     void (*commit)(struct stream *stream, size_t length); /* of the last reserve; at most its room */
     /* Bytes committed that the peer is yet to take: not acknowledged (tcp/), or not sent (kernel/). */
     size_t (*unsent)(const struct stream *stream);
+    /* Bytes for which this stream would get buffers now, out of those that it shares with others. What it alone may
+     * have unsent does not count, nor what the others reserve before they commit. */
+    size_t (*spare)(const struct stream *stream);
     void (*resume)(struct stream *stream); /* deliver what received left; from within the next turn */
     /* No more from us; what was committed is sent, receiving goes on. A peer that says nothing for a minute is given up
      * then, unless the user holds bytes back or has a deadline running. */
@@ -72,12 +79,15 @@ struct stream {
     const struct stream_events *events; /* the user's, set in accepted or given to connect */
     void *user;                         /* the user's */
     struct flow flow;                   /* who is at the other end */
+    bool lasting;                       /* what received is given now stays until `delivered` */
 };
 
 struct stream_acceptor {
     void *state;
     /* A peer has connected. True: events (and user) are set. False: the peer is reset. */
     bool (*accepted)(void *state, struct stream *stream);
+    /* The bytes of a burst have all been given. NULL: the service puts nothing off. */
+    void (*delivered)(void *state);
 };
 
 enum {
@@ -99,6 +109,11 @@ static inline void stream_commit(struct stream *stream, size_t length)
 static inline size_t stream_unsent(const struct stream *stream)
 {
     return stream->functions->unsent(stream);
+}
+
+static inline size_t stream_spare(const struct stream *stream)
+{
+    return stream->functions->spare(stream);
 }
 
 static inline void stream_resume(struct stream *stream)

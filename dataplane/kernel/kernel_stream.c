@@ -264,6 +264,16 @@ bool kernel_stream_expire(struct kernel_stream *stream)
 
 /* ---- functions of stream.h ---- */
 
+/* The first block of the pool's last part is to be had, those behind it then are not: a long reply may be cut. */
+static size_t stream_spare_bytes(const struct stream *face)
+{
+    const struct kernel_stream *stream = (const struct kernel_stream *)face;
+    const struct kernel_worker *worker = stream->worker;
+    unsigned kept = stream->first != NULL ? worker->config.blocks_max / KERNEL_BLOCKS_KEPT_DIVISOR : 0;
+    size_t blocks = worker->blocks_free > kept ? worker->blocks_free - kept : 0;
+    return blocks * sizeof stream->first->payload;
+}
+
 static size_t stream_unsent_bytes(const struct stream *face)
 {
     const struct kernel_stream *stream = (const struct kernel_stream *)face;
@@ -317,6 +327,7 @@ const struct stream_functions kernel_stream_functions = {
     .reserve = kernel_stream_reserve,
     .commit = kernel_stream_commit,
     .unsent = stream_unsent_bytes,
+    .spare = stream_spare_bytes,
     .resume = resume,
     .close = close_ours,
     .abort = abort_now,

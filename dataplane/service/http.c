@@ -5,6 +5,7 @@
 
 #include "service/http_page.h"
 #include "service/http_parser.h"
+#include "service/source.h"
 
 static_assert((int)HTTP_PIECE_BYTES_MIN <= (int)STREAM_RESERVE_MAX, "what a stream grants is enough");
 
@@ -17,9 +18,11 @@ struct http_connection {
     int32_t next;  /* FREE: the free list; WRITING: the queue of those with room to write */
     uint8_t state; /* enum http_state */
     bool queued;
-    bool ended;        /* the peer sends no more */
-    bool started;      /* READING: the request's deadline is set */
-    uint64_t since_ns; /* READING: from when on */
+    bool ended;     /* the peer sends no more */
+    bool started;   /* READING: the request's deadline is set */
+    bool displaced; /* reset to make room; `closed` is to come */
+    struct source source;
+    uint64_t since_ns; /* READING, or the last time that it was */
     struct http_parser parser;
     struct http_page page;
 };
@@ -31,6 +34,8 @@ struct http {
     int32_t free;
     int32_t first, last; /* queue of those to write for, in turn */
     unsigned used;
+    bool draining;
+    uint8_t displaced; /* where the look for the next one begins */
 };
 
 static void count(const struct http *http, enum counter which)
@@ -104,6 +109,7 @@ static void linger(struct http_connection *c)
 
 static void respond(struct http_connection *c, enum http_content content, uint16_t status, bool last)
 {
+    last |= c->http->draining;
     c->page = (struct http_page){.content = (uint8_t)content,
                                  .status = status,
                                  .head_only = c->parser.method == HTTP_HEAD,
@@ -269,6 +275,35 @@ bool http_turn(struct http *http, struct instant now)
     return true;
 }
 
+/* ---- draining ---- */
+
+void http_drain(struct http *http)
+{
+    http->draining = true;
+}
+
+void http_close_all(struct http *http)
+{
+    http_drain(http);
+    for (unsigned i = 0; i < http->config.connections_max; i++) {
+        struct http_connection *c = &http->connections[i];
+        if (c->state == HTTP_READING)
+            linger(c);
+        else if (c->state == HTTP_WRITING)
+            c->page.last = true; /* though it may have promised to go on */
+    }
+}
+
+unsigned http_busy(const struct http *http)
+{
+    unsigned busy = 0;
+    for (unsigned i = 0; i < http->config.connections_max; i++) {
+        const struct http_connection *c = &http->connections[i];
+        busy += c->state == HTTP_WRITING || (c->state == HTTP_READING && c->started);
+    }
+    return busy;
+}
+
 /* ---- life ---- */
 
 struct http *http_create(const struct http_config *config, struct instant now)
@@ -298,36 +333,61 @@ void http_destroy(struct http *http)
     free(http);
 }
 
-/* See "Places" in http.h. The place is free when the stream's `closed` comes, after this event. */
-static void make_room(struct http *http)
+static bool holds(const struct http_connection *c)
+{
+    return c->state != HTTP_FREE && c->state != HTTP_GONE && !c->displaced;
+}
+
+/* The source that holds most; false: nobody holds anything. */
+static bool heaviest(struct http *http, struct source *source)
+{
+    uint32_t networks[SOURCE_NETWORKS] = {0}, hosts[SOURCE_HOSTS] = {0};
+    const struct http_connection *end = http->connections + http->config.connections_max;
+    uint8_t from = http->displaced++;
+    for (const struct http_connection *c = http->connections; c < end; c++)
+        networks[c->source.network] += holds(c);
+    source->network = source_heaviest(networks, from);
+    for (const struct http_connection *c = http->connections; c < end; c++)
+        hosts[c->source.host] += holds(c) && c->source.network == source->network;
+    source->host = source_heaviest(hosts, from);
+    return hosts[source->host] > 0;
+}
+
+/*
+ * See "Places" in http.h. False: what is left is not for this one. The place of whoever makes room is free when its
+ * `closed` comes, after this event; until then newcomers take those that are kept free.
+ */
+static bool make_room(struct http *http, struct source newcomer)
 {
     unsigned places = http->config.connections_max;
     struct http_connection *oldest = NULL;
-    if (http->used <= places - places / HTTP_PLACES_KEPT_FREE)
-        return;
+    struct source source;
+    if (http->used <= places - places / HTTP_PLACES_KEPT_FREE || !heaviest(http, &source))
+        return http->free != NOBODY;
     for (unsigned i = 0; i < places; i++) {
         struct http_connection *c = &http->connections[i];
-        if (c->state == HTTP_READING && (oldest == NULL || c->since_ns < oldest->since_ns))
+        if (holds(c) && source_equal(c->source, source) && (oldest == NULL || c->since_ns < oldest->since_ns))
             oldest = c;
     }
-    if (oldest == NULL || http->now.mono_ns - oldest->since_ns < HTTP_GRACE_NS)
-        return;
+    if (source_equal(source, newcomer) && http->now.mono_ns - oldest->since_ns < HTTP_GRACE_NS)
+        return false;
     count(http, COUNTER_http_displaced);
-    oldest->since_ns = UINT64_MAX; /* not again */
+    oldest->displaced = true;
     stream_abort(oldest->stream);
+    return http->free != NOBODY;
 }
 
 bool http_adopt(struct http *http, struct stream *stream)
 {
-    make_room(http);
-    if (http->free == NOBODY) {
+    struct source source = source_of(&stream->flow.peer, http->config.source_seed);
+    if (!make_room(http, source)) {
         count(http, COUNTER_http_connections_full);
         return false;
     }
     struct http_connection *c = &http->connections[http->free];
     http->free = c->next;
     http->used++;
-    *c = (struct http_connection){.http = http, .stream = stream};
+    *c = (struct http_connection){.http = http, .stream = stream, .source = source};
     stream->user = c;
     stream->events = &events;
     read_next(c);

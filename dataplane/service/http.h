@@ -13,7 +13,8 @@
  *   LINGERING  what still comes is thrown away, so that no reset overtakes the answer (RFC 9112 9.6)
  *
  * Places. Nobody can keep others out by holding them: an eighth of the places is kept free by ending, with every
- * newcomer beyond that, the connection that has been READING for longest, if for more than HTTP_GRACE_NS.
+ * newcomer beyond that, the oldest connection of the source that holds most (source.h), whatever its state; a
+ * newcomer of its own is refused while that is younger than HTTP_GRACE_NS.
  *
  * Memory: connections_max places of sizeof(struct http_connection), about 1 KiB each, taken at creation.
  */
@@ -39,6 +40,7 @@ struct http_config {
     const char *const *hosts; /* --http-host: names besides IP literals */
     unsigned hosts_count;
     unsigned connections_max;
+    uint32_t source_seed; /* random (source.h) */
 };
 
 struct http;
@@ -58,6 +60,16 @@ bool http_adopt(struct http *http, struct stream *stream);
  */
 bool http_turn(struct http *http, struct instant now);
 
+/*
+ * From now on every answer is the last of its connection, and says so. What has begun, a request or a page,
+ * http_busy() counts.
+ */
+void http_drain(struct http *http);
+/* Requests that have not come whole are given up, connections closed; pages under way are written to their end. */
+void http_close_all(struct http *http);
+
 unsigned http_connections(const struct http *http);
+unsigned http_busy(
+    const struct http *http); /* in the middle of a request or of its answer; walks all places */
 
 #endif

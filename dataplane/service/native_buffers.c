@@ -46,20 +46,21 @@ void native_buffers_fini(struct native_buffers *buffers)
     class_fini(&buffers->large, NATIVE_BUFFER_LARGE_BYTES);
 }
 
-static bool has_large(const struct native_buffers *buffers, enum native_buffer_use use)
+unsigned native_buffers_for_requests(const struct native_buffers *buffers, bool large)
 {
-    const struct native_buffer_class *large = &buffers->large;
-    return large->free != NULL &&
-           (use == NATIVE_BUFFER_REPLY || large->used < large->count - large->count / 4);
+    return large ? buffers->large.count - buffers->large.count / 4 : buffers->small.count;
 }
 
 /* A large one serves when the small ones are out, not the other way round. */
 static struct native_buffer_class *class_for(struct native_buffers *buffers, uint32_t bytes,
                                              enum native_buffer_use use)
 {
+    struct native_buffer_class *large = &buffers->large;
     if (bytes <= NATIVE_BUFFER_SMALL_BYTES && buffers->small.free != NULL)
         return &buffers->small;
-    return has_large(buffers, use) ? &buffers->large : NULL;
+    if (use == NATIVE_BUFFER_REQUEST && large->used >= native_buffers_for_requests(buffers, true))
+        return NULL;
+    return large->free != NULL ? large : NULL;
 }
 
 struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes,
@@ -74,12 +75,6 @@ struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_
     buffer->next = NULL;
     buffer->length = buffer->taken = 0;
     return buffer;
-}
-
-bool native_buffer_available(const struct native_buffers *buffers, uint32_t bytes)
-{
-    return has_large(buffers, NATIVE_BUFFER_REQUEST) ||
-           (bytes <= NATIVE_BUFFER_SMALL_BYTES && buffers->small.free != NULL);
 }
 
 void native_buffer_give(struct native_buffers *buffers, struct native_buffer *buffer)

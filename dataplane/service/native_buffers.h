@@ -47,8 +47,8 @@ enum native_buffer_use { NATIVE_BUFFER_REQUEST, NATIVE_BUFFER_REPLY };
 /* At least `bytes` (<= NATIVE_BUFFER_LARGE_BYTES), empty; NULL: none is free now. */
 struct native_buffer *native_buffer_take(struct native_buffers *buffers, uint32_t bytes,
                                          enum native_buffer_use use);
-/* Whether a request would get one. */
-bool native_buffer_available(const struct native_buffers *buffers, uint32_t bytes);
+/* How many of a class requests may hold. */
+unsigned native_buffers_for_requests(const struct native_buffers *buffers, bool large);
 void native_buffer_give(struct native_buffers *buffers, struct native_buffer *buffer);
 
 #endif

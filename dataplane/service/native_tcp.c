@@ -10,38 +10,6 @@ static uint64_t now_ns(const struct native_connection *c)
 
 /* ---- lists ---- */
 
-static void list_unconfirmed(struct native_connection *c)
-{
-    struct native_tcp *service = c->service;
-    int32_t place = native_tcp_place(c);
-    c->unconfirmed = true;
-    c->next = NOBODY;
-    c->previous = service->newest;
-    if (service->newest == NOBODY)
-        service->oldest = place;
-    else
-        service->connections[service->newest].next = place;
-    service->newest = place;
-    service->unconfirmed++;
-}
-
-void native_tcp_unlist(struct native_connection *c)
-{
-    struct native_tcp *service = c->service;
-    if (!c->unconfirmed)
-        return;
-    c->unconfirmed = false;
-    if (c->previous == NOBODY)
-        service->oldest = c->next;
-    else
-        service->connections[c->previous].next = c->next;
-    if (c->next == NOBODY)
-        service->newest = c->previous;
-    else
-        service->connections[c->next].previous = c->previous;
-    service->unconfirmed--;
-}
-
 static void queue_held(struct native_connection *c)
 {
     struct native_tcp *service = c->service;
@@ -53,6 +21,14 @@ static void queue_held(struct native_connection *c)
     else
         service->connections[service->held_last].held_next = place;
     service->held_last = place;
+}
+
+void native_tcp_watch(struct native_connection *c)
+{
+    if (c->watched || c->state != CONNECTION_LIVE)
+        return;
+    c->watched = true;
+    stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
 }
 
 void native_tcp_hold_back(struct native_connection *c)
@@ -72,6 +48,9 @@ static void let_go(struct native_connection *c)
         return;
     c->held_back = false;
     c->service->held_back--;
+    c->service->starved -= c->starved;
+    c->called = c->starved;
+    c->starved = false;
     c->wants = 0;
     c->blocked_ns = 0;
     c->partial_ns = c->reader.held > 0 ? now_ns(c) : 0;
@@ -114,14 +93,17 @@ void native_tcp_abort(struct native_connection *c, enum counter why)
 void native_tcp_close(struct native_connection *c)
 {
     give_up(c);
-    if (c->buffer != NULL)
-        native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = NULL;
+    native_tcp_give_back(c);
     c->state = CONNECTION_CLOSING;
     if (c->unsent_first == NULL && c->parked == 0)
         stream_close(c->stream);
     stream_resume(c->stream); /* what was left is thrown away, or the peer's end would wait behind it */
     stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CLOSING_NS);
+}
+
+static uint64_t idle_limit_ns(const struct native_connection *c)
+{
+    return c->service->config.idle_ns != 0 ? c->service->config.idle_ns : NATIVE_TCP_IDLE_NS;
 }
 
 void native_tcp_live(struct native_connection *c)
@@ -131,7 +113,7 @@ void native_tcp_live(struct native_connection *c)
     c->live = true;
     c->since_ns = now_ns(c);
     c->service->live++;
-    stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
+    stream_set_deadline(c->stream, c->since_ns + idle_limit_ns(c));
     native_tcp_count(c->service, COUNTER_native_tcp_opened);
 }
 
@@ -157,6 +139,10 @@ static size_t hand_to_http(struct native_connection *c, uint8_t *bytes, size_t l
 
 static size_t begin_native(struct native_connection *c, uint8_t *bytes, size_t length)
 {
+    if (c->service->draining) {
+        native_tcp_abort(c, COUNTER_native_init_draining);
+        return length;
+    }
     uint32_t expected = RECORD_KIND_BIT(DATAGRAM_INIT);
     if (c->service->config.bench_mode)
         expected |= RECORD_KIND_BIT(RECORD_PLAIN);
@@ -213,6 +199,7 @@ static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
 static void ended(struct stream *stream)
 {
     struct native_connection *c = connection_of(stream);
+    native_tcp_execute(c->service); /* what it asked before */
     if (c->state == CONNECTION_LIVE) {
         if (!c->plain) /* no CLOSE came: it was cut off, or its user was */
             native_tcp_count(c->service, COUNTER_native_tcp_truncated);
@@ -239,7 +226,8 @@ static bool passed(const struct native_connection *c, uint64_t since_ns, uint64_
 
 static void check_live(struct native_connection *c)
 {
-    uint64_t idle_ns = c->service->config.idle_ns != 0 ? c->service->config.idle_ns : NATIVE_TCP_IDLE_NS;
+    uint64_t idle_ns = idle_limit_ns(c);
+    c->watched = false;
     if (passed(c, c->blocked_ns, NATIVE_TCP_STALL_NS)) {
         native_tcp_abort(c, COUNTER_native_tcp_stalled);
     } else if (passed(c, c->partial_ns, NATIVE_TCP_RECORD_NS)) {
@@ -247,8 +235,10 @@ static void check_live(struct native_connection *c)
     } else if (passed(c, c->since_ns, idle_ns) && !c->held_back && c->parked == 0) {
         native_tcp_count(c->service, COUNTER_native_tcp_idle);
         native_tcp_close_in_order(c);
+    } else if (c->held_back || c->partial_ns != 0 || c->parked > 0) {
+        native_tcp_watch(c);
     } else {
-        stream_set_deadline(c->stream, now_ns(c) + NATIVE_TCP_CHECK_NS);
+        stream_set_deadline(c->stream, c->since_ns + idle_ns);
     }
 }
 
@@ -291,16 +281,6 @@ static const struct stream_events events = {
 
 /* ---- accepting ---- */
 
-/* The unconfirmed have used up their share: the oldest goes, if it had its chance. */
-static bool displace(struct native_tcp *service)
-{
-    struct native_connection *c = &service->connections[service->oldest];
-    if (c->state == CONNECTION_COMPUTING || now_ns(c) - c->since_ns < NATIVE_TCP_GRACE_NS)
-        return false;
-    native_tcp_abort(c, COUNTER_native_pending_displaced);
-    return true;
-}
-
 static bool accepted(void *state, struct stream *stream)
 {
     struct native_tcp *service = state;
@@ -308,7 +288,8 @@ static bool accepted(void *state, struct stream *stream)
         native_tcp_count(service, COUNTER_native_init_draining);
         return false;
     }
-    if (service->free == NOBODY || (service->unconfirmed == service->unconfirmed_max && !displace(service))) {
+    struct source source = source_of(&stream->flow.peer, service->source_seed);
+    if (!native_tcp_make_room(service, source)) {
         native_tcp_count(service, COUNTER_native_tcp_full);
         return false;
     }
@@ -319,8 +300,9 @@ static bool accepted(void *state, struct stream *stream)
                                     .stream = stream,
                                     .id = c->id,
                                     .since_ns = service->engine.now.mono_ns,
+                                    .source = source,
                                     .state = CONNECTION_SNIFF};
-    list_unconfirmed(c);
+    native_tcp_list(c);
     stream->user = c;
     stream->events = &events;
     stream_set_deadline(stream, c->since_ns + NATIVE_TCP_SNIFF_NS);
@@ -328,17 +310,42 @@ static bool accepted(void *state, struct stream *stream)
     return true;
 }
 
+static void delivered(void *state)
+{
+    native_tcp_execute(state);
+}
+
 struct stream_acceptor native_tcp_acceptor(struct native_tcp *service)
 {
-    return (struct stream_acceptor){.state = service, .accepted = accepted};
+    return (struct stream_acceptor){.state = service, .accepted = accepted, .delivered = delivered};
 }
 
 /* ---- time ---- */
 
-static bool may_go_on(const struct native_connection *c)
+/*
+ * A buffer that it waits for is its own from now on, whoever else wants one before it is told. While its replies are
+ * unread that has its limit, whatever it was held back for.
+ */
+static bool may_go_on(struct native_connection *c)
 {
-    return !native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2) &&
-           (c->wants == 0 || native_buffer_available(&c->service->buffers, c->wants));
+    if (native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX / 2)) {
+        if (c->blocked_ns == 0)
+            c->blocked_ns = now_ns(c);
+        native_tcp_watch(c);
+        return false;
+    }
+    c->blocked_ns = 0;
+    return (c->wants == 0 || native_tcp_lend(c, c->wants)) && (!c->starved || native_tcp_can_spare(c));
+}
+
+/* The time in which it was held back is not its own. */
+static void go_on(struct native_connection *c)
+{
+    if (c->state == CONNECTION_LIVE)
+        c->since_ns = now_ns(c);
+    if (c->partial_ns != 0)
+        native_tcp_watch(c);
+    stream_resume(c->stream);
 }
 
 /* Looks at some of those held back, each in its turn. */
@@ -351,9 +358,10 @@ static bool look_at_held(struct native_tcp *service)
         c->queued = false;
         if (c->state == CONNECTION_GONE) {
             native_tcp_release(c);
+            any = true;
         } else if (c->held_back && may_go_on(c)) {
             let_go(c);
-            stream_resume(c->stream);
+            go_on(c);
             any = true;
         } else if (c->held_back) {
             queue_held(c);
@@ -377,18 +385,32 @@ bool native_tcp_turn(struct native_tcp *service, struct instant now)
     return any;
 }
 
+/* Those in SNIFF, too, if `all`: they may be about to ask http why. */
+static void turn_away_unconfirmed(struct native_tcp *service, bool all)
+{
+    for (unsigned i = 0; i < service->config.connections_max; i++) {
+        struct native_connection *c = &service->connections[i];
+        if (c->unconfirmed && (all || c->state != CONNECTION_SNIFF))
+            native_tcp_abort(c, COUNTER_native_init_draining);
+    }
+}
+
 void native_tcp_drain(struct native_tcp *service)
 {
     if (service->draining)
         return;
     service->draining = true;
-    while (service->oldest != NOBODY)
-        native_tcp_abort(&service->connections[service->oldest], COUNTER_native_init_draining);
+    turn_away_unconfirmed(service, false);
+    if (service->config.http != NULL)
+        http_drain(service->config.http);
 }
 
 void native_tcp_close_all(struct native_tcp *service)
 {
     native_tcp_drain(service);
+    turn_away_unconfirmed(service, true);
+    if (service->config.http != NULL)
+        http_close_all(service->config.http);
     for (unsigned i = 0; i < service->config.connections_max; i++)
         if (service->connections[i].state == CONNECTION_LIVE)
             native_tcp_close_in_order(&service->connections[i]);
@@ -427,10 +449,12 @@ static bool take_memory(struct native_tcp *service)
     service->keys = key_arena_take(config->arena, config->connections_max * sizeof(*service->keys));
     service->connections = calloc(config->connections_max, sizeof(*service->connections));
     service->retries = calloc(config->connections_max, sizeof(*service->retries));
+    service->hosts = calloc((size_t)SOURCE_NETWORKS * SOURCE_HOSTS, sizeof(*service->hosts));
     if (config->durable != NULL)
         service->parked = parked_create(PARKED_RING_BYTES, config->numa_node);
     return (service->parked != NULL || config->durable == NULL) && service->cookies != NULL &&
            service->keys != NULL && service->connections != NULL && service->retries != NULL &&
+           service->hosts != NULL &&
            native_buffers_init(&service->buffers, config->small_buffers, config->large_buffers);
 }
 
@@ -441,14 +465,20 @@ static void make_places(struct native_tcp *service)
     while ((UINT32_C(1) << service->bits) < count)
         service->bits++;
     random_fill(service->config.random, &first_use, sizeof(first_use));
-    random_fill(service->config.random, &service->prefix_seed, sizeof(service->prefix_seed));
+    random_fill(service->config.random, &service->source_seed, sizeof(service->source_seed));
     for (unsigned i = 0; i < count; i++) {
         service->connections[i].service = service;
         service->connections[i].id = first_use << service->bits | i;
         service->connections[i].next = i + 1 < count ? (int32_t)i + 1 : NOBODY;
     }
-    service->oldest = service->newest = service->held_first = service->held_last = NOBODY;
+    service->held_first = service->held_last = NOBODY;
     service->unconfirmed_max = count / 4;
+    for (unsigned class = 0; class < 2; class ++) {
+        unsigned most = native_buffers_for_requests(&service->buffers, class == 1);
+        unsigned half = most / 2 + most % 2;
+        service->holders[class] =
+            (struct native_holders){NOBODY, NOBODY, (uint16_t)(half < UINT16_MAX ? half : UINT16_MAX)};
+    }
 }
 
 static void give_memory(struct native_tcp *service)
@@ -457,6 +487,7 @@ static void give_memory(struct native_tcp *service)
     parked_destroy(service->parked);
     free(service->connections);
     free(service->retries);
+    free(service->hosts);
     free(service);
 }
 

@@ -8,8 +8,9 @@
  *     \--anything else, or nothing for 1 s: reset
  *   LIVE --CLOSE, idle, end, not in order--> CLOSING --> gone
  *
- *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the oldest
- *                          that is older than NATIVE_TCP_GRACE_NS makes room. 5 s from accepting to CONFIRM
+ *   SNIFF, INIT, CONFIRM   unconfirmed: a quarter of the places at most. When they are used up, the source
+ *                          that holds most (source.h) loses its oldest, at once; for a newcomer of its own
+ *                          only one older than NATIVE_TCP_GRACE_NS. 5 s from accepting to CONFIRM
  *   COMPUTING              the helper writes to the place's keys: the place outlives its stream until the
  *                          job is back
  *   LIVE                   records in, records out, in order. Ended after 10 minutes without a message
@@ -18,11 +19,18 @@
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
  * and the stream is closed without a CLOSE record.
  *
+ * Requests are executed together with their look-ups: those of one delivery, and where bytes last (stream.h) those
+ * of a burst, whichever connections they came by.
+ *
  * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
  * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
- * if none is free the connection is held back until one is; if the record is not whole in 10 s in which the
- * connection is not held back, it is reset.
+ * if none is free, or the source has half of them, the connection is held back until one is. A record that is
+ * not whole in NATIVE_TCP_RECORD_GRACE_NS makes room for those who wait: the oldest first, of sources that hold
+ * no fewer than theirs. If it is not whole in 10 s in which the connection is not held back, it is reset.
+ * Before a message is executed there are buffers for its reply, in the stream or here: while those that all
+ * streams share are short, connections are held back and answered in the order in which they came, as
+ * acknowledgements set buffers free. None is reset for that.
  * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h, and with them
  * every later reply of their connection: order is kept. They count as unread replies do. While a connection has
  * some it is held back, too, when there is no room for the replies of another batch; one that has none is
@@ -49,14 +57,16 @@
 #include "service/http.h"
 #include "stream.h"
 
-#define NATIVE_TCP_SNIFF_NS     UINT64_C(1000000000)
-#define NATIVE_TCP_HANDSHAKE_NS UINT64_C(5000000000)
-#define NATIVE_TCP_GRACE_NS     UINT64_C(250000000)
-#define NATIVE_TCP_IDLE_NS      UINT64_C(600000000000)
-#define NATIVE_TCP_STALL_NS     UINT64_C(30000000000)
-#define NATIVE_TCP_RECORD_NS    UINT64_C(10000000000)
-#define NATIVE_TCP_CLOSING_NS   UINT64_C(5000000000)
-/* LIVE connections are looked at this often: the three limits above are kept to within it. */
+#define NATIVE_TCP_SNIFF_NS        UINT64_C(1000000000)
+#define NATIVE_TCP_HANDSHAKE_NS    UINT64_C(5000000000)
+#define NATIVE_TCP_GRACE_NS        UINT64_C(250000000)
+#define NATIVE_TCP_IDLE_NS         UINT64_C(600000000000)
+#define NATIVE_TCP_STALL_NS        UINT64_C(30000000000)
+#define NATIVE_TCP_RECORD_NS       UINT64_C(10000000000)
+#define NATIVE_TCP_RECORD_GRACE_NS UINT64_C(1000000000)
+#define NATIVE_TCP_CLOSING_NS      UINT64_C(5000000000)
+/* LIVE connections that are held back or have sent a record in part are looked at this often: their limits are kept to
+ * within it. The others' timers come when they may have been idle for too long. */
 #define NATIVE_TCP_CHECK_NS UINT64_C(2500000000)
 
 enum {
@@ -102,12 +112,15 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service);
  * True: there was something to do. */
 bool native_tcp_turn(struct native_tcp *service, struct instant now);
 
-/* As native_udp_drain(): no new sessions; those there are go on being answered. */
+/*
+ * As native_udp_drain(): no new sessions; those there are go on being answered. A stream that has yet to say
+ * what it is may still ask for a page, and /health tells it why.
+ */
 void native_tcp_drain(struct native_tcp *service);
 
 /*
- * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed. A
- * few turns let that leave.
+ * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed; so are
+ * those of pages. What is unconfirmed is reset. A few turns let that leave.
  */
 void native_tcp_close_all(struct native_tcp *service);
 

@@ -2,21 +2,10 @@
 #include "service/native_init.h"
 #include "service/native_tcp_internal.h"
 
-#include <rte_jhash.h>
-
-/* IPv4 /24 or IPv6 /64, as native_udp has it. */
-static uint8_t prefix_of(const struct native_tcp *service, const struct address *source)
-{
-    static const uint8_t ip4_mapped[12] = {[10] = 0xFF, [11] = 0xFF};
-    unsigned bytes = memcmp(source->bytes, ip4_mapped, sizeof(ip4_mapped)) == 0 ? 15 : 8;
-    return (uint8_t)(rte_jhash(source->bytes, bytes, service->prefix_seed) & (NATIVE_TCP_PREFIXES - 1));
-}
-
 static void submit(struct native_connection *c, const struct role_keys *keys, const uint8_t *init)
 {
     struct native_tcp *service = c->service;
-    c->prefix = prefix_of(service, &c->stream->flow.peer);
-    if (service->computing[c->prefix] >= NATIVE_LANE_SHARE_MAX) {
+    if (service->computing[c->source.network] >= NATIVE_LANE_SHARE_MAX) {
         native_tcp_abort(c, COUNTER_native_init_prefix_full);
         return;
     }
@@ -31,8 +20,9 @@ static void submit(struct native_connection *c, const struct role_keys *keys, co
     job->result = native_tcp_keys(c);
     memcpy(job->init, init, HANDSHAKE_INIT_BYTES);
     handshake_lane_submit(service->config.handshakes, job);
-    service->computing[c->prefix]++;
+    service->computing[c->source.network]++;
     c->computing = true;
+    native_tcp_delist(c); /* its place could not be had before the helper is done */
     c->state = CONNECTION_COMPUTING;
     c->reader.expected = 0; /* the client has nothing to say before it has the RESPONSE */
 }
@@ -102,6 +92,7 @@ static void respond(struct native_connection *c, const struct handshake_job *job
         return;
     }
     c->state = CONNECTION_CONFIRM;
+    native_tcp_list(c);
     c->reader.expected = RECORD_KIND_BIT(DATAGRAM_CONFIRM);
     native_tcp_send(c, job->response, HANDSHAKE_RESPONSE_BYTES);
     native_tcp_count(service, COUNTER_native_responses);
@@ -117,7 +108,7 @@ bool native_tcp_responses(struct native_tcp *service)
         struct native_connection *c =
             &service->connections[job->session & ((UINT32_C(1) << service->bits) - 1)];
         c->computing = false;
-        service->computing[c->prefix]--;
+        service->computing[c->source.network]--;
         if (c->state == CONNECTION_COMPUTING)
             respond(c, job);
         else if (c->state == CONNECTION_GONE)

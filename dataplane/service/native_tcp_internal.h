@@ -1,6 +1,7 @@
 /*
  * native_tcp_internal.h - what the files of the native TCP service share: native_tcp.c (places, events,
- * time), native_tcp_handshake.c (INIT to READY) and native_tcp_records.c (messages and replies).
+ * time), native_tcp_admission.c (places for newcomers), native_tcp_handshake.c (INIT to READY),
+ * native_tcp_records.c (messages and replies) and native_tcp_lend.c (buffers for records in part).
  */
 #ifndef WILD_NATIVE_TCP_INTERNAL_H
 #define WILD_NATIVE_TCP_INTERNAL_H
@@ -11,13 +12,16 @@
 #include "service/native_engine.h"
 #include "service/native_tcp.h"
 #include "service/parked.h"
+#include "service/source.h"
 
 enum {
     NATIVE_TCP_INLINE_BYTES = 160, /* of an unfinished record: handshake messages and most small requests */
     NATIVE_TCP_BATCH_MAX = 32,     /* messages executed together */
-    NATIVE_TCP_PREFIXES = 256,
     NATIVE_TCP_JOBS_PER_TURN = 32,
-    NATIVE_TCP_HELD_PER_TURN = 4, /* held-back connections looked at */
+    NATIVE_TCP_HELD_PER_TURN = 16, /* held-back connections looked at */
+    /* A stream that can spare so much may be given a reply that needs more, if a large buffer takes the rest. Our TCP
+     * gives it to every connection that has all acknowledged, be its peer's segments the smallest (tcp.h). */
+    NATIVE_TCP_SPARE_BYTES = 8192,
     NOBODY = -1,
 
     NATIVE_TCP_PARKED_PER_TURN = 256, /* replies that leave late, and their bytes, about */
@@ -42,21 +46,27 @@ struct native_connection {
     struct stream *stream;
     struct record_reader reader;
     struct record_writer writer;
-    struct native_buffer *buffer;                     /* the reader's, when it is not `inline_bytes` */
+    struct native_buffer *buffer; /* the reader's, if not `inline_bytes`; lent; its `length`: opened in it */
     struct native_buffer *unsent_first, *unsent_last; /* sealed, and not taken by the stream yet */
     uint64_t since_ns;                                /* accepted; LIVE: the last message */
     uint64_t partial_ns;    /* since when a record is not whole; 0: none is, or it is held back */
+    uint64_t holding_ns;    /* with a buffer: since when, or since when the record that is in it */
     uint64_t blocked_ns;    /* since when replies are not read; 0: they are */
     uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
+    uint32_t batch_bytes;   /* its replies in the batch take at most */
     uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */
-    int32_t next, previous; /* FREE: the free list; unconfirmed: by age */
-    int32_t held_next;      /* the queue of those held back */
-    uint8_t state;          /* enum native_tcp_state */
-    uint8_t prefix;         /* COMPUTING: of its source */
-    bool unconfirmed;       /* stands in that list */
-    bool computing;         /* the helper has it */
-    bool live;              /* counted as such */
+    int32_t next, previous; /* FREE: the free list; listed: its source's, by age */
+    int32_t holder_next, holder_previous; /* with a buffer: by holding_ns */
+    int32_t held_next;                    /* the queue of those held back */
+    uint8_t state;                        /* enum native_tcp_state */
+    struct source source;
+    bool unconfirmed; /* counted as such */
+    bool listed;      /* and may make room: not COMPUTING */
+    bool computing;   /* the helper has it */
+    bool live;        /* counted as such */
     bool held_back, queued;
+    bool watched;         /* LIVE: its timer comes within NATIVE_TCP_CHECK_NS */
+    bool starved, called; /* held back until buffers can be spared; they could, and its turn has come */
     bool cookie_sent, plain, retry_ready;
     uint8_t sniffed; /* bytes in inline_bytes while SNIFF */
     uint8_t inline_bytes[NATIVE_TCP_INLINE_BYTES];
@@ -66,27 +76,43 @@ struct native_connection {
 };
 static_assert(sizeof(struct native_connection) <= 512, "native_tcp.h says so");
 
+/* What one host holds; networks' hosts side by side. Lists of those who hold nothing are not touched. */
+struct native_host {
+    int32_t oldest, newest; /* of the unconfirmed that are listed; valid if there are any */
+    uint32_t unconfirmed;
+    uint16_t requests[2]; /* buffers, small and large */
+};
+
+/* Those who hold a buffer of one class for a record in part, the oldest record first. */
+struct native_holders {
+    int32_t oldest, newest;
+    uint16_t each_max; /* a host's share */
+};
+
 struct native_tcp {
     struct native_tcp_config config;
     struct native_engine engine;
     bool draining;
     unsigned bits; /* of a place in an id */
-    unsigned used, unconfirmed, unconfirmed_max, live, held_back;
+    unsigned used, unconfirmed, unconfirmed_max, live, held_back, starved;
     int32_t free;
-    int32_t oldest, newest; /* unconfirmed */
     int32_t held_first, held_last;
+    struct native_holders holders[2];   /* small and large */
+    uint32_t networks[SOURCE_NETWORKS]; /* their listed connections */
+    struct native_host *hosts;          /* SOURCE_HOSTS for each network */
+    uint8_t displaced;                  /* where the look for the next one begins */
     struct native_connection *connections;
     struct retry_window *retries; /* a connection's, at the same place */
     struct session_keys *keys;    /* likewise; in the arena */
     struct cookie_secrets *cookies;
     struct native_buffers buffers;
     struct parked *parked; /* NULL: there is no log, nothing waits */
-    uint32_t prefix_seed;
-    uint16_t computing[NATIVE_TCP_PREFIXES]; /* jobs with the helper, by source prefix */
-    /* A batch: messages opened and not yet executed. */
+    uint32_t source_seed;
+    uint16_t computing[SOURCE_NETWORKS]; /* jobs with the helper */
+    /* A batch: messages opened and not yet executed, of whichever connections; askers: whose. */
     unsigned batch;
-    size_t batch_bytes; /* their replies at most */
     unsigned probes;
+    struct native_connection *asker[NATIVE_TCP_BATCH_MAX];
     struct native_request request[NATIVE_TCP_BATCH_MAX];
     struct table_probe probe[NATIVE_TCP_BATCH_MAX];
     /* A reply on its way: the message stands where a record's would. */
@@ -114,14 +140,37 @@ static inline struct session_keys *native_tcp_keys(const struct native_connectio
 void native_tcp_abort(struct native_connection *c, enum counter why);
 /* Nothing more is read; the stream is closed once all that was answered is sent. */
 void native_tcp_close(struct native_connection *c);
-/* Out of the list of the unconfirmed, if it is in it. */
-void native_tcp_unlist(struct native_connection *c);
 /* SNIFF, INIT or CONFIRM -> LIVE. */
 void native_tcp_live(struct native_connection *c);
+/* Its time limits may pass soon: they are looked at every NATIVE_TCP_CHECK_NS from now on. */
+void native_tcp_watch(struct native_connection *c);
 /* No more of its bytes are taken until the turn finds that it may go on. */
 void native_tcp_hold_back(struct native_connection *c);
 /* GONE -> FREE, once neither the helper nor the queue holds the place. */
 void native_tcp_release(struct native_connection *c);
+
+/* ---- native_tcp_admission.c ---- */
+
+/* Whether there is a place for a newcomer; an unconfirmed one may have made room for it. */
+bool native_tcp_make_room(struct native_tcp *service, struct source newcomer);
+/* Unconfirmed, and may make room for newcomers; not for now; confirmed, or over. Each may be so already. */
+void native_tcp_list(struct native_connection *c);
+void native_tcp_delist(struct native_connection *c);
+void native_tcp_unlist(struct native_connection *c);
+
+/* ---- native_tcp_lend.c ---- */
+
+/*
+ * A buffer of at least `bytes` for the record that has begun. False: none is free, or its source has its share,
+ * and nobody could make room.
+ */
+bool native_tcp_lend(struct native_connection *c, uint32_t bytes);
+/* Back to the pool, if it has one. */
+void native_tcp_give_back(struct native_connection *c);
+/* What was opened in the buffer, if it has one, is wiped: its first `length` bytes. */
+void native_tcp_wipe_opened(struct native_connection *c);
+/* Another record is in part in the buffer, if it has one. */
+void native_tcp_record_begun(struct native_connection *c);
 
 /* ---- native_tcp_handshake.c ---- */
 
@@ -136,6 +185,10 @@ bool native_tcp_responses(struct native_tcp *service);
 
 /* Seals and sends the reply message that stands in service->reply + RECORD_HEADER_BYTES. */
 void native_tcp_send_reply(struct native_connection *c, size_t length);
+/* The batch, as far as it has come. */
+void native_tcp_execute(struct native_tcp *service);
+/* Whether a reply of any size finds buffers, when no other waits for its own. */
+bool native_tcp_can_spare(const struct native_connection *c);
 /* Bytes in any state from INIT to LIVE; returns how many were taken. */
 size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length);
 /*

@@ -7,11 +7,16 @@ struct tcp_owner {
 };
 static_assert(sizeof(struct tcp_owner) <= PARKED_OWNER_BYTES_MAX, "parked.h");
 
-/* Whoever has something parked is only read while this holds, so what follows in order finds room. */
+enum { BATCH_REPLIES_BYTES_MAX = NATIVE_TCP_BATCH_MAX * RECORD_MESSAGE_BYTES_MAX };
+static_assert((int)BATCH_REPLIES_BYTES_MAX <= (int)PARKED_RING_BYTES / 4,
+              "whoever is held back for room finds it");
+
+/* Room for a whole batch. Whoever has something parked is only read while this holds, so what follows in order
+ * finds room. */
 bool native_tcp_may_park(const struct native_tcp *service)
 {
     return service->parked != NULL &&
-           parked_room_for(service->parked, NATIVE_TCP_BATCH_MAX, NATIVE_TCP_BATCH_BYTES);
+           parked_room_for(service->parked, NATIVE_TCP_BATCH_MAX, BATCH_REPLIES_BYTES_MAX);
 }
 
 void native_tcp_park(struct native_connection *c, size_t length, uint64_t wait_lsn)

@@ -91,14 +91,11 @@ void native_tcp_close_in_order(struct native_connection *c)
 
 void native_tcp_give_buffers(struct native_connection *c)
 {
-    struct native_buffers *buffers = &c->service->buffers;
-    if (c->buffer != NULL)
-        native_buffer_give(buffers, c->buffer);
-    c->buffer = NULL;
+    native_tcp_give_back(c);
     while (c->unsent_first != NULL) {
         struct native_buffer *first = c->unsent_first;
         c->unsent_first = first->next;
-        native_buffer_give(buffers, first);
+        native_buffer_give(&c->service->buffers, first);
     }
     c->unsent_last = NULL;
 }
@@ -133,30 +130,44 @@ static struct retry_window *retry_of(struct native_connection *c)
     return retry;
 }
 
-/* The batch: look-ups together, then one message after the other. */
-static void execute_batch(struct native_connection *c)
+static void hold_back_if_blocked(struct native_connection *c)
 {
-    struct native_tcp *service = c->service;
-    unsigned count = service->batch, operations = 0;
+    if (c->state != CONNECTION_LIVE || c->held_back || !native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX))
+        return;
+    native_tcp_count(c->service, COUNTER_native_tcp_blocked);
+    c->blocked_ns = c->service->engine.now.mono_ns;
+    native_tcp_hold_back(c);
+    native_tcp_watch(c);
+}
+
+/* Look-ups together, then one message after the other. */
+void native_tcp_execute(struct native_tcp *service)
+{
+    unsigned count = service->batch, messages = 0, operations = 0;
     if (count == 0)
         return;
-    struct retry_window *retry = retry_of(c);
     table_probe_hash(service->config.table, service->probe, service->probes);
     table_probe_find(service->config.table, service->probe, service->probes);
     service->engine.may_park = native_tcp_may_park(service);
-    for (unsigned i = 0; i < count && c->state == CONNECTION_LIVE; i++) {
-        size_t length = native_execute(&service->engine, &service->request[i], retry,
+    for (unsigned i = 0; i < count; i++) {
+        struct native_connection *c = service->asker[i];
+        c->batch_bytes = 0;
+        if (c->state != CONNECTION_LIVE)
+            continue;
+        size_t length = native_execute(&service->engine, &service->request[i], retry_of(c),
                                        service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
+        messages++;
         operations += service->request[i].count;
         if (likely(service->engine.wait_lsn == 0 && c->parked == 0))
             native_tcp_send_reply(c, length);
         else
             native_tcp_park(c, length, service->engine.wait_lsn);
+        if (i + 1 == count || service->asker[i + 1] != c)
+            hold_back_if_blocked(c);
     }
-    counter_add(service->config.counters, COUNTER_native_tcp_messages, count);
+    counter_add(service->config.counters, COUNTER_native_tcp_messages, messages);
     counter_add(service->config.counters, COUNTER_native_operations, operations);
     service->batch = service->probes = 0;
-    service->batch_bytes = 0;
 }
 
 static_assert(MESSAGE_HEADER_BYTES + MESSAGE_OPERATIONS_MAX * REPLY_HEADER_BYTES <= RECORD_MESSAGE_BYTES_MAX,
@@ -176,35 +187,35 @@ static bool batch_add(struct native_connection *c, const struct record_item *ite
         first->probe->key = first->operation.key;
         first->probe->key_length = first->operation.key_length;
     }
-    service->batch++;
-    service->batch_bytes += reply_bytes_max(request) + RECORD_OVERHEAD_BYTES;
+    service->asker[service->batch++] = c;
+    c->batch_bytes += (uint32_t)reply_bytes_max(request) + RECORD_OVERHEAD_BYTES;
     return true;
 }
 
-static bool batch_is_full(const struct native_tcp *service)
+/* There is no place for another message of this connection, or its replies might be too many. */
+static bool batch_is_full(const struct native_connection *c)
 {
-    return service->batch == NATIVE_TCP_BATCH_MAX ||
-           service->batch_bytes + RECORD_BYTES_MAX > NATIVE_TCP_BATCH_BYTES;
+    return c->service->batch == NATIVE_TCP_BATCH_MAX ||
+           c->batch_bytes + RECORD_BYTES_MAX > NATIVE_TCP_BATCH_BYTES;
 }
 
 /* ---- in ---- */
 
-/* A buffer for an unfinished record. False: none is free. */
-static bool lend(struct native_connection *c, uint32_t bytes)
+static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
 {
-    struct native_buffer *buffer = NULL;
-    if (bytes <= NATIVE_TCP_INLINE_BYTES) {
-        record_reader_lend(&c->reader, c->inline_bytes, NATIVE_TCP_INLINE_BYTES);
-    } else {
-        buffer = native_buffer_take(&c->service->buffers, bytes, NATIVE_BUFFER_REQUEST);
-        if (buffer == NULL)
-            return false;
-        record_reader_lend(&c->reader, buffer->bytes, buffer->size);
-    }
-    if (c->buffer != NULL)
-        native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = buffer;
-    return true;
+    return item->bytes >= bytes && item->bytes < bytes + length;
+}
+
+/*
+ * A message that was opened in a buffer of ours would stay there until somebody's next record. A pool's buffer that
+ * went back meanwhile has been wiped then, and may be another's already: with what it has yet to send in it.
+ */
+static void wipe_opened(struct native_connection *c, const struct record_item *item)
+{
+    if (lies_in(item, c->inline_bytes, NATIVE_TCP_INLINE_BYTES))
+        keys_wipe(item->bytes, item->length);
+    else
+        native_tcp_wipe_opened(c);
 }
 
 /* Between records the buffer is somebody else's. */
@@ -213,13 +224,7 @@ static void give_back(struct native_connection *c)
     if (c->buffer == NULL || c->reader.held > 0)
         return;
     record_reader_lend(&c->reader, NULL, 0);
-    native_buffer_give(&c->service->buffers, c->buffer);
-    c->buffer = NULL;
-}
-
-static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t length)
-{
-    return item->bytes >= bytes && item->bytes < bytes + length;
+    native_tcp_give_back(c);
 }
 
 /* The first PLAIN record is the handshake of a bench client. */
@@ -240,29 +245,25 @@ static bool take_message(struct native_connection *c, const struct record_item *
     c->partial_ns = 0;
     bool good = batch_add(c, item);
     /* What lies in the buffer must be done before that is used again. */
-    if (good && in_place && !batch_is_full(service))
+    if (good && in_place && !batch_is_full(c))
         return true;
-    execute_batch(c);
-    if (!in_place &&
-        !c->plain) /* opened in a buffer of ours, where it would stay until somebody's next record */
-        keys_wipe(item->bytes, item->length);
+    if (!in_place && !c->plain && c->buffer != NULL)
+        c->buffer->length = (uint32_t)(item->bytes - c->buffer->bytes) + item->length;
+    native_tcp_execute(service);
+    if (!in_place && !c->plain)
+        wipe_opened(c, item);
     if (!good) {
         native_tcp_count(service, COUNTER_native_drop_message);
         if (c->state == CONNECTION_LIVE)
             native_tcp_close(c);
         return false;
     }
-    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX)) {
-        native_tcp_count(service, COUNTER_native_tcp_blocked);
-        c->blocked_ns = service->engine.now.mono_ns;
-        native_tcp_hold_back(c);
-    }
     return c->state == CONNECTION_LIVE && !c->held_back;
 }
 
 static void take_closed(struct native_connection *c)
 {
-    execute_batch(c);
+    native_tcp_execute(c->service);
     if (c->state != CONNECTION_LIVE)
         return;
     native_tcp_count(c->service, COUNTER_native_tcp_closed);
@@ -271,7 +272,7 @@ static void take_closed(struct native_connection *c)
 
 static void take_refused(struct native_connection *c)
 {
-    execute_batch(c);
+    native_tcp_execute(c->service);
     if (c->state != CONNECTION_LIVE) {
         if (c->state != CONNECTION_ABORTED)
             native_tcp_abort(c, COUNTER_native_tcp_refused);
@@ -281,48 +282,97 @@ static void take_refused(struct native_connection *c)
     native_tcp_close(c);
 }
 
-/* No more for now; whether a record is left in part. */
+/* No more for now; whether a record is left in part. What the bytes asked waits for the burst's end, if they do. */
 static void settle(struct native_connection *c)
 {
-    execute_batch(c);
+    if (!c->stream->lasting)
+        native_tcp_execute(c->service);
     if (c->state == CONNECTION_ABORTED || c->state == CONNECTION_CLOSING)
         return;
     give_back(c);
-    if (c->reader.held == 0)
+    if (c->reader.held == 0) {
         c->partial_ns = 0;
-    else if (c->partial_ns == 0)
-        c->partial_ns = c->service->engine.now.mono_ns;
-    if (c->state == CONNECTION_LIVE && native_tcp_is_blocked(c, NATIVE_TCP_UNSENT_MAX) && !c->held_back) {
-        native_tcp_count(c->service, COUNTER_native_tcp_blocked);
-        c->blocked_ns = c->service->engine.now.mono_ns;
-        native_tcp_hold_back(c);
+        return;
     }
+    if (c->partial_ns == 0) {
+        native_tcp_record_begun(c);
+        if (!c->held_back)
+            c->partial_ns = c->service->engine.now.mono_ns;
+    }
+    native_tcp_watch(c);
 }
 
-size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
+bool native_tcp_can_spare(const struct native_connection *c)
+{
+    const struct native_buffer_class *large = &c->service->buffers.large;
+    size_t spare = stream_spare(c->stream);
+    return spare >= RECORD_BYTES_MAX || (spare >= NATIVE_TCP_SPARE_BYTES && large->free != NULL);
+}
+
+/*
+ * The reply to the next message will find buffers. If not, the connection waits behind those that wait for the same;
+ * whoever comes later does so too, or what is acknowledged would go to the quickest askers again and again.
+ */
+static bool can_reply(struct native_connection *c)
+{
+    struct native_tcp *service = c->service;
+    bool in_turn = service->starved == 0 || c->called;
+    if (likely(in_turn && stream_spare(c->stream) >= (size_t)(service->batch + 1) * RECORD_BYTES_MAX))
+        return true;
+    native_tcp_execute(service); /* their replies may need less than they might have */
+    if (c->state != CONNECTION_LIVE || c->held_back)
+        return false;
+    if (in_turn && native_tcp_can_spare(c))
+        return true;
+    native_tcp_count(service, COUNTER_native_tcp_starved);
+    c->starved = true;
+    service->starved++;
+    native_tcp_hold_back(c);
+    return false;
+}
+
+/*
+ * What follows something parked is parked behind it, for which there must be room when the batch is executed; only
+ * that takes room, so it is enough to look when a message joins the batch. If others have taken it, the connection waits.
+ */
+static bool can_park(struct native_connection *c)
+{
+    if (likely(c->parked == 0) || native_tcp_may_park(c->service))
+        return true;
+    native_tcp_execute(c->service);
+    if (c->state != CONNECTION_LIVE || c->held_back)
+        return false;
+    native_tcp_count(c->service, COUNTER_native_tcp_blocked);
+    c->blocked_ns = c->service->engine.now.mono_ns;
+    native_tcp_hold_back(c);
+    native_tcp_watch(c);
+    return false;
+}
+
+static size_t take(struct native_connection *c, uint8_t *bytes, size_t length)
 {
     uint8_t *at = bytes;
     const uint8_t *end = bytes + length;
     if (c->held_back)
         return 0;
-    if (unlikely(c->parked > 0) && !native_tcp_may_park(c->service)) { /* others have taken the room */
-        native_tcp_count(c->service, COUNTER_native_tcp_blocked);
-        c->blocked_ns = c->service->engine.now.mono_ns;
-        native_tcp_hold_back(c);
-        return 0;
-    }
     for (;;) {
         struct record_item item;
         bool ended = false;
+        if (c->state == CONNECTION_LIVE && at < end && !(can_reply(c) && can_park(c))) {
+            give_back(c);
+            return c->held_back ? (size_t)(at - bytes) : length;
+        }
         switch (record_next(&c->reader, &at, end, &item)) {
         case RECORD_NEEDS_BYTES:
             settle(c);
             return length;
         case RECORD_NEEDS_BUFFER:
-            if (lend(c, item.length))
+            if (native_tcp_lend(c, item.length))
                 break;
             native_tcp_count(c->service, COUNTER_native_tcp_buffer_waits);
             settle(c);
+            if (c->state == CONNECTION_ABORTED) /* what it asked before has ended it */
+                return length;
             c->wants = item.length;
             native_tcp_hold_back(c);
             return (size_t)(at - bytes);
@@ -350,4 +400,11 @@ size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t lengt
             return c->held_back ? (size_t)(at - bytes) : length;
         }
     }
+}
+
+size_t native_tcp_take(struct native_connection *c, uint8_t *bytes, size_t length)
+{
+    size_t taken = take(c, bytes, length);
+    c->called = false;
+    return taken;
 }

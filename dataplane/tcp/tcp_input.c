@@ -121,6 +121,16 @@ static inline void prefetch_sent(const struct tcp_connection *c)
     rte_prefetch0(payload + 63);
 }
 
+/* Services that have put off what this burst asked do it now: the frames are still there. */
+static inline void tell_delivered(const struct tcp *tcp)
+{
+    for (unsigned i = 0; i < tcp->listeners; i++) {
+        const struct stream_acceptor *acceptor = &tcp->listener[i].acceptor;
+        if (acceptor->delivered != NULL)
+            acceptor->delivered(acceptor->state);
+    }
+}
+
 void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, struct instant now)
 {
     struct tcp_segment segment[TCP_BURST_MAX];
@@ -150,6 +160,7 @@ void tcp_input(struct tcp *tcp, struct tcp_arrival *arrivals, unsigned count, st
             done[done_count++] = segment[i].frame;
     }
     counter_add(tcp->config.counters, COUNTER_tcp_segments, count);
+    tell_delivered(tcp);
     tcp_finish(tcp);
     rte_pktmbuf_free_bulk(done, done_count);
 }

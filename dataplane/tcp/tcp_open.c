@@ -192,6 +192,7 @@ static bool accept_passive(struct tcp *tcp, struct tcp_connection *c)
         tcp_count(tcp, COUNTER_tcp_source_full);
         return false;
     }
+    c->stream.lasting = listener->acceptor.delivered != NULL;
     if (!listener->acceptor.accepted(listener->acceptor.state, &c->stream)) {
         tcp_source_give_back(&tcp->sources, &c->stream.flow.peer);
         tcp_count(tcp, COUNTER_tcp_unwanted);

@@ -131,6 +131,18 @@ static size_t unsent_bytes(const struct stream *stream)
     return unacknowledged((const struct tcp_connection *)stream);
 }
 
+/* As frame_for_sending() and tcp_hogs_frames() would have it, one frame after the other. */
+static size_t spare_bytes(const struct stream *stream)
+{
+    const struct tcp_connection *c = (const struct tcp_connection *)stream;
+    const struct tcp *tcp = c->tcp;
+    unsigned used = tcp->send_frames, max = tcp->config.send_frames_max, plenty = max - max / 8;
+    unsigned until_short = used < plenty ? plenty - used : 0;
+    unsigned share = c->send_frames < TCP_HOG_FRAMES ? TCP_HOG_FRAMES - c->send_frames : 0;
+    unsigned allowed = RTE_MAX(until_short, share), there = used < max ? max - used : 0;
+    return (size_t)RTE_MIN(allowed, there) * frame_payload_max(c);
+}
+
 static bool room_again(const struct tcp *tcp, const struct tcp_connection *c)
 {
     uint32_t unsent = unacknowledged(c), limit = tcp->config.send_bytes_max;
@@ -251,6 +263,8 @@ void tcp_deliver_held(struct tcp *tcp, struct tcp_connection *c)
 {
     if (c->marks & TCP_MARK_CLOSING)
         return;
+    bool lasting = c->stream.lasting;
+    c->stream.lasting = false; /* a held frame is freed as soon as it is taken */
     while (c->held_head != NULL && !(c->marks & TCP_MARK_HELD)) {
         struct tcp_frame *frame = c->held_head;
         uint32_t taken = give(c, tcp_frame_bytes(frame), frame->length);
@@ -266,6 +280,7 @@ void tcp_deliver_held(struct tcp *tcp, struct tcp_connection *c)
         c->held_head = frame->next;
         tcp_received_free(tcp, frame);
     }
+    c->stream.lasting = lasting;
     tell_ended(tcp, c);
     if (c->marks & (TCP_MARK_CLOSING | TCP_MARK_DETACHED))
         return;
@@ -375,6 +390,7 @@ const struct stream_functions tcp_stream_functions = {
     .reserve = reserve,
     .commit = commit,
     .unsent = unsent_bytes,
+    .spare = spare_bytes,
     .resume = resume,
     .close = close_stream,
     .abort = abort_stream,

@@ -243,7 +243,8 @@ static void start(unsigned connections)
         .numa_node = SOCKET_ID_ANY,
     };
     bench.tcp = tcp_create(&config, (struct instant){.mono_ns = bench.now_ns});
-    if (bench.tcp == NULL || tcp_listen(bench.tcp, PORT, (struct stream_acceptor){&bench, accepted}) != 0)
+    if (bench.tcp == NULL ||
+        tcp_listen(bench.tcp, PORT, (struct stream_acceptor){.state = &bench, .accepted = accepted}) != 0)
         fail("no TCP");
     open_connections(connections);
 }

@@ -11,7 +11,12 @@
 #include "record.h"
 #include "tcp/tcp_segment.h"
 
-enum { PATH_SEGMENT_BYTES = 1448, PATH_INBOX_BYTES = 32768, PATH_FRAME_TCP = 14 + 20 };
+enum {
+    PATH_SEGMENT_BYTES = 1448,
+    PATH_INBOX_BYTES = 32768,
+    PATH_FRAME_TCP = 14 + 20,
+    PATH_FRAME_PROTOCOL = 14 + 9
+};
 #define PATH_NOBODY UINT32_MAX
 
 /* Number i has the address PATH_NODE_IP4 + 1 + i. */
@@ -29,6 +34,7 @@ struct path_peers {
     unsigned count;
     uint64_t bytes;    /* that came, of all streams */
     uint64_t repeated; /* segments that had come before */
+    uint64_t probes;   /* whether it is still there (keep-alive) */
     uint32_t reader;   /* the one whose bytes are kept, or PATH_NOBODY */
     uint32_t in_bytes; /* kept */
     uint8_t inbox[PATH_INBOX_BYTES];
@@ -106,13 +112,19 @@ static inline void path_send(struct path_peers *peers, unsigned number, uint8_t 
     path_segment(peers, number, &draft, flags, payload_bytes);
 }
 
-/* What left reaches its peer, in order as it does here. */
-static inline void path_take(struct path_peers *peers)
+/* What left reaches its peer, in order as it does here; what is not TCP is counted. Probes of idle connections are
+ * answered in the next turn. */
+static inline unsigned path_take(struct path_peers *peers)
 {
     struct frame_port *port = &peers->node->port;
+    unsigned others = 0;
     for (unsigned i = 0; i < port->out_count; i++) {
         const struct rte_mbuf *frame = port->out[i];
         uint8_t *bytes = rte_pktmbuf_mtod(frame, uint8_t *);
+        if (bytes[PATH_FRAME_PROTOCOL] != IPPROTO_TCP) {
+            others++;
+            continue;
+        }
         struct tcp_arrival arrival = {.header = bytes + PATH_FRAME_TCP,
                                       .length = (uint16_t)(frame->data_len - PATH_FRAME_TCP)};
         struct tcp_segment segment;
@@ -121,6 +133,11 @@ static inline void path_take(struct path_peers *peers)
         unsigned number = frame_get32(bytes + 30) - PATH_NODE_IP4 - 1;
         native_check(number < peers->count && !(segment.flags & (TCP_RST | TCP_FIN)), "a connection ends");
         struct path_peer *peer = &peers->peer[number];
+        if (segment.payload_bytes <= 1 && segment.seq == peer->rcv_nxt - 1) {
+            peers->probes++;
+            path_send(peers, number, TCP_ACK, NULL, 0);
+            continue;
+        }
         if (segment.payload_bytes > 0 && segment.seq != peer->rcv_nxt) {
             peers->repeated++; /* it was too long until the acknowledgement */
             continue;
@@ -135,6 +152,7 @@ static inline void path_take(struct path_peers *peers)
         }
     }
     frame_port_clear(port);
+    return others;
 }
 
 /* Nothing is left that the node would have to send again. */

@@ -1,8 +1,8 @@
 /*
  * fuzz_native_tcp.c - the native service over streams, with clients that hold the secret and do as they like.
- * The input is a program: open, handshake, sealed requests, bytes from nowhere, pieces, reading or not, time,
- * ends, a log that lags. What must hold: it comes to rest; what an honest client of the same node asks is answered
- * throughout; no write is acknowledged above the durable point; nothing is left.
+ * The input is a program: open, handshake, sealed requests, bytes from nowhere, pieces, reading or not, bursts of
+ * several clients, time, ends, a log that lags. What must hold: it comes to rest; what an honest client of the same
+ * node asks is answered throughout; no write is acknowledged above the durable point; nothing is left.
  */
 #include "fuzz.h"
 #include "native_tcp_peer.h"
@@ -14,7 +14,47 @@ struct world {
     struct tcp_client *client[CLIENTS];
     struct tcp_client *honest;
     bool log;
+    bool burst;           /* what comes is one */
+    uint64_t honest_asks; /* in bursts */
 };
+
+/* In a burst bytes last until its end, and nothing but bytes, ends and resets happens. */
+static void burst_begins(struct world *w)
+{
+    w->burst = true;
+    for (unsigned s = 0; s < w->node->count; s++)
+        w->node->streams[s]->stream.lasting = w->node->streams[s]->piece == SIZE_MAX;
+}
+
+static void burst_ends(struct world *w)
+{
+    struct stream_acceptor acceptor = native_tcp_acceptor(w->node->service);
+    w->burst = false;
+    acceptor.delivered(acceptor.state);
+    for (unsigned s = 0; s < w->node->count; s++)
+        fake_delivered(w->node->streams[s]);
+    tcp_discard_log(w->node);
+}
+
+/* Before what is no part of one; and before it would be longer than one is. */
+static void burst_rests(struct world *w, unsigned pieces)
+{
+    bool full = false;
+    for (unsigned s = 0; s < w->node->count; s++)
+        full |= w->node->streams[s]->lasting_count + 4 > pieces;
+    if (w->burst && full)
+        burst_ends(w);
+}
+
+/* Somebody whose requests are in the middle of everybody's. */
+static void honest_asks(struct world *w)
+{
+    struct operation health = {.opcode = OPCODE_HEALTH};
+    if (w->honest->stream->close_asked || w->honest->stream->closed || w->honest_asks >= 50)
+        return;
+    w->honest_asks++;
+    tcp_client_say(w->honest, &health, 1);
+}
 
 static void open_client(struct world *w, unsigned which, struct fuzz_input *input)
 {
@@ -51,7 +91,7 @@ static void ask(struct tcp_client *c, struct fuzz_input *input)
     if (damage < 32)
         record[damage * 3u % length] ^= (uint8_t)(damage | 1);
     tcp_client_send(c, record, split);
-    if (damage & 64)
+    if (damage & 64 && !c->stream->stream.lasting)
         tcp_node_turn(c->node);
     if (damage != 255) /* or the rest never comes */
         tcp_client_send(c, record + split, length - split);
@@ -93,6 +133,11 @@ static void step_client(struct tcp_client *c, unsigned what, struct fuzz_input *
         break;
     case 7:
         fake_end(c->stream);
+        if (c->stream->stream.lasting && c->stream->in_length == 0 && !c->stream->ended_told &&
+            !fake_is_over(c->stream)) {
+            c->stream->ended_told = true;
+            c->stream->stream.events->ended(&c->stream->stream);
+        }
         break;
     case 8:
         c->stream->peer_reset = true;
@@ -127,17 +172,28 @@ static void step(struct world *w, struct fuzz_input *input)
     case 12:
         open_client(w, which, input);
         break;
+    case 11:
+        if (w->burst)
+            burst_ends(w);
+        else
+            burst_begins(w);
+        break;
     case 13:
+        burst_rests(w, 0);
         tcp_node_pass(w->node, (uint64_t)fuzz_u8(input) * 200000000);
         break;
     case 14:
         w->node->helper_stopped = !w->node->helper_stopped;
         break;
     case 15:
+        burst_rests(w, 0);
         move_log(w, input);
         tcp_node_turn(w->node);
         break;
     default:
+        burst_rests(w, 64);
+        if (w->burst && what % 4 == 0)
+            honest_asks(w);
         if (w->client[which] != NULL && w->client[which]->count < TCP_REPLIES_MAX - 600) {
             unsigned before = w->client[which]->count;
             step_client(w->client[which], what, input);
@@ -163,9 +219,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     w.honest = tcp_client_new(w.node, 99);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_left(&input) > 0; i++)
         step(&w, &input);
+    if (w.burst)
+        burst_ends(&w);
     w.node->helper_stopped = false;
     native_durable(&w.node->shared, native_lsn(&w.node->shared));
     tcp_node_turn(w.node);
+    tcp_client_rest(w.honest);
+    MUST(w.honest->count == w.honest_asks && !w.honest->refused);
     MUST(native_tcp_counts(w.node->service).parked == 0);
     if (!w.honest->stream->close_asked) { /* unless it was idle for ten minutes */
         struct reply reply = tcp_client_do(w.honest, (struct operation){.opcode = OPCODE_HEALTH});

@@ -1,4 +1,5 @@
 """Cases of tests/net/run: a whole node and the clients that people have, over TCP: our own, browsers and their like."""
+import collections
 import json
 import os
 import random
@@ -9,9 +10,9 @@ import struct
 import threading
 import time
 
-from lab import NODE, PORT, Failed, must, network, operations
+from lab import NODE, PORT, STATION, Failed, must, network, operations, run
 from tcp_forge import SYN, Stranger, segment
-from tcp_lab import SEED, Wire, inside
+from tcp_lab import SEED, Wire, in_background, inside
 
 URL = f"http://{NODE}:{PORT}"
 
@@ -87,6 +88,67 @@ def case_tcp_clients_over_a_bad_link_and_through_a_flood():
             load.join()
             must(result[0].returncode == 0, str(result[0]))
             figures(result[0].stdout)
+        must(node.stop() == 0, "SIGTERM")
+
+
+def connect_and_hold(net, stop, made):
+    """Connects from STATION as fast as it can and says nothing, or begins a request for a page; holds hundreds."""
+    held = collections.deque()
+    with inside(net.station_ns):
+        while not stop.is_set():
+            connection = socket.socket()
+            connection.settimeout(0.5)
+            try:
+                connection.bind((STATION, 0))
+                connection.connect((NODE, PORT))
+                if made[0] % 2:
+                    connection.send(b"GET /stats HTTP/1.1\r\n")
+                made[0] += 1
+                held.append(connection)
+            except OSError:  # turned away
+                connection.close()
+            if len(held) > 800:
+                held.popleft().close()
+    for connection in held:
+        connection.close()
+
+
+def case_tcp_a_fast_connector_keeps_nobody_out():
+    """Others shake hands and read pages meanwhile, from an address beside it."""
+    with served("--connections", "128") as net:
+        other = "198.18.0.9"
+        run("ip", "-n", net.station_ns, "addr", "add", f"{other}/24", "dev", net.peer)
+        run("ip", "-n", net.station_ns, "route", "replace", f"{NODE}/32", "dev", net.peer, "src", other)
+        stop, made = threading.Event(), [0]
+        with in_background(connect_and_hold, net, stop, made):
+            try:
+                time.sleep(0.5)  # every place for newcomers is taken
+                for _ in range(20):
+                    net.client("health")
+                    statistics(net)
+                figures(net.client("load-test", "--seconds", "2", "--connections", "16").stdout)
+                counters = statistics(net)["counters"]
+            finally:
+                stop.set()
+        print(f"# it made {made[0]} connections, {counters['native_pending_displaced']} and "
+              f"{counters['http_displaced']} were displaced", flush=True)
+        must(counters["native_pending_displaced"] > 100 and counters["http_displaced"] > 20, "there was no crowd")
+        must(net.nodes[0].stop() == 0, "SIGTERM")
+
+
+def case_tcp_half_open_connections_take_no_place_of_a_small_node():
+    chance = random.Random(SEED)
+    with Wire() as wire:
+        wire.transport = "tcp"
+        node = wire.start("--connections", "64")
+        with Stranger(wire) as stranger:
+            for _ in range(3000):
+                source = bytes((10, chance.getrandbits(8), chance.getrandbits(8), chance.randrange(1, 255)))
+                stranger.send(segment(SYN, chance.getrandbits(32), sport=chance.randrange(1024, 65536), dport=PORT,
+                                      source=source, options=struct.pack("!BBH", 2, 4, 1460)))
+            for _ in range(10):
+                wire.client("health")
+        must(statistics(wire)["counters"]["tcp_syn"] > 300, "there was no flood")
         must(node.stop() == 0, "SIGTERM")
 
 

@@ -3,6 +3,7 @@
  * request tests that nodes on ports pass, sleeps while there is nothing to do, and stops in order.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "node.h"
 #include "record.h"
 #include "request_tests.h"
+
+#include <netinet/tcp.h> /* behind ours: it takes names of theirs */
 
 enum { WORKERS = 2, STEP_NS = 20 * 1000, CLIENTS = 8 };
 
@@ -249,9 +252,10 @@ static int open_stream(void)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
     must(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0, "no stream");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* its delay would not be of our clock */
     return fd;
 }
 
@@ -309,6 +313,79 @@ static void a_draining_node_does_not_wait_for_ever(void)
     stop();
 }
 
+/* What comes until the stream ends; NUL behind it. */
+static void read_all(int fd, char *out, size_t room)
+{
+    size_t length = 0;
+    ssize_t got = -1;
+
+    for (unsigned turns = 0; turns < 1000 && got != 0; turns++) {
+        workers_turn();
+        got = recv(fd, out + length, room - 1 - length, MSG_DONTWAIT);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    CU_ASSERT_EQUAL(got, 0);
+    out[length] = 0;
+}
+
+static void say_text(int fd, const char *text)
+{
+    CU_ASSERT_EQUAL(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+/* One had come in when draining began and had said nothing, the other had asked before. */
+static void a_draining_node_says_so_in_health(void)
+{
+    static const char get[] = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    char answer[2][2048];
+    int fd[2];
+
+    start_with(1, 0);
+    fd[0] = open_stream();
+    fd[1] = open_stream();
+    say_text(fd[1], get);
+    CU_ASSERT_TRUE(sends_within(fd[1], 100));
+    say_text(fd[1], "GET ");
+    steps(10);
+    node_drain(node);
+    steps(10);
+    CU_ASSERT_FALSE(node_drained(node));
+    say_text(fd[0], get);
+    say_text(fd[1], get + strlen("GET "));
+    for (unsigned i = 0; i < 2; i++) {
+        read_all(fd[i], answer[i], sizeof answer[i]);
+        CU_ASSERT_PTR_EQUAL(strstr(answer[i], "HTTP/1.1 503 "), answer[i]);
+        CU_ASSERT_PTR_NOT_NULL(strstr(answer[i], "\r\nConnection: close\r\n"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(answer[i], "\"why\":\"the node is shutting down\""));
+        close(fd[i]);
+    }
+    steps(100);
+    CU_ASSERT_TRUE(node_drained(node));
+    stop();
+}
+
+static void a_draining_node_does_not_wait_long_for_those_that_say_nothing(void)
+{
+    uint8_t byte;
+
+    start_with(1, 0);
+    int silent = open_stream(), slow = open_stream();
+    say_text(slow, "GET /health HTTP/1.1\r\n");
+    steps(10);
+    node_drain(node);
+    steps(WORKER_DRAIN_NS / STEP_NS - 10);
+    CU_ASSERT_FALSE(node_drained(node));
+    steps(20);
+    CU_ASSERT_EQUAL(recv(silent, &byte, 1, MSG_DONTWAIT), -1);
+    CU_ASSERT_EQUAL(errno, ECONNRESET);
+    CU_ASSERT_EQUAL(recv(slow, &byte, 1, MSG_DONTWAIT), 0);
+    steps(WORKER_CLOSE_NS / STEP_NS);
+    CU_ASSERT_TRUE(node_drained(node));
+    close(silent);
+    close(slow);
+    stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -320,6 +397,9 @@ int main(void)
         {"a_draining_node_ends_its_streams_after_the_last_reply",
          a_draining_node_ends_its_streams_after_the_last_reply},
         {"a_draining_node_does_not_wait_for_ever", a_draining_node_does_not_wait_for_ever},
+        {"a_draining_node_says_so_in_health", a_draining_node_says_so_in_health},
+        {"a_draining_node_does_not_wait_long_for_those_that_say_nothing",
+         a_draining_node_does_not_wait_long_for_those_that_say_nothing},
         CU_TEST_INFO_NULL,
     };
 

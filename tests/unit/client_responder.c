@@ -290,6 +290,14 @@ void responder_order(struct responder *r, struct responder_orders orders)
     pthread_mutex_unlock(&r->lock);
 }
 
+struct responder_orders responder_orders_left(struct responder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct responder_orders left = r->orders;
+    pthread_mutex_unlock(&r->lock);
+    return left;
+}
+
 void responder_restart(struct responder *r)
 {
     pthread_mutex_lock(&r->lock);

@@ -33,10 +33,11 @@ struct responder_orders {
     bool park_first_write;                /* the first write from now on alone; datagrams only */
 
     /* Streams only. A reply is a record; `at` says where in it. */
-    unsigned drop_records;  /* requests: the connection ends, they are not executed */
-    unsigned cut_replies;   /* `at` bytes of it are sent, then the connection ends */
-    unsigned flip_replies;  /* byte `at` is changed */
-    unsigned swap_replies;  /* the next two change places, each sealed in its new one */
+    unsigned drop_records; /* requests: the connection ends, they are not executed */
+    unsigned cut_replies;  /* `at` bytes of it are sent, then the connection ends */
+    unsigned flip_replies; /* byte `at` is changed */
+    unsigned
+        swap_replies; /* the next two change places, each sealed in its new one; one waits for the other */
     unsigned close_replies; /* a CLOSE in its place, and the end */
     unsigned at;
     unsigned end_handshakes; /* the connection ends once INIT has come */
@@ -63,6 +64,7 @@ bool responder_is_stream(const struct responder *responder);
 void responder_stop(struct responder *responder);
 const char *responder_endpoint(const struct responder *responder);
 void responder_order(struct responder *responder, struct responder_orders orders);
+struct responder_orders responder_orders_left(struct responder *responder);
 /* From the next connection on. */
 struct record_limits;
 void responder_limits(struct responder *responder, const struct record_limits *limits);

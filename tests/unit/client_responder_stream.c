@@ -110,6 +110,8 @@ static void send_replies(struct responder *r, struct stream_peer *peer)
         return;
     if (peer->waiting_count > 0 && take_order(&r->orders.hold_replies))
         return;
+    if (peer->waiting_count == 1 && r->orders.swap_replies > 0)
+        return;
     if (peer->waiting_count > 1 && take_order(&r->orders.swap_replies)) {
         size_t length = peer->waiting[0].length;
         uint8_t *bytes = peer->waiting[0].bytes;

@@ -21,6 +21,7 @@ struct fake_stream {
     size_t send_limit; /* bytes that may wait for the peer */
     size_t piece;      /* held bytes come again in pieces of this size at most */
     bool no_buffers;   /* reserve gives nothing */
+    size_t spare;      /* what the buffers that all share are said to have left */
     /* to the peer */
     uint8_t *out;
     size_t out_length, out_taken, out_room;
@@ -30,6 +31,8 @@ struct fake_stream {
     /* from the peer */
     uint8_t *in;
     size_t in_length;
+    uint8_t *lasting[64]; /* given while stream.lasting: they stay until fake_delivered() */
+    unsigned lasting_count;
     bool paused, resume_asked, peer_ended, ended_told, peer_reset;
     bool in_event, closed;
     enum stream_end end;
@@ -92,6 +95,11 @@ static inline size_t fake_unsent(const struct stream *stream)
     return f->out_length - f->out_taken;
 }
 
+static inline size_t fake_spare(const struct stream *stream)
+{
+    return fake_of(stream)->spare;
+}
+
 static inline void fake_resume(struct stream *stream)
 {
     fake_check(!fake_of(stream)->closed, "resume: after closed");
@@ -119,6 +127,7 @@ static inline void fake_set_deadline(struct stream *stream, uint64_t mono_ns)
 static const struct stream_functions fake_functions = {.reserve = fake_reserve,
                                                        .commit = fake_commit,
                                                        .unsent = fake_unsent,
+                                                       .spare = fake_spare,
                                                        .resume = fake_resume,
                                                        .close = fake_close,
                                                        .abort = fake_abort,
@@ -136,7 +145,7 @@ static inline struct fake_stream *fake_new(uint32_t peer_ip4, uint16_t peer_port
                                    .local_port = rte_cpu_to_be_16(7878)};
     f->segment = 1448;
     f->send_limit = 1 << 16;
-    f->piece = SIZE_MAX;
+    f->piece = f->spare = SIZE_MAX;
     return f;
 }
 
@@ -164,11 +173,24 @@ static inline void fake_give(struct fake_stream *f)
         size_t taken = f->stream.events->received(&f->stream, block, length);
         f->in_event = false;
         fake_check(taken <= length, "received: took more than there was");
-        free(block);
+        if (f->stream.lasting) {
+            fake_check(f->lasting_count < 64, "more pieces than a burst has");
+            f->lasting[f->lasting_count++] = block;
+        } else {
+            free(block);
+        }
         memmove(f->in, f->in + taken, f->in_length - taken);
         f->in_length -= taken;
         f->paused = taken < length;
     }
+}
+
+/* The burst is over: the user has been told. */
+static inline void fake_delivered(struct fake_stream *f)
+{
+    while (f->lasting_count > 0)
+        free(f->lasting[--f->lasting_count]);
+    f->stream.lasting = false;
 }
 
 static inline void fake_send(struct fake_stream *f, const void *bytes, size_t length)

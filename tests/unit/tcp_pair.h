@@ -146,7 +146,7 @@ static inline void pair_stop(struct pair *pair)
             rte_pktmbuf_free(pair->side[i].in[k].frame);
         rte_free(pair->side[i].counters);
     }
-    CU_ASSERT_EQUAL(rte_mempool_avail_count(pair->pool), PAIR_MBUFS);
+    CU_ASSERT_EQUAL(rte_mempool_avail_count(pair->pool), pair->pool->size);
 }
 
 static inline uint64_t pair_next_ns(const struct pair *pair)

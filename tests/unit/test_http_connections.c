@@ -137,6 +137,56 @@ static void a_script_split_at_every_byte_gives_the_same_bytes(void)
     stop(&w);
 }
 
+static void a_draining_node_says_so_with_its_last_answers(void)
+{
+    struct world w;
+    start(&w, 1);
+    say(&w, GET("/health"));
+    CU_ASSERT_PTR_NULL(strstr(answer(&w), "Connection: close"));
+    CU_ASSERT_EQUAL(http_busy(w.http), 0);
+    source_init(&w.source, STATE_DRAINING);
+    http_drain(w.http);
+    say(&w, "GET /health HTTP/1.1\r\n");
+    CU_ASSERT_EQUAL(http_busy(w.http), 1);
+    say(&w, "Host: 10.0.0.1\r\n\r\n" GET("/stats"));
+    const char *text = answer(&w);
+    CU_ASSERT(begins(text, "HTTP/1.1 503 Service Unavailable\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\r\nConnection: close\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\"state\":\"draining\""));
+    CU_ASSERT_PTR_NULL(strstr(text, "\"counters\"")); /* nothing comes after the last one */
+    CU_ASSERT_TRUE(w.stream->close_asked);
+    CU_ASSERT_EQUAL(http_busy(w.http), 0);
+    stop(&w);
+}
+
+static void closing_all_leaves_pages_whole_and_requests_unanswered(void)
+{
+    struct world w;
+    size_t length;
+    start(&w, 1);
+    w.stream->no_buffers = true;
+    say(&w, GET("/stats"));
+    CU_ASSERT_EQUAL(http_busy(w.http), 1);
+    http_close_all(w.http);
+    CU_ASSERT_FALSE(w.stream->close_asked);
+    w.stream->no_buffers = false;
+    turn(&w);
+    const char *text = answer(&w);
+    CU_ASSERT_PTR_NOT_NULL(body_of((char *)(uintptr_t)text, strlen(text), &length));
+    CU_ASSERT_TRUE(w.stream->close_asked);
+    stop(&w);
+    for (unsigned i = 0; i < 2; i++) {
+        start(&w, 1);
+        if (i == 1)
+            say(&w, "GET /health HTTP/1.1\r\n");
+        http_close_all(w.http);
+        CU_ASSERT_TRUE(w.stream->close_asked);
+        say(&w, "Host: 10.0.0.1\r\n\r\n");
+        CU_ASSERT_STRING_EQUAL(answer(&w), "");
+        stop(&w);
+    }
+}
+
 static void what_a_browser_may_say_gets_no_content(void)
 {
     static const char *const said[] = {
@@ -356,38 +406,85 @@ static void those_who_hold_places_in_silence_make_room(void)
         http_turn(w.http, w.now);
         CU_ASSERT_TRUE(http_adopt(w.http, &silent[i]->stream));
     }
-    /* 15 of 16 are taken; within the grace nobody is ended */
+    /* 15 of 16 are taken, and what is left is not for those who have them, but for others, as many as may come */
     silent[15] = fake_new(0x0A000003, 40100);
-    CU_ASSERT_TRUE(http_adopt(w.http, &silent[15]->stream));
-    for (unsigned i = 0; i < 16; i++)
+    CU_ASSERT_FALSE(http_adopt(w.http, &silent[15]->stream));
+    for (unsigned i = 0; i < 15; i++)
         CU_ASSERT_FALSE(silent[i]->abort_asked);
-    struct fake_stream *newcomer = fake_new(0x0A000004, 40200);
+    struct fake_stream *newcomer = fake_new(0x0A000004, 40200), *second = fake_new(0x0A000005, 40300);
+    CU_ASSERT_TRUE(http_adopt(w.http, &newcomer->stream));
+    CU_ASSERT_TRUE(silent[1]->abort_asked); /* silent[0] is older, and somebody else's, who has no other */
+    CU_ASSERT_FALSE(silent[2]->abort_asked);
+    CU_ASSERT_EQUAL(counted(&w, COUNTER_http_displaced), 1);
+    fake_turn(silent[1], w.now.mono_ns);
+    CU_ASSERT_EQUAL(http_connections(w.http), 15);
+    CU_ASSERT_TRUE(http_adopt(w.http, &second->stream));
+    CU_ASSERT_TRUE(silent[2]->abort_asked);
+    fake_turn(silent[2], w.now.mono_ns);
+    CU_ASSERT_FALSE(silent[0]->abort_asked || silent[3]->abort_asked);
+    /* its own, once they have had their time */
     w.now.mono_ns += HTTP_GRACE_NS;
     http_turn(w.http, w.now);
-    CU_ASSERT_FALSE(http_adopt(w.http, &newcomer->stream)); /* its place is free when the event is over */
-    CU_ASSERT_TRUE(silent[0]->abort_asked);
-    CU_ASSERT_EQUAL(counted(&w, COUNTER_http_displaced), 1);
-    fake_turn(silent[0], w.now.mono_ns);
-    CU_ASSERT_EQUAL(http_connections(w.http), 15);
-    CU_ASSERT_TRUE(http_adopt(w.http, &newcomer->stream));
-    CU_ASSERT_TRUE(silent[1]->abort_asked); /* and the next one finds a place at once */
-    CU_ASSERT_FALSE(silent[2]->abort_asked);
-    for (unsigned i = 1; i < 16; i++) {
+    CU_ASSERT_TRUE(http_adopt(w.http, &silent[15]->stream));
+    CU_ASSERT_TRUE(silent[3]->abort_asked);
+    stream_abort(&second->stream);
+    fake_turn(second, w.now.mono_ns);
+    fake_free(second);
+    for (unsigned i = 0; i < 16; i++) {
         if (!silent[i]->abort_asked)
             stream_abort(&silent[i]->stream);
         fake_turn(silent[i], w.now.mono_ns);
         fake_free(silent[i]);
     }
-    fake_free(silent[0]);
     w.stream = newcomer;
     say(&w, GET("/health"));
     CU_ASSERT(begins(answer(&w), "HTTP/1.1 200 OK\r\n"));
     stop(&w);
 }
 
+/* Slow readers hold places while they are written to, as fast as they like: another's request is answered at once. */
+static void whoever_does_not_read_makes_room_too(void)
+{
+    struct world w;
+    struct fake_stream *slow[64];
+    unsigned count = 0;
+    start(&w, 16);
+    slow[count++] = w.stream;
+    for (unsigned i = 1; i < 40; i++) {
+        struct fake_stream *f = fake_new(0x0A000003 + i % 5, (uint16_t)(40001 + i));
+        f->send_limit = 1;
+        if (http_adopt(w.http, &f->stream)) {
+            fake_send(f, GET("/metrics"), strlen(GET("/metrics")));
+            slow[count++] = f;
+        } else {
+            fake_free(f);
+        }
+        for (unsigned s = 0; s < count; s++)
+            while (fake_turn(slow[s], w.now.mono_ns))
+                ;
+        http_turn(w.http, w.now);
+    }
+    CU_ASSERT(counted(&w, COUNTER_http_displaced) > 10);
+    w.stream = fake_new(0x0A000203, 40200);
+    CU_ASSERT_TRUE(http_adopt(w.http, &w.stream->stream));
+    say(&w, GET("/health"));
+    CU_ASSERT(begins(answer(&w), "HTTP/1.1 200 OK\r\n"));
+    for (unsigned s = 0; s < count; s++) {
+        slow[s]->peer_reset = true;
+        fake_turn(slow[s], w.now.mono_ns);
+    }
+    turn(&w);
+    while (count > 0)
+        fake_free(slow[--count]);
+    stop(&w);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
+        {"a draining node says so with its last answers", a_draining_node_says_so_with_its_last_answers},
+        {"closing all leaves pages whole and requests unanswered",
+         closing_all_leaves_pages_whole_and_requests_unanswered},
         {"a connection is kept alive and answers in order", a_connection_is_kept_alive_and_answers_in_order},
         {"a script split at every byte gives the same bytes",
          a_script_split_at_every_byte_gives_the_same_bytes},
@@ -405,6 +502,7 @@ int main(void)
         {"every place taken is said and a place is free again",
          every_place_taken_is_said_and_a_place_is_free_again},
         {"those who hold places in silence make room", those_who_hold_places_in_silence_make_room},
+        {"whoever does not read makes room too", whoever_does_not_read_makes_room_too},
         CU_TEST_INFO_NULL,
     };
     return suite_run("http_connections", tests);

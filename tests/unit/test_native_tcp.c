@@ -360,6 +360,55 @@ static void a_client_that_never_reads_is_reset_in_time(void)
     tcp_node_stop(node);
 }
 
+/*
+ * It waits for a buffer, too, and nobody could tell which of the two it is held back for: with `asked` replies unread,
+ * more than the mark for going on, before it wants the buffer or, in one burst, with what makes them.
+ */
+static void never_reads_and_waits_for_a_buffer(unsigned asked, bool burst)
+{
+    static uint8_t record[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
+    struct tcp_client *slow = tcp_client_new(node, 1), *other = tcp_client_new(node, 2);
+    struct operation get = native_get("large"), sets[12];
+    slow->stream->send_limit = 1 << 20;
+    tcp_client_do(slow, native_set("large", large_value));
+    for (unsigned i = 0; i < 12; i++)
+        sets[i] = native_set("k", large_value);
+    tcp_client_seal(other, sets, 12, record);
+    tcp_client_send(other, record, 5000);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 1);
+    slow->stream->stream.lasting = burst;
+    for (unsigned i = 0; i < asked; i++) {
+        get.request_id = 0;
+        tcp_client_say(slow, &get, 1);
+    }
+    tcp_client_seal(slow, sets, 12, record);
+    tcp_client_send(slow, record, 5000);
+    if (burst) {
+        struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+        acceptor.delivered(acceptor.state);
+        fake_delivered(slow->stream);
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_node_turn(node);
+    for (uint64_t passed = 0; passed + 1000000000 < NATIVE_TCP_STALL_NS; passed += 1000000000) {
+        tcp_node_pass(node, 1000000000);
+        CU_ASSERT_FALSE(is_gone(slow));
+    }
+    tcp_node_pass(node, 1000000000 + NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_TRUE(was_reset(slow));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_stalled), 1);
+    tcp_client_free(slow);
+    tcp_client_free(other);
+    tcp_node_stop(node);
+}
+
+static void a_client_that_never_reads_is_reset_though_it_waits_for_a_buffer(void)
+{
+    never_reads_and_waits_for_a_buffer(20, false);
+    never_reads_and_waits_for_a_buffer(31, true);
+}
+
 /* Ten seconds are what a client has for a record that it may send; while it is held back it may not. */
 static void a_record_in_part_may_take_longer_while_its_client_is_held_back(void)
 {
@@ -497,29 +546,57 @@ static void records_in_part_wait_for_buffers_in_turn(void)
 /* A byte now and then does not keep a record, its buffer, and those who wait for it. */
 static void a_record_that_never_completes_is_reset_in_time(void)
 {
-    static uint8_t bytes[2][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    static uint8_t bytes[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
-    struct tcp_client *slow = tcp_client_new(node, 1), *waiting = tcp_client_new(node, 2);
-    seal_large(slow, bytes[0]);
-    size_t length = seal_large(waiting, bytes[1]);
-    tcp_client_send(slow, bytes[0], 3000);
-    tcp_client_send(waiting, bytes[1], 3000);
-    tcp_client_send(waiting, bytes[1] + 3000, length - 3000);
+    struct tcp_client *slow = tcp_client_new(node, 1);
+    seal_large(slow, bytes);
+    tcp_client_send(slow, bytes, 3000);
     tcp_node_turn(node);
-    CU_ASSERT_EQUAL(waiting->count, 0);
     unsigned seconds = 0;
     while (!is_gone(slow) && seconds < 60) {
-        tcp_client_send(slow, bytes[0] + 3000 + seconds, 1);
+        tcp_client_send(slow, bytes + 3000 + seconds, 1);
         tcp_node_pass(node, 1000000000);
         seconds++;
     }
     CU_ASSERT(seconds >= 10 && seconds <= 13);
     CU_ASSERT_TRUE(was_reset(slow));
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_unfinished), 1);
-    tcp_client_rest(waiting);
-    CU_ASSERT_EQUAL(waiting->count, 12);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 0);
     tcp_client_free(slow);
-    tcp_client_free(waiting);
+    tcp_node_stop(node);
+}
+
+/* Sooner if somebody waits for the buffer; who began last is not the one to go. */
+static void a_record_that_does_not_complete_makes_room_for_one_that_waits(void)
+{
+    static uint8_t bytes[4][RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    struct tcp_node *node =
+        tcp_node_start(&(struct tcp_node_options){.large_buffers = 4}); /* 3 for requests */
+    struct tcp_client *c[4];
+    size_t length[4];
+    for (unsigned i = 0; i < 4; i++) {
+        c[i] = tcp_client_new(node, i);
+        length[i] = seal_large(c[i], bytes[i]);
+        tcp_client_send(c[i], bytes[i], 3000);
+        tcp_node_pass(node, 1000000);
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_client_send(c[0], bytes[0] + 3000, length[0] - 3000); /* is done, and begins another one */
+    tcp_client_rest(c[0]);
+    CU_ASSERT_EQUAL(c[0]->count, 12);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    seal_large(c[0], bytes[0]);
+    tcp_client_send(c[0], bytes[0], 3000);
+    tcp_node_turn(node);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    tcp_client_send(c[0], bytes[0] + 3000, 1); /* waits, and is not to be blamed for it */
+    tcp_node_pass(node, NATIVE_TCP_RECORD_GRACE_NS);
+    CU_ASSERT_TRUE(is_gone(c[1]) && was_reset(c[1]));
+    CU_ASSERT_FALSE(is_gone(c[0]) || is_gone(c[2]) || is_gone(c[3]));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_displaced), 1);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    for (unsigned i = 0; i < 4; i++)
+        tcp_client_free(c[i]);
     tcp_node_stop(node);
 }
 
@@ -582,6 +659,72 @@ static void an_idle_session_is_closed_in_order(void)
     tcp_node_stop(node);
 }
 
+/* Thousands of idle sessions must not keep a worker busy with their timers. */
+static void an_idle_session_has_no_timer_before_it_may_end(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c = tcp_client_new(node, 1);
+    uint64_t *deadline_ns = &c->stream->deadline_ns, *now_ns = &node->shared.now.mono_ns;
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_IDLE_NS);
+    /* a record in part has a limit of its own */
+    struct operation get = native_get("k");
+    uint8_t bytes[256];
+    size_t length = tcp_client_seal(c, &get, 1, bytes);
+    tcp_client_send(c, bytes, length - 1);
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_CHECK_NS);
+    tcp_node_pass(node, NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_EQUAL(*deadline_ns, *now_ns + NATIVE_TCP_CHECK_NS);
+    tcp_client_send(c, bytes + length - 1, 1);
+    uint64_t last_ns = *now_ns;
+    tcp_client_rest(c);
+    CU_ASSERT_EQUAL(c->count, 1);
+    tcp_node_pass(node, NATIVE_TCP_CHECK_NS);
+    CU_ASSERT_EQUAL(*deadline_ns, last_ns + NATIVE_TCP_IDLE_NS);
+    CU_ASSERT_FALSE(is_gone(c));
+    tcp_client_free(c);
+    tcp_node_stop(node);
+}
+
+/* The buffers for replies that all streams share are out: nobody is reset, and nobody is overtaken. */
+static void who_waits_for_reply_buffers_is_answered_in_turn(void)
+{
+    enum { CLIENTS = 6 };
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c[CLIENTS];
+    struct operation get = native_get("k");
+    for (unsigned i = 0; i < CLIENTS; i++)
+        c[i] = tcp_client_new(node, i + 1);
+    for (unsigned i = 0; i + 1 < CLIENTS; i++) {
+        c[i]->stream->spare = RECORD_BYTES_MAX - 1;
+        if (i == 0) /* which does while a large buffer would take the rest */
+            CU_ASSERT_EQUAL(tcp_client_do(c[i], get).status, STATUS_NOT_FOUND);
+        c[i]->stream->spare = 0;
+        tcp_client_say(c[i], &get, 1);
+    }
+    tcp_node_turn(node);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, CLIENTS - 1);
+    tcp_client_say(c[CLIENTS - 1], &get, 1); /* there is enough for it, but others came first */
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, CLIENTS);
+    tcp_client_read(c[CLIENTS - 1], SIZE_MAX);
+    CU_ASSERT_EQUAL(c[CLIENTS - 1]->count, 0);
+    tcp_node_pass(node, NATIVE_TCP_IDLE_NS); /* it is not they who keep us waiting */
+    tcp_client_rest(c[CLIENTS - 1]);
+    CU_ASSERT_EQUAL(c[CLIENTS - 1]->count, 1); /* nor does it wait for those who cannot go on */
+    for (unsigned i = 0; i < CLIENTS; i++)
+        c[i]->stream->spare = SIZE_MAX;
+    tcp_node_turn(node);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        tcp_client_rest(c[i]);
+        CU_ASSERT_EQUAL(c[i]->count, i == 0 ? 2 : 1);
+        CU_ASSERT_FALSE(is_gone(c[i]));
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 0);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_starved), CLIENTS);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        tcp_client_free(c[i]);
+    tcp_node_stop(node);
+}
+
 static void a_stream_that_ends_without_close_was_cut_off(void)
 {
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
@@ -598,6 +741,109 @@ static void a_stream_that_ends_without_close_was_cut_off(void)
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_left), 1);
     tcp_client_free(c);
     tcp_client_free(d);
+    tcp_node_stop(node);
+}
+
+/* ---- bursts ---- */
+
+/* From now until burst_ends() the client's bytes are part of one burst. */
+static void burst_begins(struct tcp_client *c)
+{
+    c->stream->stream.lasting = true;
+}
+
+static void burst_ends(struct tcp_node *node)
+{
+    struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+    acceptor.delivered(acceptor.state);
+    for (unsigned s = 0; s < node->count; s++)
+        fake_delivered(node->streams[s]);
+    tcp_discard_log(node);
+}
+
+static void what_a_burst_asks_is_answered_at_its_end(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2);
+    struct operation set = native_set("k", "1"), get = native_get("k"), again = native_get("k"),
+                     other = native_set("k", "2");
+    burst_begins(c);
+    burst_begins(d);
+    tcp_client_say(c, &set, 1);
+    tcp_client_say(d, &get, 1);
+    tcp_client_say(d, &other, 1);
+    tcp_client_say(c, &again, 1);
+    CU_ASSERT_EQUAL(c->stream->out_length - c->stream->out_taken, 0);
+    burst_ends(node);
+    tcp_client_rest(c);
+    tcp_client_rest(d);
+    CU_ASSERT_EQUAL_FATAL(c->count, 2);
+    CU_ASSERT_EQUAL_FATAL(d->count, 2);
+    CU_ASSERT(c->replies[0].status == STATUS_OK && native_value_is(&c->replies[1], "2"));
+    CU_ASSERT(native_value_is(&d->replies[0], "1") && d->replies[1].status == STATUS_OK);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_messages), 4);
+    tcp_client_free(c);
+    tcp_client_free(d);
+    tcp_node_stop(node);
+}
+
+static void a_burst_may_ask_more_than_is_executed_together(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2);
+    tcp_client_do(d, native_set("large", large_value));
+    burst_begins(c);
+    burst_begins(d);
+    for (unsigned i = 0; i < 60; i++) {
+        struct operation get = native_get("large"), set = native_set("k", "v");
+        tcp_client_say(c, &get, 1);
+        tcp_client_say(d, &set, 1);
+    }
+    burst_ends(node);
+    /* the one has not read: it is held back, and what it has asked in vain comes again */
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).held_back, 1);
+    size_t unsent = c->stream->out_length - c->stream->out_taken;
+    CU_ASSERT(unsent > NATIVE_TCP_UNSENT_MAX && unsent <= NATIVE_TCP_SEND_BYTES);
+    tcp_client_rest(d);
+    CU_ASSERT_EQUAL(d->count, 61);
+    tcp_client_rest(c);
+    CU_ASSERT_EQUAL_FATAL(c->count, 60);
+    for (unsigned i = 0; i < 60; i++)
+        CU_ASSERT(c->replies[i].request_id == i + 1 && native_value_is(&c->replies[i], large_value));
+    tcp_client_free(c);
+    tcp_client_free(d);
+    tcp_node_stop(node);
+}
+
+static void what_was_asked_before_an_end_in_the_same_burst_is_answered(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){0});
+    struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2),
+                      *e = tcp_client_new(node, 3);
+    struct operation set = native_set("k", "1"), get = native_get("k");
+    uint8_t record[RECORD_OVERHEAD_BYTES], nonsense[8] = {DATAGRAM_MAGIC, RECORD_PLAIN};
+    burst_begins(c);
+    burst_begins(d);
+    burst_begins(e);
+    tcp_client_say(c, &set, 1);
+    tcp_client_say(d, &get, 1);
+    tcp_client_say(e, &get, 1);
+    c->stream->stream.events->ended(&c->stream->stream);
+    c->stream->ended_told = true;
+    tcp_client_send(d, nonsense, sizeof(nonsense));
+    tcp_client_send(e, record, record_close(&e->writer, record));
+    burst_ends(node);
+    tcp_client_rest(c);
+    tcp_client_rest(d);
+    tcp_client_rest(e);
+    CU_ASSERT(c->count == 1 && c->replies[0].status == STATUS_OK && !c->closed);
+    CU_ASSERT(d->count == 1 && native_value_is(&d->replies[0], "1") && !d->closed);
+    CU_ASSERT(e->count == 1 && native_value_is(&e->replies[0], "1") && e->closed);
+    CU_ASSERT(c->stream->close_asked && d->stream->close_asked && e->stream->close_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).live, 0);
+    tcp_client_free(c);
+    tcp_client_free(d);
+    tcp_client_free(e);
     tcp_node_stop(node);
 }
 
@@ -620,6 +866,8 @@ int main(void)
         {"a client that does not read is held back and no other is",
          a_client_that_does_not_read_is_held_back_and_no_other_is},
         {"a client that never reads is reset in time", a_client_that_never_reads_is_reset_in_time},
+        {"a client that never reads is reset though it waits for a buffer",
+         a_client_that_never_reads_is_reset_though_it_waits_for_a_buffer},
         {"a record in part may take longer while its client is held back",
          a_record_in_part_may_take_longer_while_its_client_is_held_back},
         {"replies wait in buffers when the stream takes none",
@@ -628,10 +876,18 @@ int main(void)
          without_a_buffer_for_a_reply_the_connection_is_reset},
         {"records in part wait for buffers in turn", records_in_part_wait_for_buffers_in_turn},
         {"a record that never completes is reset in time", a_record_that_never_completes_is_reset_in_time},
+        {"a record that does not complete makes room for one that waits",
+         a_record_that_does_not_complete_makes_room_for_one_that_waits},
         {"connections that say too little are reset in time",
          connections_that_say_too_little_are_reset_in_time},
         {"an idle session is closed in order", an_idle_session_is_closed_in_order},
+        {"an idle session has no timer before it may end", an_idle_session_has_no_timer_before_it_may_end},
+        {"who waits for reply buffers is answered in turn", who_waits_for_reply_buffers_is_answered_in_turn},
         {"a stream that ends without CLOSE was cut off", a_stream_that_ends_without_close_was_cut_off},
+        {"what a burst asks is answered at its end", what_a_burst_asks_is_answered_at_its_end},
+        {"a burst may ask more than is executed together", a_burst_may_ask_more_than_is_executed_together},
+        {"what was asked before an end in the same burst is answered",
+         what_was_asked_before_an_end_in_the_same_burst_is_answered},
         CU_TEST_INFO_NULL,
     };
     memset(large_value, 'L', VALUE_BYTES_MAX);

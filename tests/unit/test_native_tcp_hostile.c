@@ -188,32 +188,6 @@ static void a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then
     }
 }
 
-static void the_unconfirmed_have_a_share_and_the_oldest_makes_room(void)
-{
-    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 16}); /* 4 unconfirmed */
-    struct tcp_client *c[6], *live = tcp_client_new(node, 9);
-    for (unsigned i = 0; i < 4; i++) {
-        c[i] = tcp_client_open(node, i);
-        native_pass_time(&node->shared, 1000);
-        native_tcp_turn(node->service, node->shared.now);
-    }
-    CU_ASSERT_PTR_NULL(tcp_client_open(node, 4)); /* the oldest has not had its chance yet */
-    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_full), 1);
-    tcp_node_pass(node, NATIVE_TCP_GRACE_NS);
-    c[4] = tcp_client_open(node, 4);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(c[4]);
-    tcp_node_turn(node);
-    CU_ASSERT_TRUE(was_reset(c[0]));
-    CU_ASSERT_FALSE(c[1]->stream->closed);
-    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_pending_displaced), 1);
-    CU_ASSERT_TRUE(tcp_client_connect(c[4]));
-    CU_ASSERT_EQUAL(tcp_client_do(live, native_get("k")).status, STATUS_NOT_FOUND);
-    for (unsigned i = 0; i < 5; i++)
-        tcp_client_free(c[i]);
-    tcp_client_free(live);
-    tcp_node_stop(node);
-}
-
 static void when_every_place_is_taken_the_next_is_refused(void)
 {
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 8});
@@ -316,6 +290,41 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
     tcp_node_stop(node);
 }
 
+/* Whether they want a session or a page shows with their first bytes. */
+static void a_draining_node_still_shows_pages_to_those_that_it_has_let_in(void)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
+    struct tcp_client *page = tcp_client_open(node, 1), *session = tcp_client_open(node, 2);
+    struct tcp_client *begun = tcp_client_open(node, 3), *silent = tcp_client_open(node, 4);
+    tcp_client_send(page, "GET", 3);
+    tcp_client_start(begun);
+    tcp_client_send(begun, begun->handshake.init, 10);
+    native_tcp_drain(node->service);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(begun));
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).unconfirmed, 3);
+    tcp_client_start(session);
+    tcp_client_send(session, session->handshake.init, 1);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(session));
+    static const char rest[] = " /health HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n";
+    tcp_client_send(page, rest, sizeof rest - 1);
+    tcp_node_turn(node);
+    CU_ASSERT_PTR_NOT_NULL(memmem(page->stream->out, page->stream->out_length, "Connection: close",
+                                  strlen("Connection: close")));
+    CU_ASSERT_TRUE(page->stream->close_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).unconfirmed, 1);
+    native_tcp_close_all(node->service);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(silent));
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).connections, 0);
+    tcp_client_free(page);
+    tcp_client_free(session);
+    tcp_client_free(begun);
+    tcp_client_free(silent);
+    tcp_node_stop(node);
+}
+
 static void keys_are_wiped_when_their_session_ends(void)
 {
     static const struct session_keys none;
@@ -363,6 +372,47 @@ static void an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in(void)
     }
 }
 
+/*
+ * One client's record is opened in the only buffer, but its connection ends by what it asked before, and the buffer is
+ * another's at once: with a reply that is yet to leave.
+ */
+static void what_is_wiped_is_not_what_another_has_yet_to_send(void)
+{
+    static uint8_t record[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
+    static char value[1000];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.large_buffers = 1});
+    struct tcp_client *c = tcp_client_new(node, 1), *d = tcp_client_new(node, 2);
+    struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+    const struct native_buffer_class *large = &node->service->buffers.large;
+    memset(value, 'v', sizeof value - 1);
+    tcp_client_do(d, native_set("k", value));
+    struct operation get = native_get("k"), sets[12];
+    for (unsigned i = 0; i < 12; i++)
+        sets[i] = native_set("key of nobody's concern", value);
+    c->stream->no_buffers = d->stream->no_buffers = true;
+    c->stream->stream.lasting = d->stream->stream.lasting = true;
+    tcp_client_say(c, &get, 1);
+    size_t length = tcp_client_seal(c, sets, 12, record);
+    tcp_client_send(c, record, 5000);
+    tcp_client_say(d, &get, 1);
+    tcp_client_send(c, record + 5000, length - 5000);
+    acceptor.delivered(acceptor.state);
+    fake_delivered(c->stream);
+    fake_delivered(d->stream);
+    CU_ASSERT_TRUE(c->stream->abort_asked);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).large_buffers, 1);
+    d->stream->no_buffers = false;
+    tcp_client_rest(d);
+    CU_ASSERT_FALSE(d->refused);
+    CU_ASSERT_EQUAL_FATAL(d->count, 2);
+    CU_ASSERT_TRUE(native_value_is(&d->replies[1], value));
+    CU_ASSERT_FALSE(memory_holds(large->memory, large->count * NATIVE_BUFFER_LARGE_BYTES, "of nobody's"));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_messages), 3); /* not what was thrown away */
+    tcp_client_free(c);
+    tcp_client_free(d);
+    tcp_node_stop(node);
+}
+
 /* However many requests are begun and never completed, replies find room to wait in. */
 static void unfinished_requests_leave_buffers_to_replies(void)
 {
@@ -370,11 +420,9 @@ static void unfinished_requests_leave_buffers_to_replies(void)
     struct native_buffer *taken[9];
     unsigned requests = 0;
     CU_ASSERT_TRUE_FATAL(native_buffers_init(&buffers, 1, 8));
-    while (requests < 9 && native_buffer_available(&buffers, 100)) {
-        taken[requests] = native_buffer_take(&buffers, 100, NATIVE_BUFFER_REQUEST);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(taken[requests]);
+    while (requests < 9 &&
+           (taken[requests] = native_buffer_take(&buffers, 100, NATIVE_BUFFER_REQUEST)) != NULL)
         requests++;
-    }
     CU_ASSERT_EQUAL(requests, 7); /* the small one, and six of eight large ones */
     CU_ASSERT_PTR_NULL(native_buffer_take(&buffers, 100, NATIVE_BUFFER_REQUEST));
     struct native_buffer *first =
@@ -384,7 +432,7 @@ static void unfinished_requests_leave_buffers_to_replies(void)
     CU_ASSERT(first != NULL && second != NULL);
     CU_ASSERT_PTR_NULL(native_buffer_take(&buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REPLY));
     native_buffer_give(&buffers, first);
-    CU_ASSERT_FALSE(native_buffer_available(&buffers, NATIVE_BUFFER_LARGE_BYTES));
+    CU_ASSERT_PTR_NULL(native_buffer_take(&buffers, NATIVE_BUFFER_LARGE_BYTES, NATIVE_BUFFER_REQUEST));
     native_buffer_give(&buffers, second);
     while (requests > 0)
         native_buffer_give(&buffers, taken[--requests]);
@@ -422,17 +470,19 @@ int main(void)
          garbage_in_a_session_ends_it_after_what_came_before},
         {"a stream that goes while its keys are made keeps its place till then",
          a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then},
-        {"the unconfirmed have a share and the oldest makes room",
-         the_unconfirmed_have_a_share_and_the_oldest_makes_room},
         {"when every place is taken the next is refused", when_every_place_is_taken_the_next_is_refused},
         {"under load a cookie is asked for", under_load_a_cookie_is_asked_for},
         {"a flood from one prefix leaves room in the lane", a_flood_from_one_prefix_leaves_room_in_the_lane},
         {"a draining node answers sessions and takes no more",
          a_draining_node_answers_sessions_and_takes_no_more},
+        {"a draining node still shows pages to those that it has let in",
+         a_draining_node_still_shows_pages_to_those_that_it_has_let_in},
         {"keys are wiped when their session ends", keys_are_wiped_when_their_session_ends},
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
         {"an opened record leaves nothing in the buffer that it came in",
          an_opened_record_leaves_nothing_in_the_buffer_that_it_came_in},
+        {"what is wiped is not what another has yet to send",
+         what_is_wiped_is_not_what_another_has_yet_to_send},
         {"unfinished requests leave buffers to replies", unfinished_requests_leave_buffers_to_replies},
         CU_TEST_INFO_NULL,
     };

@@ -31,6 +31,8 @@ static struct world {
     unsigned users[2];
     struct user template[2]; /* what new users are like: 0 servers', 1 clients' */
     bool refuse;
+    bool pending;       /* bytes that last were given, and `delivered` has not come yet */
+    unsigned delivered; /* how often it came after some */
 } world;
 
 static uint8_t pattern(uint64_t at, unsigned salt)
@@ -62,6 +64,7 @@ static void user_write(struct user *user)
 static void tell(struct user *user, enum told event)
 {
     CU_ASSERT_EQUAL(user->told[CLOSED], 0); /* nothing comes after it */
+    CU_ASSERT(event != CLOSED || !world.pending);
     user->told[event]++;
     if (user->act != NULL)
         user->act(user, event);
@@ -79,6 +82,8 @@ static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
     struct user *user = stream->user;
     CU_ASSERT(length > 0);
     CU_ASSERT_EQUAL(user->told[ENDED], 0);
+    world.pending |= stream->lasting;
+    CU_ASSERT(!stream->lasting || user < world.user[1]); /* who opens has no acceptor */
     size_t taken = length;
     if (!user->greedy)
         taken = RTE_MIN(length, seeded_below(&world.pair.random, user->take_max + 1));
@@ -157,6 +162,13 @@ static bool accepted(void *state, struct stream *stream)
     return true;
 }
 
+static void delivered(void *state)
+{
+    (void)state;
+    world.delivered += world.pending;
+    world.pending = false;
+}
+
 static struct user *open_one(unsigned client)
 {
     struct return_path path = pair_path(client);
@@ -176,13 +188,14 @@ static void world_start(uint64_t seed, const struct tcp_config *configs)
     world.pair.mtu = 1500;
     world.template[0].greedy = world.template[1].greedy = true;
     pair_start(&world.pair, configs);
-    struct stream_acceptor acceptor = {NULL, accepted};
+    struct stream_acceptor acceptor = {.accepted = accepted, .delivered = delivered};
     CU_ASSERT_EQUAL_FATAL(tcp_listen(world.pair.side[0].tcp, PAIR_PORT, acceptor), 0);
 }
 
 static void world_stop(void)
 {
     pair_stop(&world.pair);
+    CU_ASSERT_FALSE(world.pending);
     for (unsigned side = 0; side < 2; side++) {
         for (unsigned i = 0; i < world.users[side]; i++) {
             struct user *user = &world.user[side][i];
@@ -210,6 +223,7 @@ static void a_request_is_answered_and_both_ends_close(void)
     const struct user *server = &world.user[0][0];
     CU_ASSERT_EQUAL(client->received, 100);
     CU_ASSERT_EQUAL(server->received, 50);
+    CU_ASSERT_EQUAL(world.delivered, 1);
     CU_ASSERT_EQUAL(client->told[CONNECTED], 1);
     CU_ASSERT(client->told[ENDED] == 1 && server->told[ENDED] == 1);
     CU_ASSERT(client->told[CLOSED] == 1 && client->end == STREAM_END_CLOSED);
