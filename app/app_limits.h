@@ -11,6 +11,7 @@
 #include "port.h"
 #include "service/native_tcp.h"
 #include "table.h"
+#include "tcp/tcp.h"
 #include "worker.h"
 
 enum {
@@ -89,6 +90,10 @@ enum {
 #define NODE_TCP_SEND_FRAMES(connections)                                                                    \
     (NODE_TCP_SEND_FRAMES_BASE +                                                                             \
      ((connections) < NODE_TCP_SEND_FRAMES_MORE ? (connections) : (unsigned)NODE_TCP_SEND_FRAMES_MORE))
+/* What TCP holds at most: it may cut up frames for sending. */
+#define NODE_TCP_FRAMES(connections)                                                                         \
+    (NODE_TCP_SEND_FRAMES(connections) + TCP_FRAMES_FOR_PIECES(NODE_TCP_SEND_FRAMES(connections)) +          \
+     NODE_TCP_RECEIVE_FRAMES)
 
 /* Our own TCP keeps those that are half open as well: a flood of SYNs takes no accepted one's place. */
 #define NODE_TCP_CONNECTIONS(connections) (NODE_STREAMS(connections) + NODE_HALF_OPEN)

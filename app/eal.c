@@ -123,7 +123,7 @@ static unsigned memory_mb(unsigned ports, unsigned workers, unsigned connections
     /* Per worker TCP's frames, and for a connection its state (512 bytes), its TIME-WAIT record (104),
      * its places in two tables that are at most half full (8 bytes each, sizes of powers of two), and its source's. */
     unsigned places = connections != 0 ? connections : NODE_CONNECTIONS_DEFAULT;
-    uint64_t frames = NODE_TCP_SEND_FRAMES(places) + NODE_TCP_RECEIVE_FRAMES;
+    uint64_t frames = NODE_TCP_FRAMES(places);
     unsigned tcp =
         2 + (unsigned)((frames * NODE_TCP_FRAME_BYTES + (uint64_t)(places + NODE_HALF_OPEN) * 1024) >> 20);
 

@@ -64,7 +64,7 @@ static unsigned pool_frames(const struct server *server)
 {
     unsigned ports = server->options->nics, workers = server->eal.workers, queues = ports * (workers + 1);
     unsigned asked = server->options->connections, places = asked != 0 ? asked : NODE_CONNECTIONS_DEFAULT;
-    unsigned tcp = NODE_TCP_SEND_FRAMES(places) + NODE_TCP_RECEIVE_FRAMES;
+    unsigned tcp = NODE_TCP_FRAMES(places);
 
     return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) + /* the devices' rings */
            queues * 2 * PORT_BURST_MAX +                          /* bursts in the workers' hands */

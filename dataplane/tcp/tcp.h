@@ -58,6 +58,9 @@ struct tcp_output {
     uint16_t (*mtu)(void *state, const struct return_path *path); /* of the link: IP header and all */
 };
 
+/* What is cut up for a path of small segments may take so many frames beyond send_frames_max. */
+#define TCP_FRAMES_FOR_PIECES(send_frames_max) ((send_frames_max) / 16)
+
 struct tcp_config {
     struct rte_mempool *pool; /* borrowed, like every pointer here */
     struct tcp_output output;
@@ -69,7 +72,7 @@ struct tcp_config {
     /* Accepted connections from one address (IPv4) or /64 (IPv6), beyond it SYNs are answered by RST; 0: no
      * limit. Half-open ones do not count: whoever spoofs an address must not use up its share. */
     unsigned per_source_max;
-    unsigned send_frames_max, receive_frames_max;
+    unsigned send_frames_max, receive_frames_max; /* and TCP_FRAMES_FOR_PIECES() */
     /* Each connection; receive: also the largest window. At least STREAM_RESERVE_MAX and TCP_MSS_MIN. */
     uint32_t send_bytes_max, receive_bytes_max;
     bool keepalive;

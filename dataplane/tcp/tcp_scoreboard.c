@@ -151,9 +151,22 @@ void tcp_scoreboard_mark_lost(struct tcp_connection *c, struct tcp_frame *frame)
     c->recovery.lost_bytes += frame->length;
 }
 
+/*
+ * Pieces are frames like any other: a peer that has many large ones out and then claims a path of small ones must not
+ * take those of all others, nor those of the device. Whoever holds many may have the oldest cut up, and so gets on, but
+ * not with the last ones; whoever holds few may even when they are used up by others.
+ */
+static bool may_split(const struct tcp *tcp, const struct tcp_connection *c, const struct tcp_frame *frame)
+{
+    unsigned max = tcp->config.send_frames_max, spare = TCP_FRAMES_FOR_PIECES(max);
+    if (tcp_hogs_frames(tcp, c))
+        return frame == c->send_head && tcp->send_frames < max - spare;
+    return tcp->send_frames < max + spare;
+}
+
 bool tcp_scoreboard_split(struct tcp *tcp, struct tcp_connection *c, struct tcp_frame *frame, uint16_t at)
 {
-    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(tcp->config.pool);
+    struct rte_mbuf *mbuf = may_split(tcp, c, frame) ? rte_pktmbuf_alloc(tcp->config.pool) : NULL;
     if (mbuf == NULL) {
         tcp_count(tcp, COUNTER_tcp_no_frame);
         return false;

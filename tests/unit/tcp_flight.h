@@ -25,6 +25,7 @@ static inline void set_up(void)
     memset(c, 0, sizeof *c);
     tcp.config.pool = pool;
     tcp.config.counters = &counters;
+    tcp.config.send_frames_max = 4096;
     tcp.now.mono_ns = START_NS;
     c->state = TCP_ESTABLISHED;
     c->marks = TCP_MARK_SACK;

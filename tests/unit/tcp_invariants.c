@@ -140,6 +140,7 @@ const char *tcp_invariants_broken(const struct tcp *tcp)
     HOLDS(live == tcp->connections_used);
     HOLDS(half_open == tcp->half_open);
     HOLDS(send_frames == tcp->send_frames);
+    HOLDS(send_frames <= tcp->config.send_frames_max + TCP_FRAMES_FOR_PIECES(tcp->config.send_frames_max));
     HOLDS(receive_frames == tcp->receive_frames);
     HOLDS(tcp->time_waits.used <= tcp->time_waits.count_max);
     HOLDS(tcp->dirty == NULL);

@@ -134,6 +134,15 @@ static const struct tcp_script scripts[] = {
      "config send_frames 40\n" SCRIPT_ESTABLISHED
      "send 100000 takes 51100\n>> . 1:14601 ack 1\n+2900ms\ndiscard 20\n"
      "open\n~0..300ms > R? 14601\nclosed ABORTED\ncounter tcp_hogs 1\ncounts send_frames 0\n"},
+    {"frames are short: who holds many has them cut up for a smaller path only as it takes them",
+     "config send_frames 40\n" SCRIPT_ESTABLISHED "send 100000 takes 51100\n>> . 1:14601 ack 1\n"
+     "icmp 3.4 seq 1 mtu 296\n~0..303ms > . 1:257 ack 1\ndiscard\ncounts send_frames 36\n"
+     "< . 1 ack 257 win 65535\n~0..303ms > . 257:513 ack 1\ndiscard\ncounts send_frames 36\nopen\n"},
+    {"frames are short: who holds few has them cut up as far as there are any",
+     "config send_frames 12\n" SCRIPT_ESTABLISHED "send 14600\n>> . 1:14601 ack 1\n"
+     "icmp 3.4 seq 1 mtu 296\n~0..303ms > . 1:257 ack 1\ndiscard\ncounts send_frames 12\n"
+     "< . 1 ack 2921 win 65535\ndiscard\n+1s\ndiscard\n< . 1 ack 14601 win 65535\nunsent 0\nopen\n"
+     "counts send_frames 0\n"},
     {"frames for received data are short: holes leave a quarter to others",
      "config receive_frames 8\n" SCRIPT_ESTABLISHED
      "< . 2:3 ack 1\ndiscard 1\n< . 4:5 ack 1\ndiscard 1\n< . 6:7 ack 1\ndiscard 1\n< . 8:9 ack 1\ndiscard 1\n< . 10:11 ack 1\ndiscard 1\n< . 12:13 ack 1\ndiscard 1\n< . 14:15 ack 1\ndiscard 1\n< . 16:17 ack 1\ndiscard 1\ncounts receive_frames 6\n"
