@@ -35,6 +35,7 @@ struct durable_log *durable_log_create(const struct durable_log_config *config)
                                        .history = history->id,
                                        .first_lsn = history->first_lsn,
                                        .durable_lsn = config->found->lsn,
+                                       .stamp = meta->stamp,
                                        .segment_bytes = config->segment_bytes};
 
     if (log == NULL)

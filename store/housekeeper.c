@@ -289,6 +289,9 @@ static void snapshot_end(struct housekeeper *h, int error)
         snapshot_writer_destroy(h->writer);
     h->writer = NULL;
     if (error == 0) {
+        if (h->snapshot_count >
+            RECOVERY_SNAPSHOTS_MAX) /* the oldest cannot be removed: left to the next start */
+            h->snapshot_count = RECOVERY_SNAPSHOTS_MAX;
         memmove(&h->snapshot[1], &h->snapshot[0], h->snapshot_count * sizeof h->snapshot[0]);
         h->snapshot[0] = (struct kept_snapshot){facts.position.next_lsn - 1, facts.position.segment};
         h->snapshot_count++;

@@ -18,11 +18,12 @@ enum {
     AT_RESERVED = 12,
     AT_CLUSTER_ID = 16,
     AT_NODE_ID = 32,
-    AT_RESERVED_END = 40,
+    AT_STAMP = 40,
+    AT_RESERVED_END = 48,
     CRC_FROM = AT_CRC + 4,
 };
 enum { IN_ID = 0, IN_FIRST_LSN = 8, IN_NODE_ID = 16, IN_BEFORE_LSN = 24, IN_EPOCH = 32, IN_RESERVED = 36 };
-static_assert(AT_RESERVED_END + 24 == META_HEADER_BYTES && IN_RESERVED + 4 == META_HISTORY_BYTES,
+static_assert(AT_RESERVED_END + 16 == META_HEADER_BYTES && IN_RESERVED + 4 == META_HISTORY_BYTES,
               "layout as in meta.h");
 static_assert((int)META_BYTES % (int)DISK_BLOCK_BYTES == 0, "disk.h");
 
@@ -41,6 +42,7 @@ static void encode(uint8_t *bytes, const struct meta *meta)
     wire_put_u16(bytes + AT_COUNT, (uint16_t)meta->count);
     memcpy(bytes + AT_CLUSTER_ID, meta->cluster_id, META_CLUSTER_ID_BYTES);
     wire_put_u64(bytes + AT_NODE_ID, meta->node_id);
+    wire_put_u64(bytes + AT_STAMP, meta->stamp);
     for (unsigned i = 0; i < meta->count; i++) {
         uint8_t *at = bytes + META_HEADER_BYTES + i * META_HISTORY_BYTES;
         wire_put_u64(at + IN_ID, meta->history[i].id);
@@ -81,6 +83,7 @@ static int decode(struct meta *out, const uint8_t *bytes)
     memset(out, 0, sizeof *out);
     memcpy(out->cluster_id, bytes + AT_CLUSTER_ID, META_CLUSTER_ID_BYTES);
     out->node_id = wire_u64(bytes + AT_NODE_ID);
+    out->stamp = wire_u64(bytes + AT_STAMP);
     out->count = count;
     bool zero = wire_u32(bytes + AT_RESERVED) == 0 &&
                 wire_is_zero(bytes + AT_RESERVED_END, META_HEADER_BYTES - AT_RESERVED_END);
@@ -146,6 +149,12 @@ const struct history *meta_history_of(const struct meta *meta, uint64_t lsn)
         if (meta->history[i].first_lsn <= lsn)
             return &meta->history[i];
     return NULL;
+}
+
+bool meta_is_forgotten(const struct meta *meta, uint64_t first_lsn)
+{
+    return meta->count == META_HISTORIES_MAX && first_lsn > 0 && (uint32_t)first_lsn == 0 &&
+           first_lsn < meta->history[0].first_lsn;
 }
 
 bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn)

@@ -19,7 +19,8 @@
  *   12     4     reserved     zero
  *   16     16    cluster_id   random, made with the folder
  *   32     8     node_id      random, made with the folder
- *   40     24    reserved     zero
+ *   40     8     stamp        random, made with the folder: in every block of its log, and told to no client
+ *   48     16    reserved     zero
  *   64     40*n  histories, oldest first:
  *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 before_lsn u64 | 32 epoch u32
  *                  | 36 reserved u32
@@ -56,6 +57,7 @@ struct history {
 struct meta {
     uint8_t cluster_id[META_CLUSTER_ID_BYTES];
     uint64_t node_id;
+    uint64_t stamp; /* wal_block.h */
     unsigned count;
     struct history history[META_HISTORIES_MAX];
 };
@@ -67,6 +69,8 @@ int meta_write(const struct meta *meta, const struct disk *disk);
 
 /* The history whose LSNs `lsn` belongs to; NULL: older than those that are known. */
 const struct history *meta_history_of(const struct meta *meta, uint64_t lsn);
+/* Whether a history may have begun with that LSN that meta had no room to remember. */
+bool meta_is_forgotten(const struct meta *meta, uint64_t first_lsn);
 /* Whether that LSN fell off with a tail: a later history began below it. */
 bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn);
 /* The last LSN of a log whose next is `next_lsn`, which may be a history's first. */

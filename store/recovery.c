@@ -26,6 +26,7 @@ struct recovery {
     struct snapshot_facts loaded; /* all zero: none */
     struct wal_reader *log;
     uint64_t sync_segment;
+    uint64_t first_bytes; /* of the segment that the replay begins in */
     bool notice_waits;
     char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
 };
@@ -69,6 +70,12 @@ const char *recovery_notice(struct recovery *recovery)
 }
 
 /* ---- telling ---- */
+
+static const char *segment_text(char out[DISK_NAME_BYTES], uint64_t segment)
+{
+    meta_segment_name(out, segment);
+    return out;
+}
 
 static int __attribute__((format(printf, 3, 4)))
 refuse(struct recovery *recovery, int error, const char *format, ...)
@@ -171,6 +178,7 @@ static int make_meta(struct recovery *recovery)
     do
         random_fill(&recovery->config.random, &facts->meta.node_id, sizeof facts->meta.node_id);
     while (facts->meta.node_id == 0);
+    random_fill(&recovery->config.random, &facts->meta.stamp, sizeof facts->meta.stamp);
     return 0;
 }
 
@@ -293,24 +301,36 @@ static void look_at_older(struct recovery *recovery)
     }
 }
 
+/* A file of the log that is to be replayed. */
+static void measure(void *context, const char *name, uint64_t bytes)
+{
+    struct recovery *recovery = context;
+    uint64_t number, first = recovery->loaded.position.segment;
+
+    if (!meta_is_segment(name, &number) || number < first)
+        return;
+    recovery->facts.bytes_total += bytes;
+    if (number == first)
+        recovery->first_bytes = bytes;
+}
+
 static int start_replay(struct recovery *recovery)
 {
     struct recovery_facts *facts = &recovery->facts;
     const struct disk *disk = &recovery->config.disk;
     const struct wal_position *from = &recovery->loaded.position;
+    int failed = disk->call->list(disk->state, measure, recovery);
+    char name[DISK_NAME_BYTES];
 
-    for (uint64_t segment = from->segment; segment <= facts->newest_segment; segment++) {
-        char name[DISK_NAME_BYTES];
-        int file;
-
-        meta_segment_name(name, segment);
-        file = disk->call->open(disk->state, name, DISK_READ, 0);
-        if (file < 0)
-            continue; /* the reader's to judge */
-        int64_t bytes = disk->call->size(disk->state, file);
-        facts->bytes_total += bytes > 0 ? (uint64_t)bytes : 0;
-        disk->call->close(disk->state, file);
-    }
+    if (failed < 0)
+        return refuse_disk(recovery, failed, "cannot be listed");
+    /* What the snapshot has of it was durable: a log that is not there cannot be told from one that ends. */
+    if (from->offset > recovery->first_bytes)
+        return refuse(
+            recovery, -EBADMSG,
+            "%s is missing or cut short, and the snapshot needs the log from its offset %u on: bring the file"
+            " back from a backup, or copy from a replica",
+            segment_text(name, from->segment), from->offset);
     recovery->log = wal_reader_create(disk, &facts->meta, from);
     if (recovery->log == NULL)
         return refuse_disk(recovery, -ENOMEM, "recovery");
@@ -394,12 +414,6 @@ static int replay(struct recovery *recovery)
         recovery->facts.bytes_read += wal_block_padded(block.length);
     }
     return 1;
-}
-
-static const char *segment_text(char out[DISK_NAME_BYTES], uint64_t segment)
-{
-    meta_segment_name(out, segment);
-    return out;
 }
 
 static int judge(struct recovery *recovery)

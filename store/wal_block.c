@@ -21,9 +21,10 @@ enum {
     AT_SEGMENT = 56,
     AT_OFFSET = 64,
     AT_RESERVED_END = 68,
+    AT_STAMP = 72,
     CRC_FROM = AT_CRC + 4,
 };
-static_assert(AT_RESERVED_END + 12 == WAL_BLOCK_HEADER_BYTES && WAL_BLOCK_HEADER_BYTES % 8 == 0,
+static_assert(AT_STAMP + 8 == WAL_BLOCK_HEADER_BYTES && WAL_BLOCK_HEADER_BYTES % 8 == 0,
               "layout as in wal_block.h");
 
 static const uint8_t magic[4] = {'W', 'L', 'B', '1'};
@@ -47,6 +48,7 @@ size_t wal_block_encode(uint8_t *bytes, struct wal_block *block)
     wire_put_u64(bytes + AT_DURABLE_LSN, block->durable_lsn);
     wire_put_u64(bytes + AT_SEGMENT, block->segment);
     wire_put_u32(bytes + AT_OFFSET, block->offset);
+    wire_put_u64(bytes + AT_STAMP, block->stamp);
     block->crc = wal_crc(0, bytes + CRC_FROM, padded - CRC_FROM);
     wire_put_u32(bytes + AT_CRC, block->crc);
     return padded;
@@ -69,7 +71,7 @@ static bool records_valid(const struct wal_block *block)
 static bool fields_valid(const struct wal_block *block, const uint8_t *bytes)
 {
     return wire_u16(bytes + AT_RESERVED) == 0 &&
-           wire_is_zero(bytes + AT_RESERVED_END, WAL_BLOCK_HEADER_BYTES - AT_RESERVED_END) &&
+           wire_is_zero(bytes + AT_RESERVED_END, AT_STAMP - AT_RESERVED_END) &&
            wire_is_zero(bytes + block->length, wal_block_padded(block->length) - block->length) &&
            block->history != 0 && block->first_lsn <= UINT64_MAX - block->count &&
            block->durable_lsn < block->first_lsn + block->count;
@@ -90,6 +92,7 @@ enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, s
         .wall_ms = wire_u64(bytes + AT_WALL),
         .durable_lsn = wire_u64(bytes + AT_DURABLE_LSN),
         .segment = wire_u64(bytes + AT_SEGMENT),
+        .stamp = wire_u64(bytes + AT_STAMP),
         .offset = wire_u32(bytes + AT_OFFSET),
         .count = wire_u32(bytes + AT_COUNT),
         .length = wire_u32(bytes + AT_LENGTH),

@@ -15,7 +15,8 @@
  *   48     8     durable_lsn  highest LSN known to be on stable storage when the block was submitted
  *   56     8     segment      number of the file it was written to
  *   64     4     offset       in that file
- *   68     12    reserved     zero
+ *   68     4     reserved     zero
+ *   72     8     stamp        meta.h: a secret that no client knows, so none can make a block of its values
  *   80     ...   records      log_record.h, LSNs without a gap
  *   ...          zeros to a multiple of DISK_BLOCK_BYTES
  *
@@ -23,11 +24,11 @@
  * [WAL_BLOCK_HEADER_BYTES, WAL_BLOCK_BYTES_MAX]; reserved bytes and padding are zero; exactly `count` valid
  * records with the LSNs first_lsn, first_lsn + 1, ... fill it; durable_lsn < first_lsn + count; history is
  * not zero; segment and offset are where it was found. It continues a log if and only if besides previous_crc
- * is the crc of the log's last block, and its history and first_lsn are what comes next: the same history and
- * the LSN after the last, or a later history's first (meta.h).
+ * is the crc of the log's last block, its stamp is the log's, and its history and first_lsn are what comes next:
+ * the same history and the LSN after the last, or a later history's first (meta.h).
  *
- * A later format keeps magic, crc, length with its limit, format, segment and offset as they are: so its
- * blocks are known for what they are.
+ * A later format keeps magic, crc, length with its limit, format, segment, offset and stamp as they are: so
+ * its blocks are known for what they are.
  *
  * So a block that is stale (a file used again), misdirected, or of a tail that was cut off never continues a
  * log, whatever it holds.
@@ -54,7 +55,7 @@ static_assert((int)WAL_BLOCK_BYTES_MAX >= (int)WAL_BLOCK_HEADER_BYTES + (int)LOG
               "any record fits a block");
 
 struct wal_block {
-    uint64_t first_lsn, history, wall_ms, durable_lsn, segment;
+    uint64_t first_lsn, history, wall_ms, durable_lsn, segment, stamp;
     const uint8_t *records; /* into the bytes that were decoded */
     size_t records_bytes;
     uint32_t offset, count, length, crc, previous_crc;

@@ -116,12 +116,14 @@ static int look(struct wal_reader *reader, struct wal_block *out, uint64_t segme
 static bool continues(const struct wal_reader *reader, const struct wal_block *block)
 {
     const struct wal_position *at = &reader->at;
-    if (block->previous_crc != at->previous_crc)
+    if (block->previous_crc != at->previous_crc || block->stamp != reader->meta->stamp)
         return false;
     if (block->history == at->history)
         return block->first_lsn == at->next_lsn;
     const struct history *history = meta_history_of(reader->meta, block->first_lsn);
-    return history != NULL && history->id == block->history && history->first_lsn == block->first_lsn &&
+    if (history == NULL) /* of more starts ago than meta can tell: the chain has to do */
+        return meta_is_forgotten(reader->meta, block->first_lsn) && block->first_lsn >= at->next_lsn;
+    return history->id == block->history && history->first_lsn == block->first_lsn &&
            history->first_lsn >= at->next_lsn;
 }
 
@@ -176,10 +178,12 @@ struct search {
     bool newer_format;
 };
 
-/* Bytes to go on by: a whole block is not looked into, since a client's value may look like a block. */
-static size_t take_in(struct search *search, const struct wal_position *end, int verdict,
+/* Bytes to go on by: a whole block is not looked into. What looks like a block without the stamp is bytes. */
+static size_t take_in(const struct wal_reader *reader, struct search *search, int verdict,
                       const struct wal_block *block, uint64_t segment, uint32_t offset)
 {
+    if (verdict == WAL_NO_BLOCK || block->stamp != reader->meta->stamp)
+        return DISK_BLOCK_BYTES;
     bool here = block->segment == segment && block->offset == offset;
     bool sized = block->length >= WAL_BLOCK_HEADER_BYTES && block->length <= WAL_BLOCK_BYTES_MAX;
     size_t padded = sized ? wal_block_padded(block->length) : DISK_BLOCK_BYTES;
@@ -187,7 +191,7 @@ static size_t take_in(struct search *search, const struct wal_position *end, int
         search->newer_format = true;
     if (verdict == WAL_WHOLE && block->durable_lsn > search->watermark)
         search->watermark = block->durable_lsn;
-    if (verdict != WAL_NO_BLOCK && here && block->first_lsn >= end->next_lsn)
+    if (here && block->first_lsn >= reader->at.next_lsn)
         search->bytes += padded;
     return verdict == WAL_WHOLE || verdict == WAL_NEWER_FORMAT ? padded : DISK_BLOCK_BYTES;
 }
@@ -206,7 +210,7 @@ static int search_segment(struct wal_reader *reader, struct search *search, uint
         int verdict = look(reader, &block, segment, (uint32_t)offset);
         if (verdict < 0)
             return verdict;
-        offset += take_in(search, &reader->at, verdict, &block, segment, (uint32_t)offset);
+        offset += take_in(reader, search, verdict, &block, segment, (uint32_t)offset);
     }
     return 0;
 }

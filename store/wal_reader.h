@@ -10,6 +10,9 @@
  *                           the node died: a torn tail, none of it was acknowledged.
  *   watermark >= next_lsn   damage: the block that is missing here had been durable.
  *
+ * Only blocks that carry the log's stamp count: values of clients that look like blocks, in a torn block or in
+ * a file that is used again, cannot.
+ *
  * (A block carries what was durable when it was submitted, and a record is acknowledged only then, so an
  * acknowledged record lies below a watermark as soon as anything was written after it.)
  *

@@ -253,6 +253,7 @@ static void encode(struct wal_writer *writer, struct buffer *buffer, uint64_t wa
     block->durable_lsn = writer->facts.durable_lsn;
     block->segment = at->segment;
     block->offset = at->offset;
+    block->stamp = writer->config.stamp;
     block->previous_crc = at->previous_crc;
     buffer->padded = wal_block_encode(buffer->bytes, block);
     buffer->file = writer->file;

@@ -54,6 +54,7 @@ struct wal_writer_config {
     struct wal_position start;   /* the end of what recovery found; that segment is not written again */
     uint64_t history, first_lsn; /* of the history that begins: the first record's LSN */
     uint64_t durable_lsn;        /* what recovery found, durable */
+    uint64_t stamp;              /* of every block: meta.h */
     /* Of every file that it is given: WAL_SEGMENT_BYTES, in tests less, but any block fits. */
     uint64_t segment_bytes;
 };

@@ -1,5 +1,9 @@
 #include "suite.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "durable_log.h"
 #include "sim_disk.h"
 #include "table_fixture.h"
@@ -16,12 +20,31 @@ static struct durable_log *durable;
 static struct log_ring *ring;
 static struct log_merge merge;
 static uint64_t seed, now_ns;
+static struct disk_calls calls; /* the simulated disk's, but for remove() */
+static bool stubborn;           /* no snapshot can be removed */
+
+static int remove_or_not(void *state, const char *name)
+{
+    if (stubborn && strncmp(name, "snapshot-", 9) == 0)
+        return -EPERM;
+    return sim_disk_disk(sim).call->remove(state, name);
+}
+
+static struct disk disk_of(struct sim_disk *of)
+{
+    struct disk disk = sim_disk_disk(of);
+    calls = *disk.call;
+    calls.remove = remove_or_not;
+    disk.call = &calls;
+    return disk;
+}
 
 static void set_up(void)
 {
     struct table_config table = {.capacity = 1000};
     seed = seeded_start(seeded_from_environment(5));
     now_ns = 1;
+    stubborn = false;
     fixture_open(&fixture, &table);
     sim = sim_disk_create(seed, UINT64_C(1) << 30);
     struct recovery_config found = {.disk = sim_disk_disk(sim),
@@ -36,7 +59,7 @@ static void set_up(void)
         ;
     CU_ASSERT_EQUAL_FATAL(step, 0);
     const struct recovery_facts *facts = recovery_facts(recovery);
-    struct housekeeper_config keeper = {.disk = sim_disk_disk(sim),
+    struct housekeeper_config keeper = {.disk = disk_of(sim),
                                         .table = fixture.table,
                                         .found = facts,
                                         .segment_bytes = SEGMENT_BYTES,
@@ -105,10 +128,88 @@ static void a_log_that_nobody_wrote_to_is_ended_once_it_has_begun(void)
     CU_ASSERT_EQUAL(durable_log_facts(durable).records, 0);
 }
 
+/* A change, then a snapshot of all that there is. */
+static void take_snapshot(void)
+{
+    uint64_t before = housekeeper_facts(housekeeper).snapshots;
+    CU_ASSERT_FATAL(log_ring_reserve(ring, 1, log_record_bytes(0, 0)));
+    log_ring_append(ring, &(struct log_record){.lsn = merge.next_lsn, .type = LOG_NOP});
+    for (unsigned turns = 0; durable_log_facts(durable).durable_lsn + 1 < merge.next_lsn || turns < 100;
+         turns++)
+        turn();
+    durable_log_snapshot(durable);
+    for (unsigned turns = 0; housekeeper_facts(housekeeper).snapshots == before && turns < TURNS_MAX; turns++)
+        turn();
+    CU_ASSERT_EQUAL_FATAL(housekeeper_facts(housekeeper).snapshots, before + 1);
+}
+
+static void snapshots_that_cannot_be_removed_do_no_harm(void)
+{
+    stubborn = true;
+    for (unsigned i = 0; i < 3 * RECOVERY_SNAPSHOTS_MAX; i++) {
+        take_snapshot();
+        CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).oldest_segment, 1);
+    }
+    stubborn = false;
+    for (unsigned i = 0; i < 100; i++)
+        turn();
+    take_snapshot();
+}
+
+/* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
+static int recover_again(const char *without, const char *with, char *error, size_t error_bytes)
+{
+    struct table_config table = {.capacity = 1000};
+    struct sim_disk *image = sim_disk_image(sim, SIM_CRASH_KILL, 1);
+    struct disk disk = sim_disk_disk(image);
+    struct fixture second;
+    if (without != NULL)
+        CU_ASSERT_EQUAL(disk.call->remove(disk.state, without), 0);
+    if (with != NULL)
+        disk.call->close(disk.state, disk.call->open(disk.state, with, DISK_CREATE, DISK_BLOCK_BYTES));
+    fixture_open(&second, &table);
+    struct recovery_config config = {.disk = disk,
+                                     .apply = second.context,
+                                     .random = seeded_source(&seed),
+                                     .folder = "folder",
+                                     .segment_bytes = SEGMENT_BYTES};
+    struct recovery *again = recovery_create(&config);
+    int step;
+    while ((step = recovery_step(again)) == 1)
+        ;
+    snprintf(error, error_bytes, "%s", recovery_error(again));
+    recovery_destroy(again);
+    fixture_close(&second);
+    sim_disk_destroy(image);
+    return step;
+}
+
+/* Everything behind the snapshot is gone with it, and nothing else is there to say so. */
+static void the_segment_that_a_snapshot_goes_on_in_is_missed(void)
+{
+    char error[RECOVERY_TEXT_BYTES], name[DISK_NAME_BYTES];
+    take_snapshot();
+    CU_ASSERT_EQUAL(recover_again(NULL, NULL, error, sizeof error), 0);
+    meta_segment_name(name, housekeeper_facts(housekeeper).snapshot_segment);
+    CU_ASSERT_EQUAL(recover_again(name, NULL, error, sizeof error), -EBADMSG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, name));
+}
+
+static void a_segment_that_nobody_could_have_written_does_not_hold_recovery_up(void)
+{
+    char error[RECOVERY_TEXT_BYTES];
+    take_snapshot();
+    CU_ASSERT_EQUAL(recover_again(NULL, "wal-ffffffffffffffff", error, sizeof error), 0);
+}
+
 int main(void)
 {
 #define TEST(what) {#what, what}
     CU_TestInfo tests[] = {TEST(a_log_that_is_ended_takes_all_that_workers_wrote),
-                           TEST(a_log_that_nobody_wrote_to_is_ended_once_it_has_begun), CU_TEST_INFO_NULL};
+                           TEST(a_log_that_nobody_wrote_to_is_ended_once_it_has_begun),
+                           TEST(snapshots_that_cannot_be_removed_do_no_harm),
+                           TEST(the_segment_that_a_snapshot_goes_on_in_is_missed),
+                           TEST(a_segment_that_nobody_could_have_written_does_not_hold_recovery_up),
+                           CU_TEST_INFO_NULL};
     return suite_run_each("durable_log", set_up, tear_down, tests);
 }

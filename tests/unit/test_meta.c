@@ -157,7 +157,7 @@ static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
         {12, 4, 1, -EBADMSG},                           /* reserved */
         {16, 8, 0, -EBADMSG},                           /* cluster id: the sample's has no other bytes */
         {32, 8, 0, -EBADMSG},                           /* node id */
-        {40, 1, 1, -EBADMSG},                           /* reserved */
+        {48, 1, 1, -EBADMSG},                           /* reserved */
         {63, 1, 1, -EBADMSG},                           /* */
         {64, 8, 0, -EBADMSG},                           /* a history's id */
         {64 + 8, 8, 0, -EBADMSG},                       /* its first LSN */

@@ -119,7 +119,7 @@ static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
         {"offset", 64, 4, OFFSET + DISK_BLOCK_BYTES, WAL_BROKEN},
         {"offset: zero", 64, 4, 0, WAL_BROKEN},
         {"reserved end: first", 68, 1, 1, WAL_BROKEN},
-        {"reserved end: last", 79, 1, 1, WAL_BROKEN},
+        {"reserved end: last", 71, 1, 1, WAL_BROKEN},
         {"a record's LSN", 80, 8, 0, WAL_BROKEN},
         {"a record's type", 80 + 16, 1, 9, WAL_BROKEN},
         {"a record's lengths", 80 + 18, 2, 2000, WAL_BROKEN},

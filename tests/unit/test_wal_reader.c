@@ -49,7 +49,7 @@ static void set_up(void)
 {
     memset(&memory, 0, sizeof memory);
     disk = memory_disk(&memory);
-    meta = (struct meta){.cluster_id = {1}, .node_id = 1};
+    meta = (struct meta){.cluster_id = {1}, .node_id = 1, .stamp = 0x5eed};
     for (unsigned i = OLD; i <= NEXT; i++)
         meta_add(&meta, &(struct history){
                             .id = 100 + i, .first_lsn = (uint64_t)(i + 1) << 32, .node_id = 1, .epoch = i});
@@ -75,6 +75,7 @@ static struct laid *lay(uint32_t count, unsigned value_length)
         at.history = meta.history[NOW].id;
     new->block = (struct wal_block){.first_lsn = at.next_lsn,
                                     .history = at.history,
+                                    .stamp = meta.stamp,
                                     .wall_ms = 5000 + laid_count,
                                     .durable_lsn = durable_lsn,
                                     .segment = at.segment,
@@ -254,6 +255,27 @@ static void a_history_that_meta_forgot_is_read_on_from_a_position(void)
     meta.history[NOW].id = 555;
     read_from(from, 1, &found);
     CU_ASSERT_EQUAL(found, 2);
+}
+
+/* As many starts without a snapshot as meta can tell of, and one more. */
+static void histories_that_meta_had_no_room_for_go_on(void)
+{
+    unsigned found;
+    lay(3, 1);
+    next_history(NEXT);
+    lay(2, 1);
+    for (unsigned i = 0; i < META_HISTORIES_MAX; i++) {
+        meta_add(&meta, &(struct history){.id = 1000 + i,
+                                          .first_lsn = (uint64_t)(i + 4) << 32,
+                                          .before_lsn = laid[1].block.first_lsn + 1,
+                                          .node_id = 1,
+                                          .epoch = 10 + i});
+        CU_ASSERT_EQUAL(meta_is_forgotten(&meta, laid[1].block.first_lsn), i == META_HISTORIES_MAX - 1);
+    }
+    next_history(0);
+    lay(1, 1);
+    read_from(log_start(), 0, &found);
+    CU_ASSERT_EQUAL(found, 3);
 }
 
 static void files_may_be_shorter_or_longer_than_expected(void)
@@ -535,6 +557,7 @@ static void a_block_made_of_clients_values_is_not_looked_at_in_a_whole_one(void)
     durable_lsn = at.next_lsn - 1;
     struct laid *torn = lay(5, 5);
     struct wal_block real = {.first_lsn = at.next_lsn,
+                             .stamp = meta.stamp,
                              .history = at.history,
                              .durable_lsn = durable_lsn,
                              .segment = at.segment,
@@ -562,9 +585,44 @@ static void a_block_made_of_clients_values_is_not_looked_at_in_a_whole_one(void)
 
     size_t padded = wal_block_encode(bytes, &real);
     CU_ASSERT_EQUAL(wal_block_decode(&real, bytes, padded, real.segment, real.offset), WAL_WHOLE);
-    memcpy(segment_file(at.segment)->bytes + at.offset, bytes, padded);
+    uint8_t *there = segment_file(at.segment)->bytes + at.offset;
+    memcpy(there, bytes, padded);
     zero(torn);
     CU_ASSERT_EQUAL(expect(1, WAL_END_TORN).watermark, durable_lsn);
+    /* The real one is torn too: then somebody does look there, and misses the stamp. */
+    memset(there, 0, DISK_SECTOR_BYTES);
+    CU_ASSERT_EQUAL(expect(1, WAL_END_CLEAN).watermark, 0);
+    wire_put_u16(there + AT + 16, WAL_FORMAT + 1);
+    fix_crc(there + AT, DISK_BLOCK_BYTES);
+    expect(1, WAL_END_CLEAN);
+}
+
+/* Nor in a file that is used again, by the number that it was going to have: those can be foreseen. */
+static void a_block_of_a_client_in_a_file_used_again_does_not_count(void)
+{
+    static uint8_t bytes[WAL_BLOCK_BYTES_MAX];
+    lay(5, 5);
+    struct wal_block lie = {.first_lsn = at.next_lsn + 1000,
+                            .count = 1,
+                            .history = at.history,
+                            .durable_lsn = at.next_lsn + 500,
+                            .segment = at.segment + 1};
+    make_segment(lie.segment, SEGMENT_BYTES);
+    for (lie.offset = 0; lie.offset < SEGMENT_BYTES; lie.offset += DISK_BLOCK_BYTES) {
+        size_t padded = make_block(bytes, &lie, 5);
+        memcpy(segment_file(lie.segment)->bytes + lie.offset, bytes, padded);
+    }
+    struct wal_verdict_at_end verdict = expect(1, WAL_END_CLEAN);
+    CU_ASSERT(verdict.watermark == 0 && verdict.bytes_behind == 0);
+    /* One that even has the right place, link and LSN does not go on with the log. */
+    lie = (struct wal_block){.first_lsn = at.next_lsn,
+                             .count = 1,
+                             .history = at.history,
+                             .segment = at.segment,
+                             .offset = at.offset,
+                             .previous_crc = at.previous_crc};
+    memcpy(segment_file(at.segment)->bytes + at.offset, bytes, make_block(bytes, &lie, 5));
+    expect(1, WAL_END_CLEAN);
 }
 
 static void a_block_of_a_newer_format_is_told(void)
@@ -627,6 +685,7 @@ int main(void)
         TEST(a_later_history_goes_on_and_no_other),
         TEST(an_unknown_history_does_not_go_on),
         TEST(a_history_that_meta_forgot_is_read_on_from_a_position),
+        TEST(histories_that_meta_had_no_room_for_go_on),
         TEST(files_may_be_shorter_or_longer_than_expected),
         TEST(asked_again_at_the_end_it_looks_again),
         TEST(positions_that_cannot_be_are_an_end),
@@ -638,6 +697,7 @@ int main(void)
         TEST(a_file_used_again_has_nothing_behind_the_end),
         TEST(blocks_in_flight_of_an_earlier_history_never_count),
         TEST(a_block_made_of_clients_values_is_not_looked_at_in_a_whole_one),
+        TEST(a_block_of_a_client_in_a_file_used_again_does_not_count),
         TEST(a_block_of_a_newer_format_is_told),
         TEST(every_error_of_the_disk_is_told_from_an_end),
         TEST(after_an_error_there_is_no_next),

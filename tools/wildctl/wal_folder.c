@@ -203,8 +203,8 @@ static bool is_zero(const uint8_t *bytes, size_t length)
     return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
-static int scan_file(const struct disk *disk, int file, uint64_t segment, uint64_t from, uint64_t least_lsn,
-                     uint8_t *bytes, struct wal_scan *out)
+static int scan_file(const struct disk *disk, int file, uint64_t stamp, uint64_t segment, uint64_t from,
+                     uint64_t least_lsn, uint8_t *bytes, struct wal_scan *out)
 {
     uint64_t offset = from / DISK_BLOCK_BYTES * DISK_BLOCK_BYTES;
     for (int64_t got; offset <= UINT32_MAX;) {
@@ -218,7 +218,8 @@ static int scan_file(const struct disk *disk, int file, uint64_t segment, uint64
             /* near the window's end a block may be cut off: the next window begins with it */
             if (at > 0 && left < WAL_BLOCK_BYTES_MAX && got == SCAN_BYTES)
                 break;
-            if (wal_block_decode(&block, bytes + at, left, segment, (uint32_t)(offset + at)) == WAL_WHOLE) {
+            if (wal_block_decode(&block, bytes + at, left, segment, (uint32_t)(offset + at)) == WAL_WHOLE &&
+                block.stamp == stamp) {
                 step = wal_block_padded(block.length);
                 if (block.first_lsn >= least_lsn)
                     scan_block(out, &block);
@@ -232,7 +233,7 @@ static int scan_file(const struct disk *disk, int file, uint64_t segment, uint64
     return 0;
 }
 
-int wal_scan(const struct disk *disk, uint64_t segment, uint64_t from, uint64_t least_lsn,
+int wal_scan(const struct disk *disk, uint64_t stamp, uint64_t segment, uint64_t from, uint64_t least_lsn,
              struct wal_scan *out)
 {
     char name[DISK_NAME_BYTES];
@@ -243,7 +244,7 @@ int wal_scan(const struct disk *disk, uint64_t segment, uint64_t from, uint64_t 
     meta_segment_name(name, segment);
     int file = disk->call->open(disk->state, name, DISK_READ, 0), failed = file;
     if (file >= 0) {
-        failed = scan_file(disk, file, segment, from, least_lsn, bytes, out);
+        failed = scan_file(disk, file, stamp, segment, from, least_lsn, bytes, out);
         disk->call->close(disk->state, file);
     }
     free(bytes);

@@ -64,8 +64,8 @@ struct wal_scan {
     uint64_t blocks, records, first_lsn, last_lsn, watermark;
     uint64_t used; /* bytes up to the last one that is not zero, to a multiple of DISK_BLOCK_BYTES */
 };
-/* Blocks below least_lsn are stale and do not count. */
-int wal_scan(const struct disk *disk, uint64_t segment, uint64_t from, uint64_t least_lsn,
+/* Blocks below least_lsn are stale and do not count, nor do those without the log's stamp (meta.h). */
+int wal_scan(const struct disk *disk, uint64_t stamp, uint64_t segment, uint64_t from, uint64_t least_lsn,
              struct wal_scan *out);
 
 /* What stands where the log should go on: a few words, and the place (`name`, `offset`). */

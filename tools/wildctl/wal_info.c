@@ -207,7 +207,7 @@ int wal_info(const struct disk *disk, const struct wal_options *options)
     int failed = scans == NULL ? -ENOMEM : wal_walk(&folder, 0, NULL, NULL, &walk);
     uint64_t least_lsn = 0; /* blocks of a tail that was cut off have lower ones than what came before */
     for (unsigned i = 0; failed == 0 && i < folder.segments; i++) {
-        failed = wal_scan(disk, folder.segment[i].number, 0, least_lsn, &scans[i]);
+        failed = wal_scan(disk, folder.meta.stamp, folder.segment[i].number, 0, least_lsn, &scans[i]);
         if (scans[i].last_lsn > least_lsn)
             least_lsn = scans[i].last_lsn;
     }

@@ -66,7 +66,8 @@ static int scan_behind(struct plan *plan)
         if (number < plan->end.segment)
             continue;
         bool rest = number == plan->end.segment;
-        int failed = wal_scan(&folder->disk, number, rest ? plan->end.offset : 0, plan->end.next_lsn, &scan);
+        int failed = wal_scan(&folder->disk, folder->meta.stamp, number, rest ? plan->end.offset : 0,
+                              plan->end.next_lsn, &scan);
         if (failed != 0)
             return failed;
         plan->records += scan.records;
