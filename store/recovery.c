@@ -27,6 +27,7 @@ struct recovery {
     struct wal_reader *log;
     uint64_t sync_segment;
     uint64_t first_bytes; /* of the segment that the replay begins in */
+    bool clean; /* nothing lies behind the log's end */
     bool notice_waits;
     char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
 };
@@ -469,6 +470,7 @@ static int judge(struct recovery *recovery)
             (unsigned long long)at_end.bytes_behind);
         break;
     case WAL_END_CLEAN:
+        recovery->clean = true;
         break;
     }
     facts->end = *end;
@@ -549,12 +551,33 @@ static int replace_segment(struct recovery *recovery, const char *name)
     return failed < 0 ? failed : disk->call->sync_folder(disk->state);
 }
 
+/*
+ * The segment that was ready for its turn when the node stopped is so still, if it has its size and no block is in it: 64
+ * MiB need not be written first. 1: it is durable; 0: there is none; -errno.
+ */
+static int keep_segment(struct recovery *recovery, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int file = recovery->clean ? disk->call->open(disk->state, name, DISK_WRITE, 0) : -ENOENT;
+
+    if (file < 0)
+        return file == -ENOENT ? 0 : file;
+    bool whole = disk->call->size(disk->state, file) == (int64_t)recovery->config.segment_bytes;
+    int failed = whole ? disk->call->sync(disk->state, file) : 0;
+    disk->call->close(disk->state, file);
+    if (failed >= 0 && whole)
+        failed = disk->call->sync_folder(disk->state);
+    return failed < 0 ? failed : whole;
+}
+
 static int make_segment(struct recovery *recovery, uint64_t segment)
 {
     char name[DISK_NAME_BYTES];
 
     meta_segment_name(name, segment);
-    int failed = replace_segment(recovery, name);
+    int failed = keep_segment(recovery, name);
+    if (failed == 0)
+        failed = replace_segment(recovery, name);
     if (failed < 0)
         return refuse_disk(recovery, failed, name);
     if (recovery->facts.newest_segment < segment)

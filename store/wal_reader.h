@@ -30,7 +30,7 @@
 
 struct wal_reader; /* opaque; reads ahead WAL_READ_BYTES */
 
-enum { WAL_READ_BYTES = 1024 * 1024 };
+enum { WAL_READ_BYTES = 512 * 1024 };
 
 enum wal_end {
     WAL_END_CLEAN = 1, /* nothing behind it */
