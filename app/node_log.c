@@ -170,6 +170,7 @@ static void serve(struct node_log *log)
 
     show(&log->shown.first_lsn, history->first_lsn);
     show(&log->shown.recovered_lsn, history->before_lsn);
+    atomic_store_explicit(&log->durable.histories, meta, memory_order_release);
     view.history = history->id;
     view.epoch = history->epoch;
     if (!draining(log)) /* who is about to stop does not begin */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "message.h"
+#include "meta.h"
 
 /* Fixed at start. */
 struct durability_rules {
@@ -24,12 +25,24 @@ struct durable_point {
         lsn; /* every change up to it is on stable storage; release: pairs with acquire in durable_point_get() */
     _Atomic bool
         failed; /* it will never move again: who waits for more gets TIMEOUT (writes) or STALE (reads) */
+    /* What a read's min_lsn is judged by; NULL until the log is read. Set once, by control: release, pairs with
+     * acquire in durable_point_lost(). Lives as long as the node. */
+    const struct meta *_Atomic histories;
 };
 
 static inline void durable_point_set(struct durable_point *point, uint64_t lsn, bool failed)
 {
     atomic_store_explicit(&point->failed, failed, memory_order_relaxed);
     atomic_store_explicit(&point->lsn, lsn, memory_order_release);
+}
+
+/* Whether that LSN was given to a change that a tail took with it, before the node started. What a history
+ * began with, which a node that has changed nothing yet shows as its last, was given to none. */
+static inline bool durable_point_lost(const struct durable_point *point, uint64_t lsn)
+{
+    const struct meta *meta = atomic_load_explicit(&point->histories, memory_order_acquire);
+    return meta != NULL && lsn < meta->history[meta->count - 1].first_lsn && (uint32_t)(lsn + 1) != 0 &&
+           meta_lsn_is_lost(meta, lsn);
 }
 
 struct durable_view {

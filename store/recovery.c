@@ -27,6 +27,7 @@ struct recovery {
     struct wal_reader *log;
     uint64_t sync_segment;
     uint64_t first_bytes; /* of the segment that the replay begins in */
+    bool clean; /* nothing lies behind the log's end */
     bool notice_waits;
     char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
 };
@@ -416,6 +417,27 @@ static int replay(struct recovery *recovery)
     return 1;
 }
 
+static int refuse_damage(struct recovery *recovery, const struct wal_verdict_at_end *at_end)
+{
+    const struct wal_position *end = &at_end->position;
+    char name[DISK_NAME_BYTES], where[3 * DISK_NAME_BYTES] = "";
+    int length = 0;
+
+    if (end->segment > 0)
+        length = snprintf(where, sizeof where, "%s at offset %u%s", segment_text(name, end->segment),
+                          end->offset, at_end->same_segment ? "" : " or ");
+    if (!at_end->same_segment)
+        snprintf(where + length, sizeof where - (size_t)length, "%s at offset 0",
+                 segment_text(name, end->segment + 1));
+    return refuse(
+        recovery, -EBADMSG,
+        "%s is damaged: the log ends there at lsn %llu, but was on the disk up to lsn %llu. Bring the file"
+        " back from a backup, or copy from a replica, or give up what follows: wildctl wal check, wildctl wal"
+        " repair",
+        where, (unsigned long long)(end->next_lsn > 0 ? end->next_lsn - 1 : 0),
+        (unsigned long long)at_end->watermark);
+}
+
 static int judge(struct recovery *recovery)
 {
     struct recovery_facts *facts = &recovery->facts;
@@ -424,6 +446,11 @@ static int judge(struct recovery *recovery)
     char name[DISK_NAME_BYTES];
     uint64_t lsn = end->next_lsn > 0 ? end->next_lsn - 1 : 0;
 
+    if ((at_end.end == WAL_END_CLEAN || at_end.end == WAL_END_TORN) && lsn < recovery->loaded.end_lsn) {
+        /* A snapshot is published only when the log is durable to its end. */
+        at_end.end = WAL_END_DAMAGED;
+        at_end.watermark = recovery->loaded.end_lsn;
+    }
     switch (at_end.end) {
     case WAL_END_ERROR:
         return refuse_disk(recovery, at_end.error, segment_text(name, end->segment));
@@ -432,13 +459,7 @@ static int judge(struct recovery *recovery)
                       "the log goes on behind %s in a format of a later version of wild",
                       segment_text(name, end->segment));
     case WAL_END_DAMAGED:
-        return refuse(
-            recovery, -EBADMSG,
-            "%s is damaged at offset %u: the log ends there at lsn %llu, but was on the disk up to lsn"
-            " %llu. Bring the file back from a backup, or copy from a replica, or give up what follows:"
-            " wildctl wal check, wildctl wal repair",
-            segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
-            (unsigned long long)at_end.watermark);
+        return refuse_damage(recovery, &at_end);
     case WAL_END_TORN:
         facts->dropped_bytes = at_end.bytes_behind;
         notice(
@@ -449,15 +470,9 @@ static int judge(struct recovery *recovery)
             (unsigned long long)at_end.bytes_behind);
         break;
     case WAL_END_CLEAN:
+        recovery->clean = true;
         break;
     }
-    if (lsn < recovery->loaded.end_lsn)
-        return refuse(
-            recovery, -EBADMSG,
-            "the log ends at lsn %llu in %s, before lsn %llu that the snapshot needs: bring the segments back"
-            " from a backup, or copy from a replica, or use the older snapshot: wildctl wal repair",
-            (unsigned long long)lsn, segment_text(name, end->segment),
-            (unsigned long long)recovery->loaded.end_lsn);
     facts->end = *end;
     facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
     if (apply_end(recovery->config.apply) != 0)
@@ -536,12 +551,33 @@ static int replace_segment(struct recovery *recovery, const char *name)
     return failed < 0 ? failed : disk->call->sync_folder(disk->state);
 }
 
+/*
+ * The segment that was ready for its turn when the node stopped is so still, if it has its size and no block is in it: 64
+ * MiB need not be written first. 1: it is durable; 0: there is none; -errno.
+ */
+static int keep_segment(struct recovery *recovery, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int file = recovery->clean ? disk->call->open(disk->state, name, DISK_WRITE, 0) : -ENOENT;
+
+    if (file < 0)
+        return file == -ENOENT ? 0 : file;
+    bool whole = disk->call->size(disk->state, file) == (int64_t)recovery->config.segment_bytes;
+    int failed = whole ? disk->call->sync(disk->state, file) : 0;
+    disk->call->close(disk->state, file);
+    if (failed >= 0 && whole)
+        failed = disk->call->sync_folder(disk->state);
+    return failed < 0 ? failed : whole;
+}
+
 static int make_segment(struct recovery *recovery, uint64_t segment)
 {
     char name[DISK_NAME_BYTES];
 
     meta_segment_name(name, segment);
-    int failed = replace_segment(recovery, name);
+    int failed = keep_segment(recovery, name);
+    if (failed == 0)
+        failed = replace_segment(recovery, name);
     if (failed < 0)
         return refuse_disk(recovery, failed, name);
     if (recovery->facts.newest_segment < segment)

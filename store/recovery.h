@@ -13,7 +13,8 @@
  *   log damaged              refused, with file and offset and what to do
  *   log torn                 cut there, by where the next history goes on; a line says so
  *
- * The segment that the log goes on in (end.segment + 1) is made last, empty, then meta with the new history is
+ * The segment that the log goes on in (end.segment + 1) is made last, empty (or kept: the one that was ready when the node
+ * stopped, if the log's end was clean, so that no block is in it), then meta with the new history is
  * written: from then on the folder is ready for wal_writer.h.
  *
  * Before anybody reads a recovered value it is durable: recovery_step() syncs every file that it has read from,

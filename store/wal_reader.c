@@ -175,7 +175,7 @@ struct wal_position wal_reader_position(const struct wal_reader *reader)
 
 struct search {
     uint64_t watermark, bytes;
-    bool newer_format;
+    bool newer_format, same_segment;
 };
 
 /* Bytes to go on by: a whole block is not looked into. What looks like a block without the stamp is bytes. */
@@ -239,6 +239,8 @@ static int search_behind(struct wal_reader *reader, struct search *search)
         int error = search_segment(reader, search, next.found, from);
         if (error != 0)
             return error;
+        if (next.found == reader->at.segment)
+            search->same_segment = search->bytes > 0;
         next = (struct next_segment){.above = next.found};
         error = reader->disk.call->list(reader->disk.state, note_segment, &next);
         if (error < 0)
@@ -257,7 +259,8 @@ struct wal_verdict_at_end wal_reader_judge(struct wal_reader *reader)
                                          .position = reader->at,
                                          .watermark = search.watermark,
                                          .bytes_behind = search.bytes,
-                                         .wall_ms = reader->wall_ms};
+                                         .wall_ms = reader->wall_ms,
+                                         .same_segment = search.same_segment};
     if (reader->error != 0)
         verdict.end = WAL_END_ERROR;
     else if (search.newer_format)

@@ -30,7 +30,7 @@
 
 struct wal_reader; /* opaque; reads ahead WAL_READ_BYTES */
 
-enum { WAL_READ_BYTES = 1024 * 1024 };
+enum { WAL_READ_BYTES = 512 * 1024 };
 
 enum wal_end {
     WAL_END_CLEAN = 1, /* nothing behind it */
@@ -47,6 +47,9 @@ struct wal_verdict_at_end {
     uint64_t watermark;           /* highest durable_lsn found behind it */
     uint64_t bytes_behind;        /* of blocks behind it, whole or broken, with padding; 0: CLEAN */
     uint64_t wall_ms;             /* of the last good block */
+    /* More of the log lies behind the end in the same segment, so what is missing was there; else it was there, or
+     * at the start of the next segment. */
+    bool same_segment;
 };
 
 /* meta: borrowed; its histories say which first LSNs may follow. NULL: memory is short. */

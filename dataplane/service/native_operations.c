@@ -112,6 +112,8 @@ bool native_decode(struct native_request *request, const uint8_t *message, size_
 static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, uint64_t history,
                                                   uint64_t min_lsn)
 {
+    if (engine->log.durable != NULL && unlikely(durable_point_lost(engine->log.durable, min_lsn)))
+        return STATUS_LOST;
     if (min_lsn <= engine->known_lsn)
         return STATUS_OK;
     struct table_counts counts;

@@ -33,8 +33,8 @@ class Durable(Loopback):
     def ask(self, *command, **more):
         return self.station(f"{place.build}/tools/wild-client-example", "--auth-secret", SECRET, *command, **more)
 
-    def refused(self, *options):
-        return fails(self, ["--enable-wal", "--wal-path", self.log_folder, *options], auth=["--auth-secret", SECRET])
+    def refused(self, *options, **more):
+        return fails(self, ["--enable-wal", "--wal-path", self.log_folder, *options], auth=["--auth-secret", SECRET], **more)
 
     def page(self, path):
         """Its status and its JSON."""
@@ -201,6 +201,12 @@ def case_a_full_disk_stops_writes_until_there_is_space():
             must(node.stop() == 0, "SIGTERM")
     finally:
         run("umount", mount, check=False)
+
+
+def case_a_limit_on_files_sizes_is_told_and_kills_nothing():
+    with Durable("limited") as net:
+        must("File too large" in net.refused(prefix=("prlimit", f"--fsize={48 << 20}")), "a segment is larger than that")
+        must(net.node().stop() == 0, "without the limit")
 
 
 def case_a_damaged_log_is_refused_and_says_where():

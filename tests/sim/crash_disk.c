@@ -67,6 +67,7 @@ static int tap_rename(void *state, const char *from, const char *to)
     look(disk, CRASH_rename);
     int error = disk->real.call->rename(disk->real.state, from, to);
     disk->reused += error == 0 && meta_is_segment(from, &number);
+    disk->created += error == 0 && !meta_is_segment(from, &number) && meta_is_segment(to, &number);
     disk->published += error == 0 && meta_is_snapshot(to, &number);
     return error;
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "crash_folder.h"
 #include "crash_node.h"
 #include "seeded.h"
 #include "snapshot.h"
@@ -36,7 +37,7 @@ struct statistics {
     uint64_t in_recovery, after_kill; /* crashes during recovery; power cuts during one after a kill */
     uint64_t torn, torn_bytes, with_snapshot, records, lsns_lost;
     uint64_t went_on, ended, failed_recoveries, full_recoveries, runs;
-    uint64_t reused, created, published, removed, folders;
+    uint64_t reused, created, published, removed, folders, spoiled;
     struct node_counts node;
 };
 
@@ -46,6 +47,7 @@ struct explorer {
     struct node_plan plan;
     struct statistics statistics;
     bool everywhere; /* this run */
+    bool spoiled;    /* a snapshot on the way here: one of two, so that is enough */
 };
 
 struct life {
@@ -187,6 +189,8 @@ static void check_recovered(struct life *life)
     if (trail->depth > 0 && trail->crash[trail->depth - 1].boundary == TRAIL_END && facts->dropped_bytes > 0)
         trail_fail(trail, "a log that ended in order has a torn tail of %" PRIu64 " bytes",
                    facts->dropped_bytes);
+    if (facts->snapshots_broken > life->explorer->spoiled)
+        trail_fail(trail, "%u snapshots were found broken", facts->snapshots_broken);
     oracle_at(&oracle, life->before, count);
     oracle_compare(&oracle, life->node.table, life->node.wall_ms, trail);
     if (life->node.disk.open != 0)
@@ -218,61 +222,6 @@ static void work(struct life *life, uint64_t boundaries)
         node_step(node);
 }
 
-/* Files of the folder after an end in order. */
-struct folder {
-    const struct trail *trail;
-    uint64_t segments, oldest, newest, snapshots, older;
-    uint64_t published; /* by this life; before that, what a crash left of a snapshot may be there */
-};
-
-static void note_file(void *context, const char *name, uint64_t bytes)
-{
-    struct folder *folder = context;
-    uint64_t number;
-
-    (void)bytes;
-    if (meta_is_segment(name, &number)) {
-        folder->segments++;
-        folder->newest = number > folder->newest ? number : folder->newest;
-        folder->oldest = number < folder->oldest ? number : folder->oldest;
-    } else if (meta_is_snapshot(name, &number)) {
-        folder->snapshots++;
-        folder->older = number < folder->older ? number : folder->older;
-    } else if (strcmp(name, "meta") != 0 && (folder->published > 0 || strcmp(name, "snapshot.tmp") != 0)) {
-        trail_fail(folder->trail, "%s was left behind", name);
-    }
-}
-
-/* Once two snapshots of this life's own are there: they are kept, what the older one needs, and a spare. */
-static void check_folder(struct life *life)
-{
-    struct disk disk = sim_disk_disk(life->node.disk.sim);
-    struct folder folder = {.trail = &life->explorer->trail,
-                            .oldest = UINT64_MAX,
-                            .older = UINT64_MAX,
-                            .published = life->node.disk.published};
-    struct snapshot_reader *reader;
-    char name[DISK_NAME_BYTES];
-
-    disk.call->list(disk.state, note_file, &folder);
-    if (life->node.disk.published < SNAPSHOTS_KEPT)
-        return;
-    life->explorer->statistics.folders++;
-    if (folder.snapshots != SNAPSHOTS_KEPT)
-        trail_fail(folder.trail, "%" PRIu64 " snapshots are kept", folder.snapshots);
-    meta_snapshot_name(name, folder.older);
-    if (snapshot_reader_open(&reader, &disk, name) != 0)
-        trail_fail(folder.trail, "%s cannot be read", name);
-    uint64_t needed = snapshot_reader_facts(reader).position.segment;
-    snapshot_reader_close(reader);
-    if (folder.oldest > needed || folder.oldest + 1 < needed ||
-        folder.newest - folder.oldest + 1 != folder.segments)
-        trail_fail(folder.trail,
-                   "%" PRIu64 " segments are kept, from %" PRIu64 " to %" PRIu64
-                   "; the older snapshot needs %" PRIu64,
-                   folder.segments, folder.oldest, folder.newest, needed);
-}
-
 static void count_life(struct life *life)
 {
     struct statistics *statistics = &life->explorer->statistics;
@@ -300,8 +249,10 @@ static void end_in_order(struct life *life)
 
     if (!node_finish(&life->node))
         return;
-    if (explorer->plan.trouble == TROUBLE_NONE)
-        check_folder(life);
+    if (explorer->plan.trouble == TROUBLE_NONE && life->node.disk.published >= SNAPSHOTS_KEPT) {
+        explorer->statistics.folders++;
+        crash_folder_measure(life->node.disk.sim, &explorer->trail);
+    }
     explorer->statistics.ended++;
     if (depth == TRAIL_DEPTH_MAX ||
         (explorer->replay != NULL && !is_wanted(life, TRAIL_END, SIM_CRASH_NOTHING)))
@@ -327,7 +278,7 @@ static void live(struct explorer *explorer, struct sim_disk *disk, const struct 
 {
     struct life *life = crash_memory(NULL, sizeof *life);
     unsigned depth = explorer->trail.depth;
-    bool goes_on;
+    bool goes_on, spoiled = explorer->spoiled;
 
     *life = (struct life){.explorer = explorer, .before = before, .promised = promised, .seed = seed};
     choose_odds(life, &goes_on);
@@ -335,6 +286,9 @@ static void live(struct explorer *explorer, struct sim_disk *disk, const struct 
         goes_on |= depth < explorer->replay->depth;
     if (depth > 0 && mixed(seed, 3, 3) % 20 == 0)
         disk = recover_in_trouble(life, disk, wall_ms);
+    if (depth > 0 && !spoiled && mixed(seed, 6, 6) % 8 == 0)
+        explorer->spoiled = crash_folder_spoil(disk, mixed(seed, 7, 7));
+    explorer->statistics.spoiled += explorer->spoiled && !spoiled;
     open_node(life, disk, wall_ms);
     recover(life);
     if (goes_on) {
@@ -350,6 +304,7 @@ static void live(struct explorer *explorer, struct sim_disk *disk, const struct 
     node_close(&life->node);
     sim_disk_destroy(disk);
     free(life);
+    explorer->spoiled = spoiled;
 }
 
 /* ---- runs ---- */
@@ -414,9 +369,10 @@ static void print_statistics(const struct statistics *s)
     printf("\n  during recovery   %" PRIu64 ", %" PRIu64
            " of them power cuts after a kill; refused for EIO %" PRIu64 ", for ENOSPC %" PRIu64 "\n",
            s->in_recovery, s->after_kill, s->failed_recoveries, s->full_recoveries);
-    printf("  recovered         %" PRIu64 " records, %" PRIu64 " times from a snapshot; %" PRIu64
-           " torn tails of %" PRIu64 " KiB; %" PRIu64 " lsns gone that nobody was told of\n",
-           s->records, s->with_snapshot, s->torn, s->torn_bytes / 1024, s->lsns_lost);
+    printf("  recovered         %" PRIu64 " records, %" PRIu64 " times from a snapshot, %" PRIu64
+           " from the older one; %" PRIu64 " torn tails of %" PRIu64 " KiB; %" PRIu64
+           " lsns gone that nobody was told of\n",
+           s->records, s->with_snapshot, s->spoiled, s->torn, s->torn_bytes / 1024, s->lsns_lost);
     printf("  went on           %" PRIu64 " lives: %" PRIu64 " segments made, %" PRIu64
            " used again, %" PRIu64 " snapshots, %" PRIu64 " files removed; %" PRIu64
            " ended in order, %" PRIu64 " folders measured\n",

@@ -222,7 +222,7 @@ void node_step(struct node *node)
         for (unsigned i = 0; i < 4; i++)
             node->weight[i] = 1 + (unsigned)seeded_below(&node->random, 8);
     trouble(node);
-    if (seeded_below(&node->random, 400) == 0)
+    if (node->plan->snapshot_segments > 0 && seeded_below(&node->random, 400) == 0)
         durable_log_snapshot(node->log);
     for (unsigned i = 0; i < 4; i++)
         sum += node->weight[i];

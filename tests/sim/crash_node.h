@@ -34,7 +34,7 @@ struct node_plan {
     uint64_t capacity, segment_bytes;
     unsigned keys, value_max;
     unsigned burst_max;                           /* operations of a worker's step */
-    unsigned snapshot_segments, snapshot_buckets; /* as durable_log.h, housekeeper.h */
+    unsigned snapshot_segments, snapshot_buckets; /* as durable_log.h, housekeeper.h; 0: none at all */
     unsigned latency_max;
     enum evict evict;
     enum node_trouble trouble;

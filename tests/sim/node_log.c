@@ -301,6 +301,45 @@ static void a_node_that_starts_on_a_full_disk_says_so_before_it_serves(void)
     hub_stop(&hub);
 }
 
+/* Without waiting for the disk a client may be told of what is gone after a crash: it must hear of that. */
+static void a_read_behind_a_change_that_was_lost_says_so(void)
+{
+    struct operation behind = {
+        .opcode = OPCODE_GET, .flags = FLAG_MIN_LSN, .key = (const uint8_t *)"k", .key_length = 1};
+    struct operation change = {
+        .opcode = OPCODE_SET, .key = behind.key, .key_length = 1, .value = behind.key, .value_length = 1};
+    struct reply reply = {0};
+    uint64_t kept;
+
+    start_with((struct durability_rules){.log = true});
+    CU_ASSERT_EQUAL(ask(change, &reply), STATUS_OK);
+    kept = reply.version;
+    pause_ms(100); /* it is on the disk */
+    sim_disk_crash_at(hub.nodes[0].disk, sim_disk_boundaries(hub.nodes[0].disk));
+    CU_ASSERT_EQUAL(ask(change, &reply), STATUS_OK);
+    hub_crash(&hub, 0, SIM_CRASH_NOTHING);
+    serves();
+    connect();
+    for (unsigned i = 0; i < 2; i++) {
+        struct reply now = {0};
+
+        behind.version = kept;
+        CU_ASSERT_EQUAL(ask(behind, &now), STATUS_OK);
+        CU_ASSERT_EQUAL(now.version, kept);
+        behind.version = reply.version;
+        CU_ASSERT_EQUAL(ask(behind, &now), STATUS_LOST);
+        CU_ASSERT_EQUAL(ask((struct operation){.opcode = OPCODE_HEALTH}, &now), STATUS_OK);
+        struct health health;
+        CU_ASSERT_FATAL(health_decode(now.value, now.value_length, &health));
+        behind.version = health.lsn;
+        CU_ASSERT_EQUAL(ask(behind, &now), STATUS_OK);
+        hub_crash(&hub, 0, SIM_CRASH_KILL); /* and after any later start */
+        serves();
+        connect();
+    }
+    hub_stop(&hub);
+}
+
 static void a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again(void)
 {
     start();
@@ -354,6 +393,7 @@ int main(void)
         TEST(a_node_that_stops_acknowledges_nothing_once_its_log_ends),
         TEST(a_log_that_cannot_be_begun_is_a_folder_that_is_refused),
         TEST(a_node_that_starts_on_a_full_disk_says_so_before_it_serves),
+        TEST(a_read_behind_a_change_that_was_lost_says_so),
         TEST(a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again),
         TEST(a_full_disk_makes_the_node_read_only_until_there_is_space),
 #undef TEST
