@@ -27,7 +27,7 @@ struct recovery {
     struct wal_reader *log;
     uint64_t sync_segment;
     uint64_t first_bytes; /* of the segment that the replay begins in */
-    bool clean; /* nothing lies behind the log's end */
+    bool clean;           /* nothing lies behind the log's end */
     bool notice_waits;
     char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
 };

@@ -267,24 +267,25 @@ static void names_are_read_as_they_are_written_and_no_other_way(void)
 
 int main(void)
 {
-    CU_TestInfo tests[] = {{"every number of histories comes back", every_number_of_histories_comes_back},
-                           {"a log may begin again before an earlier start", a_log_may_begin_again_before_an_earlier_start},
+    CU_TestInfo tests[] = {
+        {"every number of histories comes back", every_number_of_histories_comes_back},
+        {"a log may begin again before an earlier start", a_log_may_begin_again_before_an_earlier_start},
         {"it is synced before it gets its name, and the name after",
-                            it_is_synced_before_it_gets_its_name_and_the_name_after},
-                           {"a failed write leaves a whole one", a_failed_write_leaves_a_whole_one},
-                           {"what the disk says is passed on", what_the_disk_says_is_passed_on},
-                           {"every flipped byte and other lengths are noticed",
-                            every_flipped_byte_and_other_lengths_are_noticed},
-                           {"every wrong field is noticed though the crc is right",
-                            every_wrong_field_is_noticed_though_the_crc_is_right},
-                           {"an LSN belongs to the history that began at or below it",
-                            an_lsn_belongs_to_the_history_that_began_at_or_below_it},
-                           {"what lies between two histories is lost", what_lies_between_two_histories_is_lost},
-                           {"a new history begins above every LSN and history",
-                            a_new_history_begins_above_every_lsn_and_history},
-                           {"a full list forgets its oldest", a_full_list_forgets_its_oldest},
-                           {"names are read as they are written, and no other way",
-                            names_are_read_as_they_are_written_and_no_other_way},
-                           CU_TEST_INFO_NULL};
+         it_is_synced_before_it_gets_its_name_and_the_name_after},
+        {"a failed write leaves a whole one", a_failed_write_leaves_a_whole_one},
+        {"what the disk says is passed on", what_the_disk_says_is_passed_on},
+        {"every flipped byte and other lengths are noticed",
+         every_flipped_byte_and_other_lengths_are_noticed},
+        {"every wrong field is noticed though the crc is right",
+         every_wrong_field_is_noticed_though_the_crc_is_right},
+        {"an LSN belongs to the history that began at or below it",
+         an_lsn_belongs_to_the_history_that_began_at_or_below_it},
+        {"what lies between two histories is lost", what_lies_between_two_histories_is_lost},
+        {"a new history begins above every LSN and history",
+         a_new_history_begins_above_every_lsn_and_history},
+        {"a full list forgets its oldest", a_full_list_forgets_its_oldest},
+        {"names are read as they are written, and no other way",
+         names_are_read_as_they_are_written_and_no_other_way},
+        CU_TEST_INFO_NULL};
     return suite_run_each("meta", set_up, tear_down, tests);
 }

@@ -33,8 +33,7 @@ static const struct tcp_script scripts[] = {
     {"FIN-WAIT-2: whose user has no deadline any more ends like others",
      SCRIPT_FIN_WAIT_2 "deadline 70s\n+69s\nopen\n+2s\nexpired\nopen\n+1min\nclosed TIMED_OUT\n"},
     {"FIN-WAIT-2: a peer that is gone is noticed though a deadline runs, where keepalive is on",
-     "config keepalive 1\n" SCRIPT_FIN_WAIT_2
-     "deadline 60min\n~120..121s > . 1:2 ack 1\n+130s\ndiscard 8\n"
+     "config keepalive 1\n" SCRIPT_FIN_WAIT_2 "deadline 60min\n~120..121s > . 1:2 ack 1\n+130s\ndiscard 8\n"
      "closed TIMED_OUT\n"},
     {"CLOSE-WAIT: we may go on sending (half-close)",
      SCRIPT_CLOSE_WAIT "send 100\n> . 1:101 ack 2\n< . 2 ack 101\nunsent 0\nclose\n> F. 101 ack 2\n"

@@ -129,13 +129,12 @@ static const uint8_t *submitted(unsigned n, struct wal_block *out)
 static struct wal_verdict_at_end read_back(uint64_t *records)
 {
     struct meta meta = {.cluster_id = {1}, .node_id = 1};
-    meta_add(&meta,
-             &(struct history){.id = found_history, .first_lsn = (uint64_t)8 << 32, .node_id = 1, .epoch = 1});
-    meta_add(&meta, &(struct history){.id = history,
-                                      .first_lsn = first_lsn,
-                                      .node_id = 1,
-                                      .before_lsn = first_lsn - 1,
-                                      .epoch = 2});
+    meta_add(&meta, &(struct history){
+                        .id = found_history, .first_lsn = (uint64_t)8 << 32, .node_id = 1, .epoch = 1});
+    meta_add(
+        &meta,
+        &(struct history){
+            .id = history, .first_lsn = first_lsn, .node_id = 1, .before_lsn = first_lsn - 1, .epoch = 2});
     struct disk disk = memory_disk(&memory);
     struct wal_position from = found_end();
     struct wal_reader *reader = wal_reader_create(&disk, &meta, &from);
