@@ -214,9 +214,9 @@ struct damaged block_damage(struct sim_disk *sim, const struct block_list *list,
 
 struct block_search block_search(struct sim_disk *sim, const struct block_list *list, unsigned index)
 {
-    const struct listed_block *block = &list->block[index];
-    uint64_t segment = index < list->count ? block->behind_segment : list->end.segment;
-    uint64_t from = index < list->count ? block->behind_offset : list->end.offset;
+    bool end = index == list->count;
+    uint64_t segment = end ? list->end.segment : list->block[index].behind_segment;
+    uint64_t from = end ? list->end.offset : list->block[index].behind_offset;
     struct block_search search = {0};
     struct crash_folder folder;
 
