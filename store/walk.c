@@ -31,8 +31,7 @@ static int64_t copy_item(const struct table *table, uint32_t number, uint8_t *ou
                                 .value = bytes + key_length,
                                 .value_length = (uint16_t)value_length};
     /* After the item's words: a FLUSH that is visible by now hides it, and the walk ends above its LSN. */
-    uint64_t clock_ms = atomic_load_explicit(&table->clock_ms, memory_order_relaxed);
-    if (record.lsn < table_flush_lsn(table) || item_expired(record.expiry_ms, clock_ms))
+    if (record.lsn < table_flush_lsn(table))
         return 0;
     if (key_length < KEY_BYTES_MIN || key_length > KEY_BYTES_MAX || value_length > VALUE_BYTES_MAX)
         return -EAGAIN;

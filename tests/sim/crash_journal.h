@@ -53,9 +53,8 @@ struct oracle {
 
 void oracle_apply(struct oracle *oracle, const struct journal_entry *entry);
 void oracle_at(struct oracle *oracle, const struct journal *journal, size_t count);
-/* Ends the program if the table is anything else than that: keys, values, versions, expiry, counts. Items
- * that had expired by wall_ms may be missing: snapshots leave them out. */
-void oracle_compare(const struct oracle *oracle, const struct table *table, uint64_t wall_ms,
-                    const struct trail *trail);
+/* Ends the program if the table is anything else than that: keys, values, versions, expiry, counts. What has
+ * expired and was not logged as gone is part of it. */
+void oracle_compare(const struct oracle *oracle, const struct table *table, const struct trail *trail);
 
 #endif

@@ -192,7 +192,7 @@ static void check_recovered(struct life *life)
     if (facts->snapshots_broken > life->explorer->spoiled)
         trail_fail(trail, "%u snapshots were found broken", facts->snapshots_broken);
     oracle_at(&oracle, life->before, count);
-    oracle_compare(&oracle, life->node.table, life->node.wall_ms, trail);
+    oracle_compare(&oracle, life->node.table, trail);
     if (life->node.disk.open != 0)
         trail_fail(trail, "recovery left %u files open", life->node.disk.open);
     statistics->torn += facts->dropped_bytes > 0;

@@ -129,7 +129,7 @@ static struct outcome recover(struct damager *d, struct sim_disk *image)
         const struct recovery_facts *facts = recovery_facts(node->recovery);
         struct oracle oracle;
         oracle_at(&oracle, &d->journal, journal_count_to(&d->journal, facts->lsn));
-        oracle_compare(&oracle, node->table, node->wall_ms, &d->trail);
+        oracle_compare(&oracle, node->table, &d->trail);
         outcome.lsn = facts->lsn;
         outcome.snapshots_broken = facts->snapshots_broken;
     }

@@ -172,7 +172,7 @@ static void a_snapshot_gives_the_table_again(void)
     }
 }
 
-static void what_is_flushed_or_expired_is_left_out(void)
+static void what_is_flushed_is_left_out_and_what_is_expired_stays_hidden(void)
 {
     struct world w;
     struct fixture loaded;
@@ -188,8 +188,10 @@ static void what_is_flushed_or_expired_is_left_out(void)
     write_snapshot(&w);
     fixture_open(&loaded, &(struct table_config){.capacity = CAPACITY});
     CU_ASSERT_EQUAL(snapshot_load(loaded.context, &w.disk, file_name, &facts), 0);
-    CU_ASSERT(facts.items == 1 && facts.flush_lsn == flush_lsn);
+    CU_ASSERT(facts.items == 2 && facts.flush_lsn == flush_lsn);
+    loaded.now_ms = w.f.now_ms;
     CU_ASSERT_EQUAL(fixture_get(&loaded, "alive"), STATUS_OK);
+    CU_ASSERT_EQUAL(fixture_get(&loaded, "gone"), STATUS_NOT_FOUND);
     struct table_counts counts;
     table_counts(loaded.table, &counts);
     CU_ASSERT_EQUAL(counts.flush_lsn, flush_lsn);
@@ -471,7 +473,8 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"a snapshot gives the table again", a_snapshot_gives_the_table_again},
-        {"what is flushed or expired is left out", what_is_flushed_or_expired_is_left_out},
+        {"what is flushed is left out, and what is expired stays hidden",
+         what_is_flushed_is_left_out_and_what_is_expired_stays_hidden},
         {"published once the log is durable to its end", it_is_published_once_the_log_is_durable_to_its_end},
         {"one that is given up leaves nothing behind", one_that_is_given_up_leaves_nothing_behind},
         {"an error of the disk ends it", an_error_of_the_disk_ends_it},
