@@ -274,7 +274,7 @@ static bool control_once(struct lcores *lcores, struct control_loop *loop, int s
     if (lcores->idle != IDLE_POLL)
         rest_ns = napper_turn(&loop->napper, done != 0, now.mono_ns);
     if (rest_ns != 0)
-        control_nap(lcores, rest_ns);
+        control_nap(lcores, lcores->log ? CONTROL_NAP_NS : rest_ns); /* with a log it is woken */
     else if (done == 0)
         spin(lcores);
     return false;

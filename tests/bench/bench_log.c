@@ -5,12 +5,42 @@
  *                           by those without a log. One thread: the control turns that take the records are not timed;
  *                           the disk takes everything and keeps nothing
  *
+ *   log_get_p99_sync        99th percentile of a GET, eight of which come together, beside 50,000 SETs a second that
+ *                           are answered when they are on the disk, divided by the same without a log
+ *   log_get_p99_snapshot    the same while snapshots are written one after the other, divided by without them
+ *   durable_set             a SET with one outstanding, from frame to frame, until it is on the disk, divided by pwrite and
+ *                           fdatasync of 4 KiB in the same folder; medians of turns of both
+ *
+ * For these three the worker has one core, the control lcore and the housekeeper the other one: all poll as with --idle
+ * poll, and there is nothing between frames and worker.
+ *
  * 8-byte keys, 32-byte values, keys drawn uniformly.
+ *
+ *   bench_log [FOLDER]      where the device under test is mounted (default /var/tmp); folders are made and removed
  */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
 #include "log_node.h"
 #include "seeded.h"
 
-enum { BURST = 32, BURSTS_A_WINDOW = 512, WINDOWS = 61, TABLE_MIB = 8, CONTROL_EVERY = 8 };
+#define DURABLE_NS UINT64_C(10000000000) /* a crowded machine: fewer of them */
+
+enum { BURST = 32, BURSTS_A_WINDOW = 512, WINDOWS = 61, TABLE_MIB = 12, CONTROL_EVERY = 8 };
+enum {
+    TICKS = 1500, /* a window: 15 ms */
+    TICK_NS = 10 * 1000,
+    TICK_GETS = 8,
+    TICK_LONGEST_NS = 2 * 1000 * 1000,
+    GET_WINDOWS = 21,
+    SET_ROUNDS = 30,
+    SET_WRITES = 20,
+    BLOCK = DISK_BLOCK_BYTES,
+    SPACE = SET_ROUNDS * SET_WRITES * BLOCK,
+};
 
 static struct rte_mempool *pool;
 static uint64_t entropy;
@@ -203,11 +233,236 @@ static void worker_cycles(void)
     log_node_stop(&with);
 }
 
-int main(void)
+/* ---- nodes whose control lcore has a core of its own ---- */
+
+struct threaded {
+    struct log_node n;
+    char path[256]; /* of its log; "": none */
+    uint64_t capacity;
+    pthread_t control, housekeeper;
+    _Atomic bool serves, active, snapshots, stop, housekeeper_stop;
+};
+
+static void pin(unsigned cpu)
 {
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set); /* with one core all share it */
+}
+
+static void *housekeeper_thread(void *argument)
+{
+    struct threaded *t = argument;
+
+    pin(1);
+    while (!t->housekeeper_stop) {
+        enum node_housekeeping step = node_housekeeping_step(t->n.node, log_node_now());
+        if (step != NODE_HOUSEKEEPING_WORKED)
+            usleep(step == NODE_HOUSEKEEPING_THROTTLE ? 500 : 2000); /* as lcores.c has it */
+    }
+    return NULL;
+}
+
+static void *control_thread(void *argument)
+{
+    struct threaded *t = argument;
+    struct durability_rules rules = {.log = true, .writes_wait = true, .reads_wait = true};
+    struct node_log_config log = {0};
+
+    pin(1);
+    if (t->path[0] != '\0')
+        log = log_node_folder(&t->n, t->path, rules);
+    log_node_start(&t->n, pool, t->capacity, t->path[0] != '\0' ? &log : NULL);
+    if (t->path[0] != '\0')
+        pthread_create(&t->housekeeper, NULL, housekeeper_thread, t);
+    t->serves = true;
+    while (!t->stop) {
+        if (t->snapshots)
+            node_snapshot(t->n.node);
+        if (node_control_turn(t->n.node, log_node_now()) == 0)
+            sched_yield();
+        if (!t->active)
+            usleep(200);
+    }
+    t->housekeeper_stop = true;
+    if (t->path[0] != '\0')
+        pthread_join(t->housekeeper, NULL);
+    log_node_stop(&t->n);
+    return NULL;
+}
+
+static void threaded_start(struct threaded *t, uint64_t capacity, const char *base, const char *name)
+{
+    t->capacity = capacity;
+    if (name != NULL)
+        snprintf(t->path, sizeof t->path, "%s/%s", base, name);
+    t->active = true;
+    log_node_must(pthread_create(&t->control, NULL, control_thread, t) == 0, "no thread");
+    while (!t->serves)
+        usleep(1000);
+    t->active = false;
+}
+
+static void threaded_stop(struct threaded *t)
+{
+    char file[768];
+    const struct dirent *entry;
+
+    t->stop = true;
+    pthread_join(t->control, NULL);
+    DIR *entries = t->path[0] != '\0' ? opendir(t->path) : NULL;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        snprintf(file, sizeof file, "%s/%s", t->path, entry->d_name);
+        unlink(file);
+    }
+    if (entries != NULL)
+        closedir(entries);
+    rmdir(t->path);
+}
+
+/* ---- GETs beside SETs ---- */
+
+/* 99th percentile, us. */
+static double get_window(struct threaded *t, uint64_t keys)
+{
+    static double us[TICKS * TICK_GETS];
+    struct log_node *n = &t->n;
+
+    t->active = true;
+    for (uint64_t start = log_node_ns(), tick = 0; tick < TICKS; tick++) {
+        while (log_node_ns() < start + tick * TICK_NS) {
+            node_worker_turn(n->node, 0, log_node_now());
+            log_node_take(n);
+        }
+        if (tick % 2 == 0)
+            log_node_ask(n, OPCODE_SET, seeded_below(&entropy, keys));
+        for (unsigned i = 0; i < TICK_GETS; i++)
+            log_node_ask(n, OPCODE_GET, seeded_below(&entropy, keys));
+        unsigned before = n->gets, answered = 0;
+        uint64_t asked = log_node_ns(), took = 0;
+        while (answered < TICK_GETS && took < TICK_LONGEST_NS) {
+            node_worker_turn(n->node, 0, log_node_now());
+            log_node_take(n);
+            took = log_node_ns() - asked;
+            for (; answered < TICK_GETS && answered < n->gets - before; answered++)
+                us[tick * TICK_GETS + answered] = (double)took / 1e3;
+        }
+        for (; answered < TICK_GETS; answered++) /* of a bucket that is not on the disk yet */
+            us[tick * TICK_GETS + answered] = (double)took / 1e3;
+    }
+    t->active = false;
+    return bench_quantile(us, TICKS * TICK_GETS, 0.99);
+}
+
+static void fill(struct threaded *t, uint64_t keys)
+{
+    t->active = true;
+    while (t->n.sets < keys) {
+        if (t->n.counter - t->n.sets < FRAME_PORT_ROOM - BURST)
+            for (unsigned i = 0; i < BURST; i++)
+                log_node_ask(&t->n, OPCODE_SET, t->n.counter % keys);
+        node_worker_turn(t->n.node, 0, log_node_now());
+        log_node_take(&t->n);
+    }
+}
+
+static void print_p99(const char *name, const char *what, double *off, double *on, double *ratio)
+{
+    printf("# GET p99 beside SETs: %.1f us, %s %.1f us\n", bench_quantile(off, GET_WINDOWS, 0.5), what,
+           bench_quantile(on, GET_WINDOWS, 0.5));
+    bench_print(name, bench_quantile(ratio, GET_WINDOWS, 0.5), 1.1);
+}
+
+static void get_latency(struct threaded *without, struct threaded *with, uint64_t keys)
+{
+    static double off[GET_WINDOWS], on[GET_WINDOWS], ratio[GET_WINDOWS];
+
+    fill(without, keys);
+    fill(with, keys);
+    for (unsigned i = 0; i < GET_WINDOWS; i++) {
+        off[i] = get_window(without, keys);
+        on[i] = get_window(with, keys);
+        ratio[i] = on[i] / off[i];
+    }
+    print_p99("log_get_p99_sync", "synced", off, on, ratio);
+    for (unsigned i = 0; i < GET_WINDOWS; i++) {
+        off[i] = get_window(with, keys);
+        with->snapshots = true;
+        on[i] = get_window(with, keys);
+        with->snapshots = false;
+        ratio[i] = on[i] / off[i];
+        usleep(40 * 1000); /* for the last one to end */
+    }
+    print_p99("log_get_p99_snapshot", "during snapshots", off, on, ratio);
+}
+
+/* ---- durable SETs ---- */
+
+static void durable_sets(struct threaded *t, const char *base)
+{
+    static _Alignas(BLOCK) uint8_t block[BLOCK];
+    static double raw[SET_ROUNDS * SET_WRITES], set[SET_ROUNDS * SET_WRITES];
+    char path[300];
+    unsigned count = 0;
+
+    snprintf(path, sizeof path, "%s/raw", base);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
+    log_node_must(fd >= 0 && unlink(path) == 0 && fallocate(fd, 0, 0, SPACE) == 0, path);
+    for (int offset = 0; offset < SPACE; offset += BLOCK)
+        log_node_must(pwrite(fd, block, BLOCK, offset) == BLOCK, "pwrite");
+    log_node_must(fsync(fd) == 0, "fsync");
+    uint64_t end = log_node_ns() + DURABLE_NS;
+    for (unsigned round = 0; round < SET_ROUNDS && (round == 0 || log_node_ns() < end); round++) {
+        t->active = false;
+        for (unsigned i = 0; i < SET_WRITES; i++) {
+            uint64_t begin = log_node_ns();
+            log_node_must(pwrite(fd, block, BLOCK, (off_t)(count + i) * BLOCK) == BLOCK && fdatasync(fd) == 0,
+                          "pwrite, fdatasync");
+            raw[count + i] = (double)(log_node_ns() - begin) / 1e3;
+        }
+        t->active = true;
+        for (unsigned i = 0; i < SET_WRITES; i++) {
+            unsigned before = t->n.sets;
+            uint64_t begin = log_node_ns();
+            log_node_ask(&t->n, OPCODE_SET, count + i);
+            while (t->n.sets == before) {
+                node_worker_turn(t->n.node, 0, log_node_now());
+                log_node_take(&t->n);
+            }
+            set[count + i] = (double)(log_node_ns() - begin) / 1e3;
+        }
+        count += SET_WRITES;
+    }
+    close(fd);
+    double raw_p50 = bench_quantile(raw, count, 0.5), set_p50 = bench_quantile(set, count, 0.5);
+    printf(
+        "# pwrite and fdatasync: p10 %.0f p50 %.0f p90 %.0f us; durable SET: p10 %.0f p50 %.0f p90 %.0f us\n",
+        bench_quantile(raw, count, 0.1), raw_p50, bench_quantile(raw, count, 0.9),
+        bench_quantile(set, count, 0.1), set_p50, bench_quantile(set, count, 0.9));
+    bench_print("durable_set", set_p50 / raw_p50, 1.5);
+}
+
+int main(int argc, char **argv)
+{
+    static struct threaded without, with;
+    uint64_t capacity = table_capacity_for((uint64_t)TABLE_MIB << 20);
+    char base[128];
+
     test_eal_start_with(64);
     pool = test_eal_pool("bench", LOG_NODE_POOL_FRAMES);
     entropy = seeded_start(seeded_from_environment(1));
     worker_cycles();
+    snprintf(base, sizeof base, "%s/bench-log-XXXXXX", argc > 1 ? argv[1] : "/var/tmp");
+    log_node_must(mkdtemp(base) != NULL, base);
+    pin(0);
+    threaded_start(&without, capacity, base, NULL);
+    threaded_start(&with, capacity, base, "log");
+    get_latency(&without, &with, capacity / 2);
+    durable_sets(&with, base);
+    threaded_stop(&without);
+    threaded_stop(&with);
+    rmdir(base);
     return 0;
 }
