@@ -205,6 +205,7 @@ def case_a_full_disk_stops_writes_until_there_is_space():
 
 def case_a_limit_on_files_sizes_is_told_and_kills_nothing():
     with Durable("limited") as net:
+        must(net.node().stop() == 0, "the folder is there")
         must("File too large" in net.refused(prefix=("prlimit", f"--fsize={48 << 20}")), "a segment is larger than that")
         must(net.node().stop() == 0, "without the limit")
 
