@@ -165,6 +165,22 @@ bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn)
     return false;
 }
 
+uint64_t meta_found_lsn(const struct meta *meta)
+{
+    return meta->count > 0 ? meta->history[meta->count - 1].before_lsn : 0;
+}
+
+bool meta_give_up_after(struct meta *meta, uint64_t lsn)
+{
+    bool news = false;
+    for (unsigned i = 0; i < meta->count; i++) {
+        news |= meta->history[i].before_lsn > lsn;
+        if (meta->history[i].before_lsn > lsn)
+            meta->history[i].before_lsn = lsn;
+    }
+    return news;
+}
+
 uint64_t meta_last_lsn(const struct meta *meta, uint64_t next_lsn)
 {
     for (unsigned i = 0; i < meta->count; i++)

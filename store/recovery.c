@@ -475,6 +475,13 @@ static int judge(struct recovery *recovery)
     }
     facts->end = *end;
     facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
+    if (facts->lsn < meta_found_lsn(&facts->meta))
+        return refuse(
+            recovery, -EBADMSG,
+            "the log ends at lsn %llu in %s, but an earlier start found it up to lsn %llu: bring the segments behind"
+            " it back from a backup, or copy from a replica, or give up what is missing: wildctl wal repair",
+            (unsigned long long)facts->lsn, segment_text(name, end->segment),
+            (unsigned long long)meta_found_lsn(&facts->meta));
     if (apply_end(recovery->config.apply) != 0)
         return refuse(recovery, -ENOSPC,
                       "holds more than --capacity has room for: start with the capacity it was written with");

@@ -10,6 +10,7 @@
  *   newest snapshot broken   the older one, with more log; the broken one becomes kept-snapshot-... (a line says so). All
  *                            broken: damage, unless the log is there from its start
  *   log ends before the snapshot's end_lsn   damage: a snapshot is published only when the log is durable to there
+ *   log ends before what an earlier start found   damage: its last segments are gone
  *   log damaged              refused, with file and offset and what to do
  *   log torn                 cut there, by where the next history goes on; a line says so
  *

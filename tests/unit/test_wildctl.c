@@ -288,6 +288,35 @@ static void records_are_shown_a_line_each(void)
     world_close(&w);
 }
 
+/* What an earlier start found was durable then, whether or not anything still lies behind the log's end. */
+static void a_log_that_ends_below_what_a_start_found_is_damage(void)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        struct world w;
+        int left;
+        world_open(&w, false);
+        CU_ASSERT_EQUAL(recover(w.sim), RECORDS);
+        if (round == 0)
+            damage(w.sim, 20);
+        for (uint64_t number = 3; round == 1 && number <= 5; number++) {
+            char name[DISK_NAME_BYTES];
+            meta_segment_name(name, number);
+            CU_ASSERT_EQUAL(w.disk.call->remove(w.disk.state, name), 0);
+        }
+        CU_ASSERT_EQUAL(recover(w.sim), -EBADMSG);
+        CU_ASSERT_EQUAL(ask(w.sim, wal_check, (struct wal_options){0}).exit_code, EXIT_DAMAGE);
+        struct said said = ask(w.sim, wal_repair, (struct wal_options){0});
+        CU_ASSERT_EQUAL(said.exit_code, EXIT_DAMAGE);
+        CU_ASSERT_PTR_NOT_NULL(strstr(said.text, "to 4294967405; "));
+        CU_ASSERT_EQUAL(ask(w.sim, wal_repair, (struct wal_options){.yes = true}).exit_code, EXIT_FINE);
+        CU_ASSERT_EQUAL(ask(w.sim, wal_check, (struct wal_options){0}).exit_code, EXIT_FINE);
+        left = recover(w.sim);
+        CU_ASSERT(left > 0 && left < RECORDS);
+        CU_ASSERT_EQUAL(recover(w.sim), left);
+        world_close(&w);
+    }
+}
+
 static void a_torn_tail_is_no_damage(void)
 {
     struct world w;
@@ -509,6 +538,8 @@ int main(int argc, char **argv)
     CU_TestInfo tests[] = {
         {"a whole folder is fine", a_whole_folder_is_fine},
         {"records are shown a line each", records_are_shown_a_line_each},
+        {"a log that ends below what a start found is damage",
+         a_log_that_ends_below_what_a_start_found_is_damage},
         {"a torn tail is no damage", a_torn_tail_is_no_damage},
         {"damage of any block is found and repaired", damage_without_snapshots_is_found_and_repaired},
         {"so it is with snapshots", damage_with_snapshots_is_found_and_repaired},

@@ -92,6 +92,24 @@ static void check_end(struct findings *findings, const struct wal_folder *folder
             : "A newer snapshot makes up for it, and the node starts; take another one soon");
 }
 
+/* Where nothing lies behind the end, meta may know of more. */
+static void check_found(struct findings *findings, const struct wal_folder *folder,
+                        const struct wal_verdict_at_end *end)
+{
+    char name[DISK_NAME_BYTES], what[128];
+    uint64_t last_lsn = wal_last_lsn(folder, &end->position), found = meta_found_lsn(&folder->meta);
+    if (folder->meta_state != 0 || last_lsn >= found ||
+        (end->end != WAL_END_CLEAN && end->end != WAL_END_TORN))
+        return;
+    snprintf(what, sizeof what,
+             "the log ends there at lsn %" PRIu64 ", but an earlier start found it up to lsn %" PRIu64,
+             last_lsn, found);
+    meta_segment_name(name, end->position.segment);
+    tell(
+        findings, name, end->position.offset, what,
+        "Bring the segments behind it back from a backup, or copy from a replica, or give them up: wildctl wal repair");
+}
+
 int wal_check(const struct disk *disk, const struct wal_options *options)
 {
     struct wal_folder folder;
@@ -113,6 +131,8 @@ int wal_check(const struct disk *disk, const struct wal_options *options)
         blocks += walk.piece[i].blocks;
         check_end(&findings, &folder, &walk.piece[i], i + 1 == walk.pieces);
     }
+    if (walk.pieces > 0)
+        check_found(&findings, &folder, &walk.piece[walk.pieces - 1].end);
     for (unsigned i = 0; i < folder.snapshots; i++)
         check_snapshot(&findings, &folder.snapshot[i], walk.pieces > 0 ? end_lsn : UINT64_MAX);
     if (options->json) {

@@ -222,7 +222,11 @@ static int carry_out(const struct plan *plan)
     const struct wal_folder *folder = plan->folder;
     const struct disk *disk = &folder->disk;
     uint64_t end_lsn = wal_end_lsn(&plan->end), last = plan->rest_refuses ? 0 : plan->last_segment;
+    struct meta meta = folder->meta;
     int failed = copy_rest(plan);
+    /* While anything else refuses a start: that the log ended further on need not, any more. */
+    if (failed >= 0 && meta_give_up_after(&meta, wal_last_lsn(folder, &plan->end)))
+        failed = meta_write(&meta, disk);
     for (unsigned i = 0; failed >= 0 && i < folder->snapshots; i++)
         if (needs_more(&folder->snapshot[i], end_lsn))
             failed = set_aside(plan, folder->snapshot[i].name);
@@ -324,8 +328,9 @@ static int repair(struct plan *plan)
     const struct wal_piece *piece = choose(folder, &walk, &why);
     if (piece == NULL)
         return refuse(plan, why);
-    bool whole = piece == &walk.piece[walk.pieces - 1] && piece->end.end != WAL_END_DAMAGED;
     plan->end = piece->end.position;
+    bool whole = piece == &walk.piece[walk.pieces - 1] && piece->end.end != WAL_END_DAMAGED &&
+                 wal_last_lsn(folder, &plan->end) >= meta_found_lsn(&folder->meta);
     for (unsigned i = 0; i < folder->snapshots; i++) {
         if (folder->snapshot[i].state == -EPROTONOSUPPORT || folder->snapshot[i].state == -EXDEV)
             return refuse(plan, "a snapshot is of a newer version or of another cluster: wildctl wal check");
@@ -341,6 +346,7 @@ static int repair(struct plan *plan)
     if (plan->end.segment == 0) /* nothing is left: the first segment stays, empty, as of a log that begins */
         plan->end.segment = folder->segment[0].number;
     plan->end.offset = (uint32_t)wal_block_padded(plan->end.offset);
+    plan->last_lsn = meta_found_lsn(&folder->meta);
     failed = scan_behind(plan);
     if (failed != 0)
         return refuse(plan, strerror(-failed));
