@@ -202,21 +202,15 @@ static bool can_be_direct(const struct disk_folder *folder)
 static int start_queue(struct disk_folder *folder, enum disk_folder_queue queue,
                        const struct complaint *complaint)
 {
-    int error = -ENOSYS;
+    int error;
 
     if (queue == DISK_QUEUE_NONE)
         return 0;
     folder->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (folder->wake_fd < 0)
         return complain_errno(complaint, -errno);
-    if (queue != DISK_QUEUE_THREAD) {
-        folder->kind = &disk_uring_kind;
-        error = folder->kind->create(&folder->queue, folder);
-    }
-    if (queue == DISK_QUEUE_THREAD || (queue == DISK_QUEUE_ANY && error != 0)) {
-        folder->kind = &disk_thread_kind;
-        error = folder->kind->create(&folder->queue, folder);
-    }
+    folder->kind = queue == DISK_QUEUE_URING ? &disk_uring_kind : &disk_thread_kind;
+    error = folder->kind->create(&folder->queue, folder);
     if (error == 0)
         return 0;
     complain(complaint, error, "%s cannot be had: %s", folder->kind->name, strerror(-error));

@@ -1,6 +1,8 @@
 /*
- * disk_folder.h - a real folder as disk.h: O_DIRECT and io_uring, or pwrite and fdatasync on a thread
- * where the kernel has no io_uring for us (containers often forbid it).
+ * disk_folder.h - a real folder as disk.h, with O_DIRECT: the queue is a thread that calls pwrite and fdatasync,
+ * or io_uring. Both take as long where the disk is what they wait for; but synced writes to a file go through
+ * the kernel's own worker threads under io_uring, and where cores are scarce those were seen to stand still for
+ * up to a second (docs/durability.md). So the thread is what is used unless io_uring is asked for.
  *
  * DISK_CREATE allocates and writes zeros once, which takes its time (64 MiB: about 0.1 s): writes that are
  * waited for are faster into space that was written before. The file `lock` is the folder's own: it is not
@@ -18,9 +20,8 @@
 struct disk_folder; /* opaque */
 
 enum disk_folder_queue {
-    DISK_QUEUE_ANY, /* io_uring if it can be had */
-    DISK_QUEUE_URING,
     DISK_QUEUE_THREAD,
+    DISK_QUEUE_URING,
     DISK_QUEUE_NONE, /* tools: only the blocking face */
 };
 enum disk_folder_access {

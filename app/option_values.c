@@ -249,8 +249,7 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     static const char *const switches[] = {"on", "off"};
     static const char *const durabilities[] = {"sync", "async"};
     static const char *const reads[] = {"durable", "memory"};
-    static const char *const ios[] = {
-        [DISK_QUEUE_ANY] = "auto", [DISK_QUEUE_URING] = "uring", [DISK_QUEUE_THREAD] = "thread"};
+    static const char *const ios[] = {[DISK_QUEUE_THREAD] = "thread", [DISK_QUEUE_URING] = "uring"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct options *out = parse->out;
     unsigned chosen = 0;
@@ -331,7 +330,7 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         out->log.snapshot_mib = (unsigned)n;
         return failed;
     case OPTION_wal_io:
-        failed = choice(parse, id, value, ios, 3, &chosen);
+        failed = choice(parse, id, value, ios, 2, &chosen);
         out->log.io = chosen;
         return failed;
     case OPTION_config:

@@ -49,8 +49,8 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "at most so long between snapshots, if anything was written (default 3600; 0: no limit)")               \
     X(snapshot_log, "snapshot-log", "MIB", false,                                                             \
       "a snapshot whenever the log has grown by so much, in whole segments of 64 (default 256; 0: no limit)") \
-    X(wal_io, "wal-io", "auto|uring|thread", false,                                                           \
-      "how the log is written: io_uring, or a thread where that is forbidden (default auto)")                 \
+    X(wal_io, "wal-io", "thread|uring", false,                                                                \
+      "how the log is written: by a thread of its own, or by io_uring (default thread)")                      \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                     \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")             \
     X(help, "help", NULL, false, "this text")                                                                 \

@@ -74,7 +74,7 @@ def case_acknowledged_writes_survive_kill_9():
     journal = os.path.join(place.scratch, "journal")
     with Durable("killed") as net:
         for number in range(rounds):
-            options = ("--snapshot-log", "64", "--wal-io", chance.choice(("uring", "thread", "auto")))
+            options = ("--snapshot-log", "64", "--wal-io", chance.choice(("uring", "thread")))
             node = net.node(*options)
             load = subprocess.Popen(
                 ["ip", "netns", "exec", net.node_ns, f"{place.build}/tools/wild-client-example", "--auth-secret", SECRET,

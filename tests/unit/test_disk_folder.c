@@ -334,12 +334,12 @@ static void closing_waits_for_writes_in_flight(void)
     }
 }
 
-static void without_io_uring_there_is_a_thread(void)
+static void where_io_uring_is_forbidden_the_thread_still_is_there(void)
 {
     fault.uring_error = EPERM;
     CU_ASSERT_EQUAL(open_folder(path, DISK_FOLDER_OWN, DISK_QUEUE_URING), -EPERM);
     CU_ASSERT_PTR_NOT_NULL(strstr(error, "io_uring"));
-    own(DISK_QUEUE_ANY);
+    own(DISK_QUEUE_THREAD);
     CU_ASSERT_STRING_EQUAL(disk_folder_queue_name(folder), "thread");
     close_folder(path);
     fault.uring_error = 0;
@@ -498,7 +498,7 @@ static void a_second_process_is_refused_and_told_the_first_ones_pid(void)
     CU_ASSERT_EQUAL_FATAL(pipe(ready), 0);
     child = fork();
     if (child == 0) {
-        if (open_folder(path, DISK_FOLDER_OWN, DISK_QUEUE_ANY) == 0 && write(ready[1], "", 1) == 1)
+        if (open_folder(path, DISK_FOLDER_OWN, DISK_QUEUE_THREAD) == 0 && write(ready[1], "", 1) == 1)
             pause();
         _exit(1);
     }
@@ -712,7 +712,8 @@ int main(void)
         {"one sync of the thread serves the writes that wait",
          one_sync_of_the_thread_serves_the_writes_that_wait},
         {"closing waits for writes in flight", closing_waits_for_writes_in_flight},
-        {"without io_uring there is a thread", without_io_uring_there_is_a_thread},
+        {"where io_uring is forbidden the thread still is there",
+         where_io_uring_is_forbidden_the_thread_still_is_there},
         {"files are made, read, written, renamed and removed",
          files_are_made_read_written_renamed_and_removed},
         {"only plain files with proper names are seen", only_plain_files_with_proper_names_are_seen},

@@ -89,17 +89,17 @@ static void a_log_is_safe_unless_asked_otherwise(void)
     CU_ASSERT_FALSE(options.log.reads_memory);
     CU_ASSERT_EQUAL(options.log.snapshot_interval_s, 3600);
     CU_ASSERT_EQUAL(options.log.snapshot_mib, 256);
-    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_ANY);
+    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_THREAD);
     CU_ASSERT_EQUAL(
         parse(
             "--auth-secret s3 --enable-wal --wal-path w --durability async --reads memory --snapshot-interval "
-            "60 --snapshot-log 0 --wal-io thread"),
+            "60 --snapshot-log 0 --wal-io uring"),
         OPTIONS_RUN);
     CU_ASSERT_TRUE(options.log.async);
     CU_ASSERT_TRUE(options.log.reads_memory);
     CU_ASSERT_EQUAL(options.log.snapshot_interval_s, 60);
     CU_ASSERT_EQUAL(options.log.snapshot_mib, 0);
-    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_THREAD);
+    CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_URING);
 }
 
 static void every_option_is_understood(void)
@@ -179,7 +179,7 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --enable-wal --wal-path w --reads dirty", "--reads takes"},
         {"--auth-secret x --enable-wal --wal-path w --snapshot-interval -1", "--snapshot-interval takes"},
         {"--auth-secret x --enable-wal --wal-path w --snapshot-log 9999999", "--snapshot-log takes"},
-        {"--auth-secret x --enable-wal --wal-path w --wal-io sync", "--wal-io takes auto|uring|thread"},
+        {"--auth-secret x --enable-wal --wal-path w --wal-io sync", "--wal-io takes thread|uring"},
         {"--auth-secret x --por 7", "unknown option '--por'"},
         {"--auth-secret x -p 7", "'-p' is not an option"},
         {"--auth-secret x stray", "'stray' is not an option"},
