@@ -66,8 +66,8 @@ struct stream_functions {
      * have unsent does not count, nor what the others reserve before they commit. */
     size_t (*spare)(const struct stream *stream);
     void (*resume)(struct stream *stream); /* deliver what received left; from within the next turn */
-    /* No more from us; what was committed is sent, receiving goes on. A peer that says nothing for a minute is given up
-     * then, unless the user holds bytes back or has a deadline running. */
+    /* No more from us; what was committed is sent, receiving goes on. A peer that sends nothing new for a minute is
+     * given up then, unless the user holds bytes back or has a deadline running. */
     void (*close)(struct stream *stream);
     void (*abort)(struct stream *stream);                          /* now, and the peer is told */
     void (*set_deadline)(struct stream *stream, uint64_t mono_ns); /* one per stream; 0: none */

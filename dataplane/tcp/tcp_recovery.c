@@ -136,8 +136,14 @@ static void measure(struct tcp *tcp, struct tcp_connection *c, const struct tcp_
                     seq_at_or_before(stamp, options->ts_echo);
         sent_ns = told ? news->sent_again_ns : 0;
     }
-    if (sent_ns != 0)
-        rtt_sample(&c->recovery, (tcp->now.mono_ns - sent_ns) / 1000);
+    if (sent_ns == 0)
+        return;
+    rtt_sample(&c->recovery, (tcp->now.mono_ns - sent_ns) / 1000);
+    if (unlikely(c->recovery.marks & TCP_RECOVERY_BACKED_OFF)) {
+        c->recovery.marks &= (uint8_t)~TCP_RECOVERY_BACKED_OFF;
+        if (c->path_lowered_s != 0)
+            tcp_path_raise(tcp, c); /* before what is written next is cut to size */
+    }
 }
 
 static void progress(struct tcp *tcp, struct tcp_connection *c, const struct tcp_news *news)
@@ -289,6 +295,7 @@ static void back_off(struct tcp_recovery *r)
 {
     r->retries++;
     r->rto_ns = RTE_MIN(2 * r->rto_ns, TCP_RTO_MAX_NS); /* RFC 6298 5.5 */
+    r->marks |= TCP_RECOVERY_BACKED_OFF;
 }
 
 static void syn_timeout(struct tcp *tcp, struct tcp_connection *c)

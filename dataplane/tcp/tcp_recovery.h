@@ -36,6 +36,7 @@ enum tcp_recovery_mark {
     TCP_RECOVERY_DSACK_ROUND = 0x08,     /* dsack_round is set */
     TCP_RECOVERY_RACK = 0x10,            /* something has arrived: rack_* are set */
     TCP_RECOVERY_FIN_LOST = 0x20,        /* FIN is to be sent again */
+    TCP_RECOVERY_BACKED_OFF = 0x40,      /* rto_ns is: no round trip was measured since a time-out */
 };
 
 /* What one acknowledgement told. */

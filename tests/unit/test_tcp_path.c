@@ -82,6 +82,12 @@ static const struct tcp_script scripts[] = {
             "+3s\nsend 10\n> . 3477:3487 ack 1\n< . 1 ack 3487\nsend 1460\n> . 3487:4947 ack 1\n"
             "~200ms > . 3487:4023 ack 1\n< . 1 ack 4947\n+2s\nsend 10\n> . 4947:4957 ack 1\n"
             "< . 1 ack 4957\nsend 1460\n> . 4957:5493 ack 1\ndiscard\n"},
+    {"a black hole: small segments until a round trip was measured again, else the attempt costs a backed-off RTO",
+     SCRIPT_ESTABLISHED "send 2920\n>> . 1:2921 ack 1\n~200ms > . 1:1461 ack 1\n~400ms > . 1:537 ack 1\n"
+                        "< . 1 ack 537\n>> . 537:1461 ack 1\n~800ms > . 537:1073 ack 1\n+1500ms\n"
+                        "< . 1 ack 1461\n>> . 1461:2533 ack 1\n< . 1 ack 2921\ncounter tcp_path_raised 0\n"
+                        "send 536\n> . 2921:3457 ack 1\n< . 1 ack 3457\nsend 1460\n> . 3457:4917 ack 1\n"
+                        "counter tcp_path_raised 1\n"},
     {"a black hole: segments of another size that arrive prove nothing",
      OUTAGE "+2s\nsend 10\n> . 1461:1471 ack 1\n< . 1 ack 1471\nsend 1000\n> . 1471:2471 ack 1\n"
             "< . 1 ack 2471\nsend 1460\n> . 2471:3931 ack 1\n~180..300ms > . 2471:3007 ack 1\n"
