@@ -122,7 +122,8 @@ static inline struct node_log_config log_node_folder(struct log_node *n, const c
 {
     char error[512];
     log_node_must(
-        disk_folder_open(&n->folder, path, DISK_FOLDER_OWN, DISK_QUEUE_THREAD, error, sizeof error) == 0, error);
+        disk_folder_open(&n->folder, path, DISK_FOLDER_OWN, DISK_QUEUE_THREAD, error, sizeof error) == 0,
+        error);
     return (struct node_log_config){.folder = path,
                                     .disk = disk_folder_disk(n->folder),
                                     .queue = disk_folder_queue(n->folder),
