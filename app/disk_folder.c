@@ -274,6 +274,8 @@ int disk_folder_open(struct disk_folder **out, const char *path, enum disk_folde
 
 void disk_folder_close(struct disk_folder *folder)
 {
+    if (folder == NULL)
+        return;
     if (folder->kind != NULL)
         folder->kind->destroy(folder->queue);
     for (int i = 0; i < DISK_FILES_MAX; i++)

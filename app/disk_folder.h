@@ -33,7 +33,7 @@ enum disk_folder_access {
 int disk_folder_open(struct disk_folder **out, const char *path, enum disk_folder_access access,
                      enum disk_folder_queue queue, char *error, size_t error_bytes);
 /* Waits for writes in flight (which only the queue's thread can: nothing may be, if it is another that
- * closes), closes all files, unlocks. */
+ * closes), closes all files, unlocks. NULL is fine. */
 void disk_folder_close(struct disk_folder *folder);
 
 /* The process that has the folder, when it was opened to be read; 0: none has, or it cannot be told. */

@@ -339,6 +339,7 @@ static void where_io_uring_is_forbidden_the_thread_still_is_there(void)
     fault.uring_error = EPERM;
     CU_ASSERT_EQUAL(open_folder(path, DISK_FOLDER_OWN, DISK_QUEUE_URING), -EPERM);
     CU_ASSERT_PTR_NOT_NULL(strstr(error, "io_uring"));
+    disk_folder_close(NULL);
     own(DISK_QUEUE_THREAD);
     CU_ASSERT_STRING_EQUAL(disk_folder_queue_name(folder), "thread");
     close_folder(path);
