@@ -138,7 +138,7 @@ def case_a_write_error_makes_the_node_read_only():
         for call in ("pwrite64", "fdatasync"):
             before = len(segments(net)) if os.path.exists(net.log_folder) else 0
             node = net.node("--wal-io", "thread")
-            net.until(lambda: len(segments(net)) >= before + 2, "no segment was made ahead")  # by the same calls
+            net.until(lambda: len(segments(net)) >= max(2, before + 1), "no segment was made ahead")  # by the same calls
             time.sleep(0.5)
             net.ask("set", "k", "before")
             with subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(node.pid), "-e", f"trace={call}", "-e",
