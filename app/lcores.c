@@ -191,7 +191,7 @@ static void *housekeeper_loop(void *argument)
     struct lcores *lcores = argument;
 
     while (!atomic_load_explicit(&lcores->stop, memory_order_acquire)) {
-        enum node_housekeeping step = node_housekeeping_step(lcores->node, clock_now(lcores->clock));
+        enum node_housekeeping step = node_housekeeping_step(lcores->node);
 
         if (step != NODE_HOUSEKEEPING_WORKED)
             nanosleep(&(struct timespec){.tv_nsec = pause_ns[step]}, NULL);

@@ -9,7 +9,7 @@
  *   node_worker_turn(node, i, now)   only ever from one thread for each i
  *   node_control_turn(node, now)     one thread: the control lcore
  *   node_helper_step(node)           one thread: handshake mathematics
- *   node_housekeeping_step(node, now)  one thread, with a log: recovery, segments, snapshots
+ *   node_housekeeping_step(node)     one thread, with a log: recovery, segments, snapshots
  *
  * Shutdown: node_drain(), then keep calling the turns until node_drained(), stop the threads, node_stop().
  */
@@ -106,7 +106,7 @@ enum node_housekeeping {
     NODE_HOUSEKEEPING_THROTTLE, /* a part of a snapshot: pause, so that others get their share */
 };
 /* Recovery, then segments and snapshots: what may wait for the disk. A thread of its own; only with a log. */
-enum node_housekeeping node_housekeeping_step(struct node *node, struct instant now);
+enum node_housekeeping node_housekeeping_step(struct node *node);
 
 /* Whether it serves. A node with a log recovers first: from node_start() on its turns run, and answer STALE and BUSY. */
 enum node_readiness { NODE_RECOVERING, NODE_READY, NODE_REFUSED };

@@ -90,13 +90,12 @@ static void recovered(struct node_log *log)
     state_set(log, log->housekeeper != NULL ? NODE_LOG_RECOVERED : NODE_LOG_REFUSED);
 }
 
-enum node_housekeeping node_housekeeping_step(struct node *node, struct instant now)
+enum node_housekeeping node_housekeeping_step(struct node *node)
 {
     struct node_log *log = &node->log;
     const struct recovery_facts *facts;
     int step;
 
-    (void)now;
     switch (state_of(log)) {
     case NODE_LOG_RECOVERING:
         step = recovery_step(log->recovery);

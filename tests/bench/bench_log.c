@@ -181,7 +181,7 @@ static void others_turns(struct log_node *n, bool log)
     while (node_control_turn(n->node, now) != 0)
         ;
     if (log)
-        node_housekeeping_step(n->node, now);
+        node_housekeeping_step(n->node);
 }
 
 static double window(struct log_node *n, uint64_t keys, bool log)
@@ -261,7 +261,7 @@ static void *housekeeper_thread(void *argument)
 
     pin(1);
     while (!t->housekeeper_stop) {
-        enum node_housekeeping step = node_housekeeping_step(t->n.node, log_node_now());
+        enum node_housekeeping step = node_housekeeping_step(t->n.node);
         if (step != NODE_HOUSEKEEPING_WORKED)
             usleep(step == NODE_HOUSEKEEPING_THROTTLE ? 500 : 2000); /* as lcores.c has it */
     }

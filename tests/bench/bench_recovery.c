@@ -36,11 +36,11 @@ static uint64_t write_log(void)
         log_node_take(&n);
         n.sets -= n.refused; /* BUSY: the disk is behind */
         if (n.refused > 0)
-            node_housekeeping_step(n.node, now);
+            node_housekeeping_step(n.node);
         n.refused = 0;
         node_control_turn(n.node, now);
         if (n.sets % 4096 < BURST)
-            node_housekeeping_step(n.node, now);
+            node_housekeeping_step(n.node);
     }
     log_node_stop(&n);
     printf("# a log of %llu records was written in %.1f s\n", (unsigned long long)n.sets,

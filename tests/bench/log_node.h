@@ -110,7 +110,7 @@ static inline void log_node_start(struct log_node *n, struct rte_mempool *pool, 
         config.log = *log;
     log_node_must(node_start(&n->node, &config, log_node_now(), error, sizeof error) == 0, error);
     while ((readiness = node_readiness(n->node, &progress, error, sizeof error)) == NODE_RECOVERING) {
-        node_housekeeping_step(n->node, log_node_now());
+        node_housekeeping_step(n->node);
         node_control_turn(n->node, log_node_now());
     }
     log_node_must(readiness == NODE_READY, error);
@@ -145,7 +145,7 @@ static inline void log_node_stop(struct log_node *n)
         log_node_clear(n);
         node_control_turn(n->node, log_node_now());
         if (n->folder != NULL)
-            node_housekeeping_step(n->node, log_node_now());
+            node_housekeeping_step(n->node);
     }
     node_stop(n->node);
     if (n->folder != NULL)

@@ -276,7 +276,7 @@ void hub_step(struct hub *hub)
         node_control_turn(node->node, hub->now);
         node_helper_step(node->node);
         if (node->disk != NULL && !node->paused_disk)
-            node_housekeeping_step(node->node, hub->now);
+            node_housekeeping_step(node->node);
         while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0) {
             enter(hub, i, rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf));
             rte_pktmbuf_free(mbuf);

@@ -262,7 +262,7 @@ static void read_the_log_only(void)
 {
     hub_crash(&hub, 0, SIM_CRASH_KILL);
     hub.nodes[0].paused_disk = true;
-    while (node_housekeeping_step(hub.nodes[0].node, hub.now) != NODE_HOUSEKEEPING_IDLE)
+    while (node_housekeeping_step(hub.nodes[0].node) != NODE_HOUSEKEEPING_IDLE)
         ;
 }
 
