@@ -27,7 +27,7 @@ struct housekeeper {
 
     /* Writer: control. */
     _Alignas(64) _Atomic uint64_t wanted; /* segment; 0: none */
-    _Atomic uint64_t durable_lsn, keep_from;
+    _Atomic uint64_t durable_lsn;
     _Atomic int to_close;         /* file; NO_FILE: none. Control fills it, the housekeeper empties it */
     _Atomic bool snapshot_wanted; /* likewise; `asked` stands before it is set (release) */
     struct snapshot_facts asked;
@@ -35,7 +35,7 @@ struct housekeeper {
     /* Writer: the housekeeper. */
     _Alignas(64) _Atomic uint64_t answered; /* wanted segment that `answer` is about; 0: taken by control */
     _Atomic int answer;                     /* its file, or -errno */
-    _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_wall_ms, snapshot_segment, oldest;
+    _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_segment, oldest;
     _Atomic int snapshot_error;
     _Atomic bool snapshot_running;
 
@@ -79,7 +79,6 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
         return NULL;
     }
     memset(h->fill.zeros, 0, FILL_BYTES);
-    atomic_init(&h->keep_from, UINT64_MAX);
     atomic_init(&h->to_close, NO_FILE);
     h->snapshot_count = found->snapshots;
     for (unsigned i = 0; i < found->snapshots; i++)
@@ -127,11 +126,7 @@ static int remove_segment(struct housekeeper *h, uint64_t segment)
 /* The first segment that somebody may still want. */
 static uint64_t first_kept(const struct housekeeper *h)
 {
-    uint64_t keep = atomic_load_explicit(&h->keep_from, memory_order_relaxed);
-    uint64_t from =
-        h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
-
-    return keep < from ? keep : from;
+    return h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
 }
 
 /* An old segment takes the new name: its bytes are allocated already, and never continue the log. */
@@ -295,7 +290,6 @@ static void snapshot_end(struct housekeeper *h, int error)
         memmove(&h->snapshot[1], &h->snapshot[0], h->snapshot_count * sizeof h->snapshot[0]);
         h->snapshot[0] = (struct kept_snapshot){facts.position.next_lsn - 1, facts.position.segment};
         h->snapshot_count++;
-        atomic_store_explicit(&h->snapshot_wall_ms, facts.wall_ms, memory_order_relaxed);
         atomic_fetch_add_explicit(&h->snapshots, 1, memory_order_relaxed);
         publish_kept(h);
     } else {
@@ -376,11 +370,6 @@ void housekeeper_tell_durable(struct housekeeper *h, uint64_t durable_lsn)
     atomic_store_explicit(&h->durable_lsn, durable_lsn, memory_order_release);
 }
 
-void housekeeper_keep_from(struct housekeeper *h, uint64_t segment)
-{
-    atomic_store_explicit(&h->keep_from, segment, memory_order_relaxed);
-}
-
 bool housekeeper_snapshot(struct housekeeper *h, const struct snapshot_facts *facts)
 {
     if (atomic_load_explicit(&h->snapshot_running, memory_order_acquire))
@@ -400,7 +389,6 @@ struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
         .snapshots = atomic_load_explicit(&h->snapshots, memory_order_relaxed),
         .snapshots_failed = atomic_load_explicit(&h->snapshots_failed, memory_order_relaxed),
         .snapshot_lsn = atomic_load_explicit(&h->snapshot_lsn, memory_order_relaxed),
-        .snapshot_wall_ms = atomic_load_explicit(&h->snapshot_wall_ms, memory_order_relaxed),
         .snapshot_segment = atomic_load_explicit(&h->snapshot_segment, memory_order_relaxed),
         .oldest_segment = atomic_load_explicit(&h->oldest, memory_order_relaxed),
         .snapshot_error = atomic_load_explicit(&h->snapshot_error, memory_order_relaxed),

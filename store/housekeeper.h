@@ -9,9 +9,8 @@
  *   housekeeper -> control   the segment's file (or -errno), what was snapshot
  *
  * Kept are SNAPSHOTS_KEPT snapshots and every segment from the older one's position on (with fewer snapshots:
- * every segment), and not less than the control lcore wants for its replicas. A segment that is not kept becomes
- * the next spare: renamed to the number wanted, at most one; others are removed. Its stale blocks
- * never continue a log (wal_block.h).
+ * every segment). A segment that is not kept becomes the next spare: renamed to the number wanted, at most one; others
+ * are removed. Its stale blocks never continue a log (wal_block.h).
  */
 #ifndef WILD_HOUSEKEEPER_H
 #define WILD_HOUSEKEEPER_H
@@ -53,8 +52,6 @@ bool housekeeper_take_segment(struct housekeeper *housekeeper, uint64_t number, 
 /* False: the mailbox is taken; later. */
 bool housekeeper_close_file(struct housekeeper *housekeeper, int file);
 void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_lsn);
-/* Segments from this number on are wanted by somebody (replicas). UINT64_MAX: nobody. */
-void housekeeper_keep_from(struct housekeeper *housekeeper, uint64_t segment);
 /* False: one is being taken. facts: as for snapshot_writer_create(). */
 bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 
@@ -62,7 +59,6 @@ struct housekeeper_facts {
     uint64_t snapshots; /* published since the start */
     uint64_t snapshots_failed;
     uint64_t snapshot_lsn;     /* start of the newest; 0: none */
-    uint64_t snapshot_wall_ms; /* when that one began */
     uint64_t snapshot_segment; /* its position's */
     uint64_t oldest_segment;
     int snapshot_error; /* -errno of the last failure, 0 after a success */

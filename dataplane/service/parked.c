@@ -163,11 +163,6 @@ void parked_pop(struct parked *parked)
         parked->popped += to_end(parked, parked->popped);
 }
 
-uint64_t parked_oldest_lsn(const struct parked *parked)
-{
-    return parked->count > 0 ? header_at(parked, parked->popped)->wait_lsn : UINT64_MAX;
-}
-
 /* ---- giving up ---- */
 
 /* Whether an outcome of the table's depends on more than is durable, or may. */

@@ -56,8 +56,6 @@ struct parked_entry {
 bool parked_next(const struct parked *parked, uint64_t durable_lsn, bool failed, uint64_t now_ns,
                  struct parked_entry *out);
 void parked_pop(struct parked *parked);
-/* LSN that the oldest entry waits for, UINT64_MAX if there is none: the log must reach it, or nothing can leave. */
-uint64_t parked_oldest_lsn(const struct parked *parked);
 unsigned parked_count(const struct parked *parked); /* entries */
 size_t parked_bytes(const struct parked *parked);   /* of the ring that are in use */
 
