@@ -214,6 +214,12 @@ static void tell_snapshots(struct node_log *log)
         logger_line(logger, LOG_LEVEL_ERROR, "%s: no snapshot: %s; the log is kept and grows",
                     log->node->config.log.folder, strerrordesc_np(-facts.snapshot_error));
     log->snapshot_failure_told = facts.snapshot_error != 0;
+    if (facts.removal_error != 0 && !log->removal_failure_told)
+        logger_line(logger, LOG_LEVEL_ERROR,
+                    "%s: an old snapshot or segment cannot be removed: %s; the log grows",
+                    log->node->config.log.folder, strerrordesc_np(-facts.removal_error));
+    log->removal_failure_told = facts.removal_error != 0;
+    show(&log->shown.free_bytes, facts.free_bytes);
     show(&log->shown.snapshots, facts.snapshots);
     show(&log->shown.snapshots_failed, facts.snapshots_failed);
     show(&log->shown.snapshot_lsn, facts.snapshot_lsn);
@@ -239,6 +245,19 @@ static unsigned run(struct node_log *log, struct instant now)
     return done;
 }
 
+/* The log's end, one way or the other. With --durability sync nothing was acknowledged that is missing. */
+static void close_log(struct node_log *log, bool complete)
+{
+    const struct node_log_config *config = &log->node->config.log;
+
+    if (!complete || log->told == WAL_FAILED) {
+        logger_line(&log->node->config.logger, LOG_LEVEL_ERROR,
+                    "%s: stopping without the last records: the disk does not take them", config->folder);
+        log->lost = !config->rules.writes_wait;
+    }
+    state_set(log, NODE_LOG_CLOSED);
+}
+
 unsigned node_log_turn(struct node_log *log, struct instant now)
 {
     unsigned done;
@@ -261,14 +280,8 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
         return run(log, now);
     case NODE_LOG_FINISHING:
         done = run(log, now);
-        if (durable_log_finished(log->log)) {
-            state_set(log, NODE_LOG_CLOSED);
-        } else if (now.mono_ns >= log->finish_by_ns) {
-            logger_line(&log->node->config.logger, LOG_LEVEL_ERROR,
-                        "%s: stopping without the last records: the disk does not take them",
-                        log->node->config.log.folder);
-            state_set(log, NODE_LOG_CLOSED);
-        }
+        if (durable_log_finished(log->log) || now.mono_ns >= log->finish_by_ns)
+            close_log(log, durable_log_finished(log->log));
         return done;
     default:
         return 0;
@@ -297,6 +310,11 @@ bool node_log_closed(const struct node_log *log)
     enum node_log_state state = state_of(log);
 
     return state == NODE_LOG_CLOSED || state == NODE_LOG_REFUSED || state == NODE_LOG_RECOVERING;
+}
+
+bool node_lost_changes(const struct node *node)
+{
+    return node->log.lost;
 }
 
 bool node_snapshot(struct node *node)

@@ -34,6 +34,7 @@ enum node_log_state {
 /* What pages show. Writer: the control lcore; readers: workers. */
 struct node_log_shown {
     _Atomic uint64_t first_lsn, recovered_lsn; /* of the open history, and what was there before it */
+    _Atomic uint64_t free_bytes;               /* of the folder */
     _Atomic uint64_t durable_lsn, bytes, blocks, snapshots, snapshots_failed, snapshot_lsn;
     _Atomic uint8_t wal_state; /* enum wal_state */
     _Atomic int error;         /* -errno behind it */
@@ -53,7 +54,8 @@ struct node_log {
     /* Owner: the control lcore. */
     struct durable_log *log;
     enum wal_state told; /* the log's state as last logged */
-    bool snapshot_failure_told;
+    bool snapshot_failure_told, removal_failure_told;
+    bool lost;             /* what was acknowledged at once is not on the disk, and will not be */
     uint64_t finish_by_ns; /* FINISHING */
 };
 

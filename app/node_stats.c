@@ -52,6 +52,13 @@ static uint64_t sum_executed(const struct node *node, enum stats_gauge which)
     return sum;
 }
 
+static uint64_t free_bytes(const struct node_log_shown *shown)
+{
+    uint64_t bytes = atomic_load_explicit(&shown->free_bytes, memory_order_relaxed);
+
+    return bytes != UINT64_MAX ? bytes : 0;
+}
+
 static uint64_t log_gauge(const struct node *node, enum stats_gauge which, uint64_t lsn)
 {
     const struct node_log_shown *shown = &node->log.shown;
@@ -62,6 +69,8 @@ static uint64_t log_gauge(const struct node *node, enum stats_gauge which, uint6
         return has_log ? atomic_load_explicit(&shown->durable_lsn, memory_order_relaxed) : lsn;
     case STATS_log_state:
         return has_log ? 1u + atomic_load_explicit(&shown->wal_state, memory_order_relaxed) : 0;
+    case STATS_log_free_bytes:
+        return free_bytes(shown);
     case STATS_log_bytes:
         return atomic_load_explicit(&shown->bytes, memory_order_relaxed);
     case STATS_log_blocks:
@@ -99,6 +108,7 @@ static uint64_t gauge(void *state, enum stats_gauge which)
     case STATS_durable_lsn:
     case STATS_log_state:
     case STATS_log_bytes:
+    case STATS_log_free_bytes:
     case STATS_log_blocks:
     case STATS_snapshots:
     case STATS_snapshots_failed:

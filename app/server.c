@@ -38,6 +38,7 @@ struct server {
     struct disk_folder *folder; /* of the log; NULL: none */
     struct node *node;
     struct lcores lcores;
+    bool lost; /* the log ended without changes that were acknowledged */
 };
 
 static int start_eal(void *subject, char *error, size_t error_bytes)
@@ -300,7 +301,10 @@ static int start_lcores(void *subject, char *error, size_t error_bytes)
 
 static void stop_lcores(void *subject)
 {
-    lcores_stop(&((struct server *)subject)->lcores);
+    struct server *server = subject;
+
+    lcores_stop(&server->lcores);
+    server->lost = node_lost_changes(server->node);
 }
 
 static const struct startup_step steps[] = {
@@ -367,6 +371,10 @@ int server_run(struct options *options, int signals, FILE *out, char *error, siz
     if (failed == 0) {
         failed = serve(server, signals, out, error, error_bytes);
         startup_undo(steps, server, &done);
+        if (failed == 0 && server->lost) {
+            snprintf(error, error_bytes, "the last writes were acknowledged and are not on the disk");
+            failed = -1;
+        }
     }
     free(server);
     return failed;

@@ -15,6 +15,7 @@ enum {
     NO_FILE = -1,
     FILL_BYTES = 256 * 1024,   /* zeros a step */
     FILL_SYNC_BYTES = 1 << 20, /* so that no sync of the log's waits for many of them */
+    SPACE_STEPS = 512,         /* idle ones between two looks at the space that is left */
 };
 
 /* A snapshot that is there, newest first. */
@@ -36,13 +37,15 @@ struct housekeeper {
     _Alignas(64) _Atomic uint64_t answered; /* wanted segment that `answer` is about; 0: taken by control */
     _Atomic int answer;                     /* its file, or -errno */
     _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_segment, oldest;
-    _Atomic int snapshot_error;
+    _Atomic uint64_t free_bytes;
+    _Atomic int snapshot_error, removal_error;
     _Atomic bool snapshot_running;
 
     /* The housekeeper's own. */
     struct snapshot_writer *writer;
     unsigned snapshot_count;
     struct kept_snapshot snapshot[RECOVERY_SNAPSHOTS_MAX + 1];
+    unsigned idle_steps;
     uint64_t oldest_segment;        /* that has a file */
     uint64_t ready;                 /* made and never asked for: recovery's */
     bool open_file[DISK_FILES_MAX]; /* given to control and not back yet */
@@ -80,6 +83,7 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
     }
     memset(h->fill.zeros, 0, FILL_BYTES);
     atomic_init(&h->to_close, NO_FILE);
+    atomic_init(&h->free_bytes, UINT64_MAX);
     h->snapshot_count = found->snapshots;
     for (unsigned i = 0; i < found->snapshots; i++)
         h->snapshot[i] = (struct kept_snapshot){found->snapshot[i].lsn, found->snapshot[i].segment};
@@ -258,20 +262,32 @@ static bool close_step(struct housekeeper *h)
 /* What is no longer kept, one file a step; one segment stays to be used again. */
 static bool removal_step(struct housekeeper *h)
 {
+    int failed;
+
     if (h->snapshot_count > SNAPSHOTS_KEPT) {
         char name[DISK_NAME_BYTES];
 
         meta_snapshot_name(name, h->snapshot[h->snapshot_count - 1].lsn);
-        if (remove_name(h, name) < 0)
-            return false;
-        h->snapshot_count--;
-        return true;
-    }
-    if (h->oldest_segment + 1 >= first_kept(h) || remove_segment(h, h->oldest_segment) < 0)
+        failed = remove_name(h, name);
+        h->snapshot_count -= failed >= 0;
+    } else if (h->oldest_segment + 1 < first_kept(h)) {
+        failed = remove_segment(h, h->oldest_segment);
+        h->oldest_segment += failed >= 0;
+        publish_kept(h);
+    } else {
         return false;
-    h->oldest_segment++;
-    publish_kept(h);
-    return true;
+    }
+    atomic_store_explicit(&h->removal_error, failed < 0 ? failed : 0, memory_order_relaxed);
+    return failed >= 0;
+}
+
+/* Now and then while nothing else is to be done. */
+static void look_at_space(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+
+    if (h->idle_steps++ % SPACE_STEPS == 0)
+        atomic_store_explicit(&h->free_bytes, disk->call->space(disk->state), memory_order_relaxed);
 }
 
 /* ---- snapshots ---- */
@@ -336,7 +352,10 @@ enum housekeeper_step housekeeper_step(struct housekeeper *h)
         step = snapshot_step(h);
     if (step != HOUSEKEEPER_IDLE)
         return step;
-    return removal_step(h) ? HOUSEKEEPER_WORKED : HOUSEKEEPER_IDLE;
+    if (removal_step(h))
+        return HOUSEKEEPER_WORKED;
+    look_at_space(h);
+    return HOUSEKEEPER_IDLE;
 }
 
 /* ---- the control lcore ---- */
@@ -392,6 +411,8 @@ struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
         .snapshot_segment = atomic_load_explicit(&h->snapshot_segment, memory_order_relaxed),
         .oldest_segment = atomic_load_explicit(&h->oldest, memory_order_relaxed),
         .snapshot_error = atomic_load_explicit(&h->snapshot_error, memory_order_relaxed),
+        .removal_error = atomic_load_explicit(&h->removal_error, memory_order_relaxed),
+        .free_bytes = atomic_load_explicit(&h->free_bytes, memory_order_relaxed),
         .snapshot_running = running,
     };
 }

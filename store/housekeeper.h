@@ -61,7 +61,9 @@ struct housekeeper_facts {
     uint64_t snapshot_lsn;     /* start of the newest; 0: none */
     uint64_t snapshot_segment; /* its position's */
     uint64_t oldest_segment;
-    int snapshot_error; /* -errno of the last failure, 0 after a success */
+    int snapshot_error;  /* -errno of the last failure, 0 after a success */
+    int removal_error;   /* likewise, of snapshots and segments that are no longer kept */
+    uint64_t free_bytes; /* that the folder can still take, a while ago; UINT64_MAX: not known */
     bool snapshot_running;
 };
 struct housekeeper_facts housekeeper_facts(const struct housekeeper *housekeeper); /* any thread */

@@ -24,6 +24,7 @@
     X(expired, "expired items removed since the start")                                                      \
     X(log_state, "the write-ahead log: 0 none, 1 written, 2 disk full, 3 failed")                            \
     X(log_bytes, "bytes written to the log since the start")                                                 \
+    X(log_free_bytes, "bytes that the log's folder can still take, as of a while ago; 0: not known")         \
     X(log_blocks, "blocks written to the log since the start")                                               \
     X(snapshots, "snapshots published since the start")                                                      \
     X(snapshots_failed, "snapshots given up since the start")                                                \

@@ -359,6 +359,34 @@ static void a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again
     hub_stop(&hub);
 }
 
+/* Acknowledged at once, or only when it is on the disk: the first is lost with a disk that takes no more. */
+static void stop_on_a_failed_disk(struct durability_rules rules)
+{
+    start_with(rules);
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    pause_ms(100);
+    sim_disk_fail_write(hub.nodes[0].disk, 1, EIO, true);
+    enum status status = set("k", "w", 1);
+    CU_ASSERT_EQUAL(status, rules.writes_wait ? STATUS_TIMEOUT : STATUS_OK);
+    node_drain(hub.nodes[0].node);
+    pause_ms(3000);
+    CU_ASSERT(node_drained(hub.nodes[0].node));
+    CU_ASSERT_EQUAL(node_lost_changes(hub.nodes[0].node), !rules.writes_wait);
+    hub_stop(&hub);
+}
+
+static void a_node_that_stops_without_what_it_acknowledged_says_so(void)
+{
+    stop_on_a_failed_disk((struct durability_rules){.log = true});
+    stop_on_a_failed_disk(sync_rules);
+    start_with((struct durability_rules){.log = true});
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    node_drain(hub.nodes[0].node);
+    pause_ms(3000);
+    CU_ASSERT(node_drained(hub.nodes[0].node) && !node_lost_changes(hub.nodes[0].node));
+    hub_stop(&hub);
+}
+
 static void a_full_disk_makes_the_node_read_only_until_there_is_space(void)
 {
     uint8_t value[1000] = {0};
@@ -395,6 +423,7 @@ int main(void)
         TEST(a_node_that_starts_on_a_full_disk_says_so_before_it_serves),
         TEST(a_read_behind_a_change_that_was_lost_says_so),
         TEST(a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again),
+        TEST(a_node_that_stops_without_what_it_acknowledged_says_so),
         TEST(a_full_disk_makes_the_node_read_only_until_there_is_space),
 #undef TEST
         CU_TEST_INFO_NULL,

@@ -150,10 +150,14 @@ static void snapshots_that_cannot_be_removed_do_no_harm(void)
         take_snapshot();
         CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).oldest_segment, 1);
     }
+    CU_ASSERT(housekeeper_facts(housekeeper).removal_error < 0);
     stubborn = false;
     for (unsigned i = 0; i < 100; i++)
         turn();
     take_snapshot();
+    CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).removal_error, 0);
+    CU_ASSERT(housekeeper_facts(housekeeper).free_bytes > 0 &&
+              housekeeper_facts(housekeeper).free_bytes < UINT64_MAX);
 }
 
 /* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
