@@ -1,8 +1,7 @@
 /*
- * recovery.c - the steps: look around, choose a snapshot, load it, replay the log, judge its end, make all of it
- * durable, open the next history.
+ * recovery.c - the steps up to the log's end: look around, choose a snapshot, load it, replay the log.
  */
-#include "recovery.h"
+#include "recovery_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,26 +10,8 @@
 #include <string.h>
 
 #include "apply.h"
-#include "snapshot.h"
-#include "wal_reader.h"
 
 enum { BLOCKS_A_STEP = 16 };
-
-enum phase { LOOK, CHOOSE, LOAD, REPLAY, JUDGE, SYNC, COMMIT, DONE };
-
-struct recovery {
-    struct recovery_config config;
-    struct recovery_facts facts;
-    enum phase phase;
-    struct snapshot_reader *snapshot;
-    struct snapshot_facts loaded; /* all zero: none */
-    struct wal_reader *log;
-    uint64_t sync_segment;
-    uint64_t first_bytes; /* of the segment that the replay begins in */
-    bool clean;           /* nothing lies behind the log's end */
-    bool notice_waits;
-    char error[RECOVERY_TEXT_BYTES], notice[RECOVERY_TEXT_BYTES];
-};
 
 struct recovery *recovery_create(const struct recovery_config *config)
 {
@@ -72,40 +53,54 @@ const char *recovery_notice(struct recovery *recovery)
 
 /* ---- telling ---- */
 
-static const char *segment_text(char out[DISK_NAME_BYTES], uint64_t segment)
+const char *recovery_segment_text(char out[DISK_NAME_BYTES], uint64_t segment)
 {
     meta_segment_name(out, segment);
     return out;
 }
 
-static int __attribute__((format(printf, 3, 4)))
-refuse(struct recovery *recovery, int error, const char *format, ...)
+static void put_text(const struct recovery *recovery, char out[RECOVERY_TEXT_BYTES], const char *format,
+                     va_list arguments)
+{
+    int length = snprintf(out, RECOVERY_TEXT_BYTES, "%s: ", recovery->config.folder);
+
+    if (length < 0 || length >= RECOVERY_TEXT_BYTES)
+        length = 0;
+    vsnprintf(out + length, (size_t)(RECOVERY_TEXT_BYTES - length), format, arguments);
+}
+
+int recovery_refuse(struct recovery *recovery, int error, const char *format, ...)
 {
     va_list arguments;
-    int length = snprintf(recovery->error, sizeof recovery->error, "%s: ", recovery->config.folder);
 
-    if (length < 0 || (size_t)length >= sizeof recovery->error)
-        length = 0;
     va_start(arguments, format);
-    vsnprintf(recovery->error + length, sizeof recovery->error - (size_t)length, format, arguments);
+    put_text(recovery, recovery->error, format, arguments);
     va_end(arguments);
     return error;
 }
 
-static int refuse_disk(struct recovery *recovery, int error, const char *what)
+int recovery_refuse_disk(struct recovery *recovery, int error, const char *what)
 {
-    return refuse(recovery, error, "%s: %s", what, strerrordesc_np(-error));
+    return recovery_refuse(recovery, error, "%s: %s", what, strerrordesc_np(-error));
 }
 
-static void __attribute__((format(printf, 2, 3))) notice(struct recovery *recovery, const char *format, ...)
+int recovery_refuse_capacity(struct recovery *recovery)
+{
+    if (recovery->loaded.capacity > 0)
+        return recovery_refuse(recovery, -ENOSPC,
+                               "holds more than --capacity has room for: it was written with --capacity %llu",
+                               (unsigned long long)recovery->loaded.capacity);
+    return recovery_refuse(
+        recovery, -ENOSPC,
+        "holds more than --capacity has room for: start with the capacity it was written with");
+}
+
+void recovery_tell(struct recovery *recovery, const char *format, ...)
 {
     va_list arguments;
-    int length = snprintf(recovery->notice, sizeof recovery->notice, "%s: ", recovery->config.folder);
 
-    if (length < 0 || (size_t)length >= sizeof recovery->notice)
-        length = 0;
     va_start(arguments, format);
-    vsnprintf(recovery->notice + length, sizeof recovery->notice - (size_t)length, format, arguments);
+    put_text(recovery, recovery->notice, format, arguments);
     va_end(arguments);
     recovery->notice_waits = true;
 }
@@ -168,9 +163,9 @@ static int make_meta(struct recovery *recovery)
     int used = facts->snapshots != 0 || facts->newest_segment > 1 ? 1 : first_segment_used(recovery);
 
     if (used < 0)
-        return refuse_disk(recovery, used, "segment 1");
+        return recovery_refuse_disk(recovery, used, "segment 1");
     if (used)
-        return refuse(
+        return recovery_refuse(
             recovery, -EBADMSG,
             "`meta` is missing, but segments or snapshots are there: bring it back from a backup, or"
             " start with an empty folder");
@@ -189,12 +184,12 @@ static int look(struct recovery *recovery)
     int failed = disk->call->list(disk->state, look_at, &recovery->facts);
 
     if (failed < 0)
-        return refuse_disk(recovery, failed, "cannot be listed");
+        return recovery_refuse_disk(recovery, failed, "cannot be listed");
     failed = meta_read(&recovery->facts.meta, disk);
     switch (failed) {
     case 0:
         if (recovery->facts.newest_segment == 0)
-            return refuse(
+            return recovery_refuse(
                 recovery, -EBADMSG,
                 "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
                 " with an empty one");
@@ -205,16 +200,18 @@ static int look(struct recovery *recovery)
             return failed;
         break;
     case -EBADMSG:
-        return refuse(recovery, failed,
-                      "`meta` is damaged: bring it back from a backup, or start with an empty folder");
+        return recovery_refuse(
+            recovery, failed,
+            "`meta` is damaged: bring it back from a backup, or start with an empty folder");
     case -EPROTONOSUPPORT:
-        return refuse(recovery, failed, "written by a later version of wild, which this one cannot read");
+        return recovery_refuse(recovery, failed,
+                               "written by a later version of wild, which this one cannot read");
     default:
-        return refuse_disk(recovery, failed, "meta");
+        return recovery_refuse_disk(recovery, failed, "meta");
     }
     failed = apply_begin(recovery->config.apply);
     if (failed != 0)
-        return refuse_disk(recovery, failed, "recovery");
+        return recovery_refuse_disk(recovery, failed, "recovery");
     recovery->phase = CHOOSE;
     return 1;
 }
@@ -239,8 +236,9 @@ static int set_snapshot_aside(struct recovery *recovery, unsigned i, const char 
     if (failed == 0)
         failed = disk->call->sync_folder(disk->state);
     if (failed < 0)
-        return refuse_disk(recovery, failed, name);
-    notice(recovery, "%s is damaged and now named %s; an older one and more of the log are used", name, kept);
+        return recovery_refuse_disk(recovery, failed, name);
+    recovery_tell(recovery, "%s is damaged and now named %s; an older one and more of the log are used", name,
+                  kept);
     recovery->facts.snapshots_broken++;
     forget_snapshot(&recovery->facts, i);
     return 1;
@@ -263,7 +261,8 @@ static int try_snapshot(struct recovery *recovery)
         failed = -EBADMSG; /* under another's name */
     if (failed == 0 &&
         memcmp(recovery->loaded.cluster_id, facts->meta.cluster_id, sizeof facts->meta.cluster_id) != 0)
-        return refuse(recovery, -EBADMSG, "%s belongs to another cluster: take it out of the folder", name);
+        return recovery_refuse(recovery, -EBADMSG, "%s belongs to another cluster: take it out of the folder",
+                               name);
     if (failed == 0) {
         recovery->loaded = snapshot_reader_facts(recovery->snapshot);
         facts->snapshot[0].segment = recovery->loaded.position.segment;
@@ -277,9 +276,10 @@ static int try_snapshot(struct recovery *recovery)
     recovery->snapshot = NULL;
     memset(&recovery->loaded, 0, sizeof recovery->loaded);
     if (failed == -EPROTONOSUPPORT)
-        return refuse(recovery, failed,
-                      "%s was written by a later version of wild, which this one cannot read", name);
-    return failed == -EBADMSG ? set_snapshot_aside(recovery, 0, name) : refuse_disk(recovery, failed, name);
+        return recovery_refuse(recovery, failed,
+                               "%s was written by a later version of wild, which this one cannot read", name);
+    return failed == -EBADMSG ? set_snapshot_aside(recovery, 0, name)
+                              : recovery_refuse_disk(recovery, failed, name);
 }
 
 /* Where the older ones start: the log is kept from there. One whose head cannot be read does not count. */
@@ -324,17 +324,17 @@ static int start_replay(struct recovery *recovery)
     char name[DISK_NAME_BYTES];
 
     if (failed < 0)
-        return refuse_disk(recovery, failed, "cannot be listed");
+        return recovery_refuse_disk(recovery, failed, "cannot be listed");
     /* What the snapshot has of it was durable: a log that is not there cannot be told from one that ends. */
     if (from->offset > recovery->first_bytes)
-        return refuse(
+        return recovery_refuse(
             recovery, -EBADMSG,
             "%s is missing or cut short, and the snapshot needs the log from its offset %u on: bring the file"
             " back from a backup, or copy from a replica",
-            segment_text(name, from->segment), from->offset);
+            recovery_segment_text(name, from->segment), from->offset);
     recovery->log = wal_reader_create(disk, &facts->meta, from);
     if (recovery->log == NULL)
-        return refuse_disk(recovery, -ENOMEM, "recovery");
+        return recovery_refuse_disk(recovery, -ENOMEM, "recovery");
     recovery->phase = REPLAY;
     return 1;
 }
@@ -350,7 +350,7 @@ static int choose(struct recovery *recovery)
         return tried;
     }
     if (facts->oldest_segment > 1)
-        return refuse(
+        return recovery_refuse(
             recovery, -EBADMSG,
             "no snapshot can be read, and the log before segment %llu is gone: bring a snapshot back from"
             " a backup, or copy from a replica",
@@ -363,10 +363,9 @@ static int apply_all(struct recovery *recovery, const uint8_t *records, size_t b
     int failed = apply_records(recovery->config.apply, records, bytes);
 
     if (failed == -ENOSPC)
-        return refuse(recovery, failed,
-                      "holds more than --capacity has room for: start with the capacity it was written with");
+        return recovery_refuse_capacity(recovery);
     if (failed != 0)
-        return refuse_disk(recovery, failed, "records");
+        return recovery_refuse_disk(recovery, failed, "records");
     recovery->facts.records += count;
     return 0;
 }
@@ -391,7 +390,7 @@ static int load(struct recovery *recovery)
         return failed != 0 ? failed : 1;
     }
     if (more != 0)
-        return refuse_disk(recovery, more, "the snapshot changed while it was read");
+        return recovery_refuse_disk(recovery, more, "the snapshot changed while it was read");
     snapshot_reader_close(recovery->snapshot);
     recovery->snapshot = NULL;
     return start_replay(recovery);
@@ -417,214 +416,15 @@ static int replay(struct recovery *recovery)
     return 1;
 }
 
-static int refuse_damage(struct recovery *recovery, const struct wal_verdict_at_end *at_end)
-{
-    const struct wal_position *end = &at_end->position;
-    char name[DISK_NAME_BYTES], where[3 * DISK_NAME_BYTES] = "";
-    int length = 0;
-
-    if (end->segment > 0)
-        length = snprintf(where, sizeof where, "%s at offset %u%s", segment_text(name, end->segment),
-                          end->offset, at_end->same_segment ? "" : " or ");
-    if (!at_end->same_segment)
-        snprintf(where + length, sizeof where - (size_t)length, "%s at offset 0",
-                 segment_text(name, end->segment + 1));
-    return refuse(
-        recovery, -EBADMSG,
-        "%s is damaged: the log ends there at lsn %llu, but was on the disk up to lsn %llu. Bring the file"
-        " back from a backup, or copy from a replica, or give up what follows: wildctl wal check, wildctl wal"
-        " repair",
-        where, (unsigned long long)(end->next_lsn > 0 ? end->next_lsn - 1 : 0),
-        (unsigned long long)at_end->watermark);
-}
-
-static int judge(struct recovery *recovery)
-{
-    struct recovery_facts *facts = &recovery->facts;
-    struct wal_verdict_at_end at_end = wal_reader_judge(recovery->log);
-    const struct wal_position *end = &at_end.position;
-    char name[DISK_NAME_BYTES];
-    uint64_t lsn = end->next_lsn > 0 ? end->next_lsn - 1 : 0;
-
-    if ((at_end.end == WAL_END_CLEAN || at_end.end == WAL_END_TORN) && lsn < recovery->loaded.end_lsn) {
-        /* A snapshot is published only when the log is durable to its end. */
-        at_end.end = WAL_END_DAMAGED;
-        at_end.watermark = recovery->loaded.end_lsn;
-    }
-    switch (at_end.end) {
-    case WAL_END_ERROR:
-        return refuse_disk(recovery, at_end.error, segment_text(name, end->segment));
-    case WAL_END_FORMAT:
-        return refuse(recovery, -EPROTONOSUPPORT,
-                      "the log goes on behind %s in a format of a later version of wild",
-                      segment_text(name, end->segment));
-    case WAL_END_DAMAGED:
-        return refuse_damage(recovery, &at_end);
-    case WAL_END_TORN:
-        facts->dropped_bytes = at_end.bytes_behind;
-        notice(
-            recovery,
-            "%s: the log ends at offset %u with lsn %llu; behind it are %llu bytes that were being written when"
-            " the node stopped, and that nobody was told of",
-            segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
-            (unsigned long long)at_end.bytes_behind);
-        break;
-    case WAL_END_CLEAN:
-        recovery->clean = true;
-        break;
-    }
-    facts->end = *end;
-    facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
-    if (facts->lsn < meta_found_lsn(&facts->meta))
-        return refuse(
-            recovery, -EBADMSG,
-            "the log ends at lsn %llu in %s, but an earlier start found it up to lsn %llu: bring the segments behind"
-            " it back from a backup, or copy from a replica, or give up what is missing: wildctl wal repair",
-            (unsigned long long)facts->lsn, segment_text(name, end->segment),
-            (unsigned long long)meta_found_lsn(&facts->meta));
-    if (apply_end(recovery->config.apply) != 0)
-        return refuse(recovery, -ENOSPC,
-                      "holds more than --capacity has room for: start with the capacity it was written with");
-    wal_reader_destroy(recovery->log);
-    recovery->log = NULL;
-    recovery->sync_segment = recovery->loaded.position.segment;
-    recovery->phase = SYNC;
-    return 1;
-}
-
-/* ---- SYNC and COMMIT ---- */
-
-static int sync_file(struct recovery *recovery, const char *name)
-{
-    const struct disk *disk = &recovery->config.disk;
-    int file = disk->call->open(disk->state, name, DISK_READ, 0), failed;
-
-    if (file == -ENOENT)
-        return 0;
-    failed = file;
-    if (file >= 0) {
-        failed = disk->call->sync(disk->state, file);
-        disk->call->close(disk->state, file);
-    }
-    return failed < 0 ? refuse_disk(recovery, failed, name) : 0;
-}
-
-/* A segment a step: what is read may live in the kernel's memory only. */
-static int sync_step(struct recovery *recovery)
-{
-    const struct disk *disk = &recovery->config.disk;
-    char name[DISK_NAME_BYTES];
-    int failed;
-
-    if (recovery->sync_segment <= recovery->facts.end.segment) {
-        meta_segment_name(name, recovery->sync_segment++);
-        failed = sync_file(recovery, name);
-        return failed != 0 ? failed : 1;
-    }
-    if (recovery->facts.snapshots > 0) {
-        meta_snapshot_name(name, recovery->facts.snapshot[0].lsn);
-        failed = sync_file(recovery, name);
-        if (failed != 0)
-            return failed;
-    }
-    failed = disk->call->sync_folder(disk->state);
-    if (failed < 0)
-        return refuse_disk(recovery, failed, "sync");
-    recovery->phase = COMMIT;
-    return 1;
-}
-
-/* 0 or -errno. A file that has the name was never acknowledged, and makes room; but the only segment that
- * there is gets replaced in one step, since a folder without any looks like a damaged one. */
-static int replace_segment(struct recovery *recovery, const char *name)
-{
-    static const char temporary[] = "segment.tmp";
-    const struct disk *disk = &recovery->config.disk;
-    int failed = 0, file;
-
-    if (recovery->facts.oldest_segment <= recovery->facts.end.segment)
-        failed = disk->call->remove(disk->state, name);
-    if (failed >= 0 || failed == -ENOENT)
-        failed = disk->call->remove(disk->state, temporary); /* of a start that did not get far */
-    if (failed < 0 && failed != -ENOENT)
-        return failed;
-    file = disk->call->open(disk->state, temporary, DISK_CREATE, recovery->config.segment_bytes);
-    if (file < 0)
-        return file;
-    failed = disk->call->sync(disk->state, file);
-    disk->call->close(disk->state, file);
-    if (failed >= 0)
-        failed = disk->call->rename(disk->state, temporary, name);
-    return failed < 0 ? failed : disk->call->sync_folder(disk->state);
-}
-
-/*
- * The segment that was ready for its turn when the node stopped is so still, if it has its size and no block is in it: 64
- * MiB need not be written first. 1: it is durable; 0: there is none; -errno.
- */
-static int keep_segment(struct recovery *recovery, const char *name)
-{
-    const struct disk *disk = &recovery->config.disk;
-    int file = recovery->clean ? disk->call->open(disk->state, name, DISK_WRITE, 0) : -ENOENT;
-
-    if (file < 0)
-        return file == -ENOENT ? 0 : file;
-    bool whole = disk->call->size(disk->state, file) == (int64_t)recovery->config.segment_bytes;
-    int failed = whole ? disk->call->sync(disk->state, file) : 0;
-    disk->call->close(disk->state, file);
-    if (failed >= 0 && whole)
-        failed = disk->call->sync_folder(disk->state);
-    return failed < 0 ? failed : whole;
-}
-
-static int make_segment(struct recovery *recovery, uint64_t segment)
-{
-    char name[DISK_NAME_BYTES];
-
-    meta_segment_name(name, segment);
-    int failed = keep_segment(recovery, name);
-    if (failed == 0)
-        failed = replace_segment(recovery, name);
-    if (failed < 0)
-        return refuse_disk(recovery, failed, name);
-    if (recovery->facts.newest_segment < segment)
-        recovery->facts.newest_segment = segment;
-    if (recovery->facts.oldest_segment == 0)
-        recovery->facts.oldest_segment = segment;
-    return 0;
-}
-
-static int commit(struct recovery *recovery)
-{
-    struct recovery_facts *facts = &recovery->facts;
-    struct meta *meta = &facts->meta;
-    struct history history = {.node_id = meta->node_id,
-                              .before_lsn = facts->lsn,
-                              .first_lsn = meta_next_first_lsn(meta, facts->lsn),
-                              .epoch = meta->count > 0 ? meta->history[meta->count - 1].epoch + 1 : 1};
-    int failed = make_segment(recovery, facts->end.segment + 1);
-
-    if (failed != 0)
-        return failed;
-    do
-        random_fill(&recovery->config.random, &history.id, sizeof history.id);
-    while (history.id == 0);
-    if (history.first_lsn == 0)
-        return refuse(recovery, -EOVERFLOW, "its log sequence numbers are used up");
-    meta_add(meta, &history);
-    failed = meta_write(meta, &recovery->config.disk);
-    if (failed != 0)
-        return refuse_disk(recovery, failed, "meta");
-    apply_next_lsn(recovery->config.apply, history.first_lsn);
-    recovery->phase = DONE;
-    return 0;
-}
-
 int recovery_step(struct recovery *recovery)
 {
-    static int (*const steps[])(struct recovery *) = {
-        [LOOK] = look,   [CHOOSE] = choose,  [LOAD] = load,    [REPLAY] = replay,
-        [JUDGE] = judge, [SYNC] = sync_step, [COMMIT] = commit};
+    static int (*const steps[])(struct recovery *) = {[LOOK] = look,
+                                                      [CHOOSE] = choose,
+                                                      [LOAD] = load,
+                                                      [REPLAY] = replay,
+                                                      [JUDGE] = recovery_judge,
+                                                      [SYNC] = recovery_sync,
+                                                      [COMMIT] = recovery_commit};
 
     return recovery->phase == DONE ? 0 : steps[recovery->phase](recovery);
 }

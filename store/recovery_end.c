@@ -1,0 +1,214 @@
+/*
+ * recovery_end.c - the last steps: judge the log's end, make all that was read durable, open the next history.
+ */
+#include "recovery_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "apply.h"
+
+/* ---- JUDGE ---- */
+
+static int refuse_damage(struct recovery *recovery, const struct wal_verdict_at_end *at_end)
+{
+    const struct wal_position *end = &at_end->position;
+    char name[DISK_NAME_BYTES], where[3 * DISK_NAME_BYTES] = "";
+    int length = 0;
+
+    if (end->segment > 0)
+        length = snprintf(where, sizeof where, "%s at offset %u%s", recovery_segment_text(name, end->segment),
+                          end->offset, at_end->same_segment ? "" : " or ");
+    if (!at_end->same_segment)
+        snprintf(where + length, sizeof where - (size_t)length, "%s at offset 0",
+                 recovery_segment_text(name, end->segment + 1));
+    return recovery_refuse(
+        recovery, -EBADMSG,
+        "%s is damaged: the log ends there at lsn %llu, but was on the disk up to lsn %llu. Bring the file"
+        " back from a backup, or copy from a replica, or give up what follows: wildctl wal check, wildctl wal"
+        " repair",
+        where, (unsigned long long)(end->next_lsn > 0 ? end->next_lsn - 1 : 0),
+        (unsigned long long)at_end->watermark);
+}
+
+int recovery_judge(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    struct wal_verdict_at_end at_end = wal_reader_judge(recovery->log);
+    const struct wal_position *end = &at_end.position;
+    char name[DISK_NAME_BYTES];
+    uint64_t lsn = end->next_lsn > 0 ? end->next_lsn - 1 : 0;
+
+    if ((at_end.end == WAL_END_CLEAN || at_end.end == WAL_END_TORN) && lsn < recovery->loaded.end_lsn) {
+        /* A snapshot is published only when the log is durable to its end. */
+        at_end.end = WAL_END_DAMAGED;
+        at_end.watermark = recovery->loaded.end_lsn;
+    }
+    switch (at_end.end) {
+    case WAL_END_ERROR:
+        return recovery_refuse_disk(recovery, at_end.error, recovery_segment_text(name, end->segment));
+    case WAL_END_FORMAT:
+        return recovery_refuse(recovery, -EPROTONOSUPPORT,
+                               "the log goes on behind %s in a format of a later version of wild",
+                               recovery_segment_text(name, end->segment));
+    case WAL_END_DAMAGED:
+        return refuse_damage(recovery, &at_end);
+    case WAL_END_TORN:
+        facts->dropped_bytes = at_end.bytes_behind;
+        recovery_tell(
+            recovery,
+            "%s: the log ends at offset %u with lsn %llu; behind it are %llu bytes that were being written when"
+            " the node stopped, and that nobody was told of",
+            recovery_segment_text(name, end->segment), end->offset, (unsigned long long)lsn,
+            (unsigned long long)at_end.bytes_behind);
+        break;
+    case WAL_END_CLEAN:
+        recovery->clean = true;
+        break;
+    }
+    facts->end = *end;
+    facts->lsn = meta_last_lsn(&facts->meta, end->next_lsn);
+    if (facts->lsn < meta_found_lsn(&facts->meta))
+        return recovery_refuse(
+            recovery, -EBADMSG,
+            "the log ends at lsn %llu in %s, but an earlier start found it up to lsn %llu: bring the segments behind"
+            " it back from a backup, or copy from a replica, or give up what is missing: wildctl wal repair",
+            (unsigned long long)facts->lsn, recovery_segment_text(name, end->segment),
+            (unsigned long long)meta_found_lsn(&facts->meta));
+    if (apply_end(recovery->config.apply) != 0)
+        return recovery_refuse_capacity(recovery);
+    wal_reader_destroy(recovery->log);
+    recovery->log = NULL;
+    recovery->sync_segment = recovery->loaded.position.segment;
+    recovery->phase = SYNC;
+    return 1;
+}
+
+/* ---- SYNC and COMMIT ---- */
+
+static int sync_file(struct recovery *recovery, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int file = disk->call->open(disk->state, name, DISK_READ, 0), failed;
+
+    if (file == -ENOENT)
+        return 0;
+    failed = file;
+    if (file >= 0) {
+        failed = disk->call->sync(disk->state, file);
+        disk->call->close(disk->state, file);
+    }
+    return failed < 0 ? recovery_refuse_disk(recovery, failed, name) : 0;
+}
+
+/* A segment a step: what is read may live in the kernel's memory only. */
+int recovery_sync(struct recovery *recovery)
+{
+    const struct disk *disk = &recovery->config.disk;
+    char name[DISK_NAME_BYTES];
+    int failed;
+
+    if (recovery->sync_segment <= recovery->facts.end.segment) {
+        meta_segment_name(name, recovery->sync_segment++);
+        failed = sync_file(recovery, name);
+        return failed != 0 ? failed : 1;
+    }
+    if (recovery->facts.snapshots > 0) {
+        meta_snapshot_name(name, recovery->facts.snapshot[0].lsn);
+        failed = sync_file(recovery, name);
+        if (failed != 0)
+            return failed;
+    }
+    failed = disk->call->sync_folder(disk->state);
+    if (failed < 0)
+        return recovery_refuse_disk(recovery, failed, "sync");
+    recovery->phase = COMMIT;
+    return 1;
+}
+
+/* 0 or -errno. A file that has the name was never acknowledged, and makes room; but the only segment that
+ * there is gets replaced in one step, since a folder without any looks like a damaged one. */
+static int replace_segment(struct recovery *recovery, const char *name)
+{
+    static const char temporary[] = "segment.tmp";
+    const struct disk *disk = &recovery->config.disk;
+    int failed = 0, file;
+
+    if (recovery->facts.oldest_segment <= recovery->facts.end.segment)
+        failed = disk->call->remove(disk->state, name);
+    if (failed >= 0 || failed == -ENOENT)
+        failed = disk->call->remove(disk->state, temporary); /* of a start that did not get far */
+    if (failed < 0 && failed != -ENOENT)
+        return failed;
+    file = disk->call->open(disk->state, temporary, DISK_CREATE, recovery->config.segment_bytes);
+    if (file < 0)
+        return file;
+    failed = disk->call->sync(disk->state, file);
+    disk->call->close(disk->state, file);
+    if (failed >= 0)
+        failed = disk->call->rename(disk->state, temporary, name);
+    return failed < 0 ? failed : disk->call->sync_folder(disk->state);
+}
+
+/*
+ * The segment that was ready for its turn when the node stopped is so still, if it has its size and no block is in it: 64
+ * MiB need not be written first. 1: it is durable; 0: there is none; -errno.
+ */
+static int keep_segment(struct recovery *recovery, const char *name)
+{
+    const struct disk *disk = &recovery->config.disk;
+    int file = recovery->clean ? disk->call->open(disk->state, name, DISK_WRITE, 0) : -ENOENT;
+
+    if (file < 0)
+        return file == -ENOENT ? 0 : file;
+    bool whole = disk->call->size(disk->state, file) == (int64_t)recovery->config.segment_bytes;
+    int failed = whole ? disk->call->sync(disk->state, file) : 0;
+    disk->call->close(disk->state, file);
+    if (failed >= 0 && whole)
+        failed = disk->call->sync_folder(disk->state);
+    return failed < 0 ? failed : whole;
+}
+
+static int make_segment(struct recovery *recovery, uint64_t segment)
+{
+    char name[DISK_NAME_BYTES];
+
+    meta_segment_name(name, segment);
+    int failed = keep_segment(recovery, name);
+    if (failed == 0)
+        failed = replace_segment(recovery, name);
+    if (failed < 0)
+        return recovery_refuse_disk(recovery, failed, name);
+    if (recovery->facts.newest_segment < segment)
+        recovery->facts.newest_segment = segment;
+    if (recovery->facts.oldest_segment == 0)
+        recovery->facts.oldest_segment = segment;
+    return 0;
+}
+
+int recovery_commit(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    struct meta *meta = &facts->meta;
+    struct history history = {.node_id = meta->node_id,
+                              .before_lsn = facts->lsn,
+                              .first_lsn = meta_next_first_lsn(meta, facts->lsn),
+                              .epoch = meta->count > 0 ? meta->history[meta->count - 1].epoch + 1 : 1};
+    int failed = make_segment(recovery, facts->end.segment + 1);
+
+    if (failed != 0)
+        return failed;
+    do
+        random_fill(&recovery->config.random, &history.id, sizeof history.id);
+    while (history.id == 0);
+    if (history.first_lsn == 0)
+        return recovery_refuse(recovery, -EOVERFLOW, "its log sequence numbers are used up");
+    meta_add(meta, &history);
+    failed = meta_write(meta, &recovery->config.disk);
+    if (failed != 0)
+        return recovery_refuse_disk(recovery, failed, "meta");
+    apply_next_lsn(recovery->config.apply, history.first_lsn);
+    recovery->phase = DONE;
+    return 0;
+}
