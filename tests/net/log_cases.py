@@ -212,6 +212,19 @@ def case_a_limit_on_files_sizes_is_told_and_kills_nothing():
         must(net.node().stop() == 0, "without the limit")
 
 
+def case_a_smaller_capacity_is_refused_and_the_right_one_named():
+    with Durable("capacity") as net:
+        node = net.node()
+        net.ask("load-test", "--seconds", "1", "--get-percent", "0", "--keys", "2000")
+        node.process.send_signal(signal.SIGUSR1)
+        net.until(lambda: net.page("/stats")[1]["snapshots"] >= 1, "no snapshot after SIGUSR1")
+        must(net.page("/stats")[1]["log_free_bytes"] > 0, "the space that is left")
+        must(node.stop() == 0, "SIGTERM")
+        line = net.refused("--capacity", "100")
+        must("--capacity 20000" in line, line)
+        must(net.node().stop() == 0, "the capacity that it was written with")
+
+
 def case_a_damaged_log_is_refused_and_says_where():
     with Durable("damaged") as net:
         node = net.node()
