@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench_window.h"
+#include "durable_set.h"
 #include "wild.h"
 
 enum { BLOCK = 4096, ROUNDS = 60, WRITES = 25, SPACE = ROUNDS * WRITES * BLOCK, STARTS = 5, LINE = 512 };
@@ -200,12 +200,7 @@ static void durable_sets(void)
     wild_close(client);
     stop();
     close(fd);
-    double raw_p50 = bench_quantile(raw, count, 0.5), set_p50 = bench_quantile(set, count, 0.5);
-    printf(
-        "# pwrite and fdatasync: p10 %.0f p50 %.0f p90 %.0f us; durable SET: p10 %.0f p50 %.0f p90 %.0f us\n",
-        bench_quantile(raw, count, 0.1), raw_p50, bench_quantile(raw, count, 0.9),
-        bench_quantile(set, count, 0.1), set_p50, bench_quantile(set, count, 0.9));
-    bench_print("durable_set_udp", set_p50 / raw_p50, 1.5);
+    durable_set_print("durable_set_udp", raw, set, count);
 }
 
 /* ---- starts ---- */

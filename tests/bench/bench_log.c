@@ -26,6 +26,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "durable_set.h"
 #include "log_node.h"
 #include "seeded.h"
 
@@ -456,12 +457,7 @@ static void durable_sets(struct threaded *t, const char *base)
         count += SET_WRITES;
     }
     close(fd);
-    double raw_p50 = bench_quantile(raw, count, 0.5), set_p50 = bench_quantile(set, count, 0.5);
-    printf(
-        "# pwrite and fdatasync: p10 %.0f p50 %.0f p90 %.0f us; durable SET: p10 %.0f p50 %.0f p90 %.0f us\n",
-        bench_quantile(raw, count, 0.1), raw_p50, bench_quantile(raw, count, 0.9),
-        bench_quantile(set, count, 0.1), set_p50, bench_quantile(set, count, 0.9));
-    bench_print("durable_set", set_p50 / raw_p50, 1.5);
+    durable_set_print("durable_set", raw, set, count);
 }
 
 int main(int argc, char **argv)

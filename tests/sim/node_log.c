@@ -176,13 +176,19 @@ static void the_request_tests_pass_on_a_node_with_a_log(void)
     hub_stop(&hub);
 }
 
-static void while_the_log_is_read_reads_are_stale_and_writes_busy(void)
+/* A node that has found "k" in its folder, and does not get on with reading it. */
+static void start_on_a_log_that_nobody_reads(void)
 {
     start();
     CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
     hub_crash(&hub, 0, SIM_CRASH_KILL);
     hub.nodes[0].paused_disk = true;
     connect();
+}
+
+static void while_the_log_is_read_reads_are_stale_and_writes_busy(void)
+{
+    start_on_a_log_that_nobody_reads();
     CU_ASSERT_EQUAL(get("k", NULL), STATUS_STALE);
     CU_ASSERT_EQUAL(set("k", "w", 1), STATUS_BUSY);
     hub.nodes[0].paused_disk = false;
@@ -197,11 +203,7 @@ static void while_the_log_is_read_reads_are_stale_and_writes_busy(void)
 /* A stop, or a folder that is refused: the table is incomplete to the last, and stays so. */
 static void a_node_that_stops_while_the_log_is_read_tells_nothing_of_it(void)
 {
-    start();
-    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
-    hub_crash(&hub, 0, SIM_CRASH_KILL);
-    hub.nodes[0].paused_disk = true;
-    connect();
+    start_on_a_log_that_nobody_reads();
     node_drain(hub.nodes[0].node);
     for (unsigned i = 0; i < 3; i++) {
         enum status status = get("k", NULL);
@@ -217,11 +219,7 @@ static void a_node_that_stops_while_the_log_is_read_tells_nothing_of_it(void)
 /* The log is read to its end all the same, before the workers are done: nobody begins to serve then. */
 static void a_node_that_was_told_to_stop_does_not_begin_to_serve(void)
 {
-    start();
-    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
-    hub_crash(&hub, 0, SIM_CRASH_KILL);
-    hub.nodes[0].paused_disk = true;
-    connect();
+    start_on_a_log_that_nobody_reads();
     node_drain(hub.nodes[0].node);
     hub.nodes[0].paused_disk = false;
     for (unsigned i = 0; i < 3; i++) {
