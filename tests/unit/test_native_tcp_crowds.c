@@ -2,14 +2,9 @@
  * test_native_tcp_crowds.c - many who want what is scarce, places for newcomers and buffers for records in part:
  * whoever wants little gets it, at once or nearly so, whatever the crowd does.
  */
-#include "native_tcp_peer.h"
+#include "native_tcp_fixture.h"
 #include "service/native_tcp_internal.h"
 #include "suite.h"
-
-static bool was_reset(const struct tcp_client *c)
-{
-    return c->stream->closed && c->stream->end == STREAM_END_ABORTED;
-}
 
 /* A connection from anywhere. */
 static struct tcp_client *open_from(struct tcp_node *node, uint32_t ip4, uint16_t port)

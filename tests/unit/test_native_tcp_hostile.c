@@ -3,14 +3,9 @@
  * notices.
  */
 #include "service/native_buffers.h"
-#include "native_tcp_peer.h"
+#include "native_tcp_fixture.h"
 #include "service/native_tcp_internal.h"
 #include "suite.h"
-
-static bool was_reset(const struct tcp_client *c)
-{
-    return c->stream->closed && c->stream->end == STREAM_END_ABORTED;
-}
 
 static void first_bytes_that_mean_nothing_are_reset(void)
 {
