@@ -1,6 +1,6 @@
 /*
- * test_disk_folder.c - the files of a real folder, by the blocking face: made, read, written, renamed, removed,
- * as many and by such names as are allowed; and a tool that only reads.
+ * test_disk_folder.c - the files of a real folder, by the blocking face: made, read, written, renamed,
+ * removed, as many and by such names as are allowed; and a tool that only reads.
  */
 #include "disk_folder_fixture.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_disk_folder_queues.c - writes queued to a folder, with io_uring and with a thread: when they are there,
- * what they tell, on disks that cut them short, fail, are full or know no O_DIRECT.
+ * test_disk_folder_queues.c - writes queued to a folder, with io_uring and with a thread: when they are
+ * there, what they tell, on disks that cut them short, fail, are full or know no O_DIRECT.
  */
 #include "disk_folder_fixture.h"
 

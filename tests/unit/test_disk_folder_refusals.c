@@ -1,7 +1,7 @@
 /*
- * test_disk_folder_refusals.c - who gets a folder: the lock that one process holds, what it left under way when
- * it was killed, and every refusal with what it says. What only root can try (other users, a filesystem that is
- * read-only) is skipped with a line otherwise.
+ * test_disk_folder_refusals.c - who gets a folder: the lock that one process holds, what it left under way
+ * when it was killed, and every refusal with what it says. What only root can try (other users, a filesystem
+ * that is read-only) is skipped with a line otherwise.
  */
 #include "disk_folder_fixture.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_wal_reader.c - what is there is read: from every position, across files and histories, up to an end that
- * the disk may make too.
+ * test_wal_reader.c - what is there is read: from every position, across files and histories, up to an end
+ * that the disk may make too.
  */
 #include "wal_laid.h"
 

@@ -4,7 +4,8 @@
  */
 #include "wal_laid.h"
 
-/* Six blocks, n of which is spoilt by `spoil`; the later ones say that all before them was durable, or nothing. */
+/* Six blocks, n of which is spoilt by `spoil`; the later ones say that all before them was durable, or
+ * nothing. */
 static void spoil_each(void (*spoil)(struct laid *block), bool acknowledged)
 {
     for (unsigned n = 0; n < 6; n++) {

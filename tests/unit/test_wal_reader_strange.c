@@ -27,8 +27,8 @@ static void a_file_used_again_has_nothing_behind_the_end(void)
     CU_ASSERT(verdict.watermark == 0 && verdict.bytes_behind == 0);
 }
 
-/* Whole blocks that were in flight when a node died stay where they are; the next history begins in the segment
- * that they may lie in, and ends before them. */
+/* Whole blocks that were in flight when a node died stay where they are; the next history begins in the
+ * segment that they may lie in, and ends before them. */
 static void blocks_in_flight_of_an_earlier_history_never_count(void)
 {
     lay(5, 5);
@@ -67,9 +67,9 @@ static size_t put_record(uint8_t *out, uint64_t lsn, unsigned value_length, bool
 }
 
 /*
- * A client may choose values so that they make a whole block, at a place within a block where one could begin:
- * its records take the real ones' headers for their values. As long as the real block is whole nobody looks
- * there.
+ * A client may choose values so that they make a whole block, at a place within a block where one could
+ * begin: its records take the real ones' headers for their values. As long as the real block is whole nobody
+ * looks there.
  */
 static void a_block_made_of_clients_values_is_not_looked_at_in_a_whole_one(void)
 {
