@@ -287,6 +287,15 @@ static inline void fixture_settle(struct fixture *fixture)
         CU_ASSERT_FATAL(condition);                                                                          \
     } while (0)
 
+/* The stream ends, once, and in this way. */
+static inline void expect_closed(const struct record *record, enum stream_end end)
+{
+    FIXTURE_UNTIL(record->fixture, record->closed > 0);
+    fixture_settle(record->fixture);
+    CU_ASSERT_EQUAL(record->closed, 1);
+    CU_ASSERT_EQUAL(record->end, end);
+}
+
 static inline uint64_t fixture_counter(const struct fixture *fixture, enum counter which)
 {
     uint64_t sum = 0;

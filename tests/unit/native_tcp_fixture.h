@@ -1,6 +1,6 @@
 /*
- * native_tcp_fixture.h - what tests of the native service over streams share beyond native_tcp_peer.h: how a stream
- * ended, a value that is as large as one may be, two sessions side by side.
+ * native_tcp_fixture.h - what tests of the native service over streams share beyond native_tcp_peer.h: how a
+ * stream ended, a value that is as large as one may be, two sessions side by side.
  */
 #ifndef WILD_TESTS_NATIVE_TCP_FIXTURE_H
 #define WILD_TESTS_NATIVE_TCP_FIXTURE_H

@@ -1,6 +1,7 @@
 /*
  * test_kernel_streams.c - bytes through streams over kernel sockets: however they are split, held or slow to
- * be read, they come once and in order. How streams begin and end is test_kernel_ends.c.
+ * be read, they come once and in order. How streams begin is
+ * test_kernel_begins.c, how they end test_kernel_ends.c.
  */
 #include "kernel_fixture.h"
 #include "suite.h"
