@@ -125,35 +125,74 @@ static char verdict(const char *story, uint32_t value, uint64_t version)
     return verdict;
 }
 
+struct judged {
+    const char *story;
+    uint32_t value;
+    uint64_t version;
+    char verdict;
+};
+
+static void check_verdicts(const struct judged *each, size_t count)
+{
+    for (; count > 0; count--, each++) {
+        char got = verdict(each->story, each->value, each->version);
+        if (got != each->verdict)
+            printf("\n%s, value %u with version %llu: %c instead of %c\n", each->story, each->value,
+                   (unsigned long long)each->version, got, each->verdict);
+        CU_ASSERT_EQUAL(got, each->verdict);
+    }
+}
+
 static void an_acknowledged_write_is_there_or_lost(void)
 {
-    CU_ASSERT_EQUAL(verdict("s+", 1, 10), 'F');
-    CU_ASSERT_EQUAL(verdict("s+", 0, 0), 'L');
-    CU_ASSERT_EQUAL(verdict("s+s+", 2, 20), 'F');
-    CU_ASSERT_EQUAL(verdict("s+s+", 1, 10), 'L');
-    CU_ASSERT_EQUAL(verdict("s+s+", 99, 5), 'L');
-    CU_ASSERT_EQUAL(verdict("s+s+", 99, 20), 'W');
-    CU_ASSERT_EQUAL(verdict("s+s+", 1, 20), 'W');
-    CU_ASSERT_EQUAL(verdict("s+s+", 99, 30), 'W');
-    CU_ASSERT_EQUAL(verdict("s+s+", 1, 30), 'W');
-    CU_ASSERT_EQUAL(verdict("s+s+", 2, 30), 'F'); /* executed twice */
-    CU_ASSERT_EQUAL(verdict("s+s-", 1, 10), 'F');
-    CU_ASSERT_EQUAL(verdict("s+s-", 2, 20), 'W');
-    CU_ASSERT_EQUAL(verdict("s+s-", 0, 0), 'L');
+    static const struct judged each[] = {
+        {"s+", 1, 10, 'F'},
+        {"s+", 0, 0, 'L'},
+        {"s+s+", 2, 20, 'F'},
+        {"s+s+", 1, 10, 'L'},
+        {"s+s+", 99, 5, 'L'},
+        {"s+s+", 99, 20, 'W'},
+        {"s+s+", 1, 20, 'W'},
+        {"s+s+", 99, 30, 'W'},
+        {"s+s+", 1, 30, 'W'},
+        /* executed twice */
+        {"s+s+", 2, 30, 'F'},
+        /* refused */
+        {"s+s-", 1, 10, 'F'},
+        {"s+s-", 2, 20, 'W'},
+        {"s+s-", 0, 0, 'L'},
+    };
+
+    check_verdicts(each, sizeof(each) / sizeof(each[0]));
 }
 
 static void an_acknowledged_delete_is_not_undone(void)
 {
-    CU_ASSERT_EQUAL(verdict("s+d+", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d+", 1, 10), 'L');
-    CU_ASSERT_EQUAL(verdict("s+d+", 1, 20), 'W');
-    CU_ASSERT_EQUAL(verdict("s+d+s+", 3, 30), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d+s+", 0, 0), 'L');
-    CU_ASSERT_EQUAL(verdict("s+d-", 0, 0), 'L');
+    static const struct judged each[] = {
+        {"s+d+", 0, 0, 'F'},    {"s+d+", 1, 10, 'L'},  {"s+d+", 1, 20, 'W'},
+        {"s+d+s+", 3, 30, 'F'}, {"s+d+s+", 0, 0, 'L'}, {"s+d-", 0, 0, 'L'},
+    };
+
+    check_verdicts(each, sizeof(each) / sizeof(each[0]));
 }
 
 static void any_of_the_unanswered_writes_may_have_happened(void)
 {
+    static const struct judged each[] = {
+        {"s+d?", 0, 0, 'F'},
+        {"s+d?", 1, 10, 'F'},
+        {"s+d", 0, 0, 'F'},
+        {"s+d?s?", 0, 0, 'F'},
+        /* what an acknowledged one followed, only if it happened after that */
+        {"s+s?s+", 2, 20, 'L'},
+        {"s+s?s+", 2, 35, 'F'},
+        {"s+d?s+", 0, 0, 'L'},
+        {"s+d?s+s?", 0, 0, 'L'},
+        {"s?", 0, 0, 'F'},
+        {"s?", 99, 3, 'F'}, /* what it held before is not known */
+        {"s", 1, 10, 'F'},
+    };
+
     for (const char *const *story = (const char *const[]){"s+s?s?s?", "s+s?s?s", "s+sss", NULL}; *story;
          story++) {
         uint32_t writes = **story == 's' && strlen(*story) == 5 ? 3 : 4;
@@ -163,28 +202,17 @@ static void any_of_the_unanswered_writes_may_have_happened(void)
         CU_ASSERT_EQUAL(verdict(*story, 99, 45), 'W');
         CU_ASSERT_EQUAL(verdict(*story, 0, 0), 'L'); /* none of them removes it */
     }
-    CU_ASSERT_EQUAL(verdict("s+d?", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d?", 1, 10), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d?s?", 0, 0), 'F');
-    /* what an acknowledged one followed, only if it happened after that */
-    CU_ASSERT_EQUAL(verdict("s+s?s+", 2, 20), 'L');
-    CU_ASSERT_EQUAL(verdict("s+s?s+", 2, 35), 'F');
-    CU_ASSERT_EQUAL(verdict("s+d?s+", 0, 0), 'L');
-    CU_ASSERT_EQUAL(verdict("s+d?s+s?", 0, 0), 'L');
-    CU_ASSERT_EQUAL(verdict("s?", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("s?", 99, 3), 'F'); /* what it held before is not known */
-    CU_ASSERT_EQUAL(verdict("s", 1, 10), 'F');
+    check_verdicts(each, sizeof(each) / sizeof(each[0]));
 }
 
 static void expiry_is_held_to_as_well(void)
 {
-    CU_ASSERT_EQUAL(verdict("e+", 1, 10), 'F');
-    CU_ASSERT_EQUAL(verdict("e+", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("x+", 0, 0), 'F');
-    CU_ASSERT_EQUAL(verdict("x+", 1, 10), 'W');
-    CU_ASSERT_EQUAL(verdict("e+s+", 0, 0), 'L');
-    CU_ASSERT_EQUAL(verdict("s+e?", 0, 0), 'F');
+    static const struct judged each[] = {
+        {"e+", 1, 10, 'F'}, {"e+", 0, 0, 'F'},   {"x+", 0, 0, 'F'},
+        {"x+", 1, 10, 'W'}, {"e+s+", 0, 0, 'L'}, {"s+e?", 0, 0, 'F'},
+    };
+
+    check_verdicts(each, sizeof(each) / sizeof(each[0]));
 }
 
 static void outcomes_without_a_write_are_refused(void)
