@@ -1,6 +1,6 @@
 /*
- * test_native_tcp_unfinished.c - streams that do not finish what they began, or have nothing more to say: each
- * has its time, and is ended after it.
+ * test_native_tcp_unfinished.c - streams that do not finish what they began, or have nothing more to say:
+ * each has its time, and is ended after it.
  */
 #include "native_tcp_fixture.h"
 #include "suite.h"
