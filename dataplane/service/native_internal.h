@@ -62,8 +62,8 @@ void native_confirm(struct native_udp *service, struct udp_datagram *datagram);
 void native_send_responses(struct native_udp *service);
 
 /* native_udp_parked.c */
-/* Whether a reply of up to so many bytes may wait; session: NULL for PLAIN. */
-bool native_may_park(const struct native_udp *service, const struct session *session, size_t message_bytes);
+/* Whether a reply of up to so many bytes to this work may wait. */
+bool native_may_park(const struct native_udp *service, const struct native_work *work, size_t message_bytes);
 /* native_read_waits() for a lone GET; result: cleared if it may not be told. */
 enum status native_lone_get_waits(struct native_udp *service, const struct native_work *work,
                                   enum status status, struct result *result);

@@ -33,8 +33,8 @@
  * acknowledgements set buffers free. None is reset for that.
  * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h, and with them
  * every later reply of their connection: order is kept. They count as unread replies do. While a connection has
- * some it is held back, too, when there is no room for the replies of another batch; one that has none is
- * told BUSY. Whatever ends the connection in order waits for them: CLOSE, the peer's end, draining.
+ * some it is held back, too, when there is no room for the replies of another batch, or its source has its share of
+ * it; one that has none is told BUSY. Whatever ends the connection in order waits for them: CLOSE, the peer's end, draining.
  * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
  * the pool.
  *

@@ -210,6 +210,8 @@ bool native_tcp_is_blocked(const struct native_connection *c, size_t mark);
 
 /* Whether the replies to a batch may wait. */
 bool native_tcp_may_park(const struct native_tcp *service);
+/* Whether the connection's source may have more there, if there is room: what it has been promised is another matter. */
+bool native_tcp_park_is_fair(const struct native_connection *c);
 /* The reply in service->reply, behind the connection's others: until wait_lsn, 0: only for those. */
 void native_tcp_park(struct native_connection *c, size_t length, uint64_t wait_lsn);
 /* Those that the log has reached, and those that wait no more. True: there were some. */

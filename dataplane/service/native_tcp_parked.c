@@ -11,6 +11,12 @@ enum { BATCH_REPLIES_BYTES_MAX = NATIVE_TCP_BATCH_MAX * RECORD_MESSAGE_BYTES_MAX
 static_assert((int)BATCH_REPLIES_BYTES_MAX <= (int)PARKED_RING_BYTES / 4,
               "whoever is held back for room finds it");
 
+/* What the ring takes for it, at most. */
+static size_t batch_bytes(void)
+{
+    return (NATIVE_TCP_BATCH_MAX + 2) * parked_entry_bytes(RECORD_MESSAGE_BYTES_MAX);
+}
+
 /* Room for a whole batch. Whoever has something parked is only read while this holds, so what follows in order
  * finds room. */
 bool native_tcp_may_park(const struct native_tcp *service)
@@ -19,11 +25,17 @@ bool native_tcp_may_park(const struct native_tcp *service)
            parked_room_for(service->parked, NATIVE_TCP_BATCH_MAX, BATCH_REPLIES_BYTES_MAX);
 }
 
+bool native_tcp_park_is_fair(const struct native_connection *c)
+{
+    const struct native_tcp *service = c->service;
+    return parked_fair(service->parked, c->source, RECORD_MESSAGE_BYTES_MAX, batch_bytes());
+}
+
 void native_tcp_park(struct native_connection *c, size_t length, uint64_t wait_lsn)
 {
     struct native_tcp *service = c->service;
     struct tcp_owner owner = {c->id};
-    parked_add(service->parked, wait_lsn, service->engine.now.mono_ns, &owner, sizeof(owner),
+    parked_add(service->parked, wait_lsn, service->engine.now.mono_ns, c->source, &owner, sizeof(owner),
                service->reply + RECORD_HEADER_BYTES, length);
     c->parked++;
     c->parked_bytes += (uint32_t)(length + RECORD_OVERHEAD_BYTES);

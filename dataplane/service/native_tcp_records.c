@@ -71,7 +71,7 @@ void native_tcp_send_reply(struct native_connection *c, size_t length)
 bool native_tcp_is_blocked(const struct native_connection *c, size_t mark)
 {
     return c->unsent_first != NULL || stream_unsent(c->stream) + c->parked_bytes > mark ||
-           (c->parked > 0 && !native_tcp_may_park(c->service));
+           (c->parked > 0 && !(native_tcp_may_park(c->service) && native_tcp_park_is_fair(c)));
 }
 
 void native_tcp_close_in_order(struct native_connection *c)
@@ -148,12 +148,14 @@ void native_tcp_execute(struct native_tcp *service)
         return;
     table_probe_hash(service->config.table, service->probe, service->probes);
     table_probe_find(service->config.table, service->probe, service->probes);
-    service->engine.may_park = native_tcp_may_park(service);
+    bool room = native_tcp_may_park(service);
     for (unsigned i = 0; i < count; i++) {
         struct native_connection *c = service->asker[i];
         c->batch_bytes = 0;
         if (c->state != CONNECTION_LIVE)
             continue;
+        /* Who has a reply there is not told BUSY, but held back before the next. */
+        service->engine.may_park = room && (c->parked > 0 || native_tcp_park_is_fair(c));
         size_t length = native_execute(&service->engine, &service->request[i], retry_of(c),
                                        service->reply + RECORD_HEADER_BYTES, RECORD_MESSAGE_BYTES_MAX);
         messages++;
@@ -337,7 +339,7 @@ static bool can_reply(struct native_connection *c)
  */
 static bool can_park(struct native_connection *c)
 {
-    if (likely(c->parked == 0) || native_tcp_may_park(c->service))
+    if (likely(c->parked == 0) || (native_tcp_may_park(c->service) && native_tcp_park_is_fair(c)))
         return true;
     native_tcp_execute(c->service);
     if (c->state != CONNECTION_LIVE || c->held_back)

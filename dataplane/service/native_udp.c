@@ -244,7 +244,7 @@ static __rte_noinline size_t answer_message(struct native_udp *service, struct n
     /* The reply grows over the request if that is a single operation, which is decoded by then; replies to
      * several would overrun those that are still to be read. */
     const struct native_request *request = native_request_of(service, work);
-    service->engine.may_park = native_may_park(service, work->session, room);
+    service->engine.may_park = native_may_park(service, work, room);
     struct retry_window *retry = work->session != NULL ? &work->session->retry : NULL;
     size_t length;
     if (request->count == 1) {

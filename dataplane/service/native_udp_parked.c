@@ -10,13 +10,25 @@ struct udp_owner {
     uint8_t header[DATAGRAM_HEADER_BYTES]; /* PLAIN: the request's, which is the reply's too */
 };
 static_assert(sizeof(struct udp_owner) <= PARKED_OWNER_BYTES_MAX, "parked.h");
-enum { SESSION_OWNER_BYTES = offsetof(struct udp_owner, header) };
+enum {
+    SESSION_OWNER_BYTES = offsetof(struct udp_owner, header),
+    /* Left free by those who have their share: any newcomer's first reply, wherever the ring stands. */
+    SPARE_BYTES = 4 * DATAGRAM_BYTES_MAX,
+};
 
-bool native_may_park(const struct native_udp *service, const struct session *session, size_t message_bytes)
+static struct source source_of_work(const struct native_udp *service, const struct native_work *work)
 {
-    if (service->parked == NULL || !parked_room(service->parked, message_bytes))
+    return work->session != NULL ? work->session->source
+                                 : source_of(&work->datagram->path.flow.peer, service->sessions.seed);
+}
+
+bool native_may_park(const struct native_udp *service, const struct native_work *work, size_t message_bytes)
+{
+    if (service->parked == NULL || !parked_room(service->parked, message_bytes) ||
+        !parked_fair(service->parked, source_of_work(service, work), message_bytes, SPARE_BYTES))
         return false;
-    return session == NULL || session->parked_bytes + message_bytes <= PARKED_SESSION_BYTES;
+    return work->session == NULL ||
+           work->session->parked_bytes + parked_entry_bytes(message_bytes) <= PARKED_SESSION_BYTES;
 }
 
 enum status native_lone_get_waits(struct native_udp *service, const struct native_work *work,
@@ -24,8 +36,7 @@ enum status native_lone_get_waits(struct native_udp *service, const struct nativ
 {
     struct native_engine *engine = &service->engine;
     engine->wait_lsn = 0;
-    engine->may_park =
-        native_may_park(service, work->session, (size_t)LONE_REPLY_VALUE + result->value_length);
+    engine->may_park = native_may_park(service, work, (size_t)LONE_REPLY_VALUE + result->value_length);
     enum status told = native_read_waits(engine, status, native_depends_on(status, result));
     if (told != status) {
         result->version = 0;
@@ -45,10 +56,10 @@ void native_park(struct native_udp *service, const struct native_work *work, con
         memcpy(owner.header, work->datagram->payload, sizeof(owner.header));
     } else {
         owner.session_id = work->session_id;
-        work->session->parked_bytes += (uint32_t)length;
+        work->session->parked_bytes += (uint32_t)parked_entry_bytes(length);
     }
-    parked_add(service->parked, service->engine.wait_lsn, service->engine.now.mono_ns, &owner, owner_bytes,
-               message, length);
+    parked_add(service->parked, service->engine.wait_lsn, service->engine.now.mono_ns,
+               source_of_work(service, work), &owner, owner_bytes, message, length);
     service->parked_of_burst++;
     native_count(service, COUNTER_native_parked);
 }
@@ -95,7 +106,7 @@ static bool send_entry(struct native_udp *service, const struct parked_entry *en
         return false;
     }
     if (session != NULL)
-        session->parked_bytes -= (uint32_t)entry->message_bytes;
+        session->parked_bytes -= (uint32_t)parked_entry_bytes(entry->message_bytes);
     counter_add(service->config.counters, COUNTER_native_parked_timeout, given_up.writes);
     counter_add(service->config.counters, COUNTER_native_parked_stale, given_up.reads);
     return true;

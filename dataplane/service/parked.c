@@ -12,11 +12,13 @@
 struct entry_header {
     uint64_t wait_lsn; /* or skip_mark: the next entry stands at the buffer's start */
     uint64_t parked_ns;
-    uint32_t entry_bytes; /* all of it */
+    uint16_t entry_bytes; /* all of it */
     uint16_t message_bytes;
-    uint16_t owner_bytes; /* in whole words */
+    uint8_t owner_bytes; /* in whole words */
+    struct source source;
 };
 static_assert(sizeof(struct entry_header) % 8 == 0, "what follows is aligned");
+static_assert(PARKED_OWNER_BYTES_MAX <= UINT8_MAX, "owner_bytes");
 
 enum { WORD = 8 };
 static const uint64_t skip_mark = UINT64_MAX; /* no LSN is that high */
@@ -28,6 +30,9 @@ struct parked {
     size_t size;
     uint64_t added, popped; /* bytes since it was empty, skipped ones among them; `popped` is at an entry */
     unsigned count;
+    /* Bytes of the entries of each, without skipped ones. */
+    uint32_t networks[SOURCE_NETWORKS];
+    uint32_t hosts[SOURCE_NETWORKS][SOURCE_HOSTS];
 };
 
 static size_t whole_words(size_t bytes)
@@ -45,6 +50,7 @@ static_assert(2 * (sizeof(struct entry_header) + PARKED_OWNER_BYTES_MAX + RECORD
                   PARKED_RING_BYTES_MIN,
               "an empty ring takes any entry, wherever it stands");
 static_assert(PARKED_OWNER_BYTES_MAX % WORD == 0, "whole words");
+static_assert(PARKED_RING_BYTES_MIN / 2 <= UINT16_MAX, "entry_bytes");
 
 struct parked *parked_create(size_t bytes, int numa_node)
 {
@@ -107,13 +113,27 @@ bool parked_room_for(const struct parked *parked, unsigned entries, size_t messa
     return entries * each + message_bytes + skipped <= parked->size - parked_bytes(parked);
 }
 
+size_t parked_entry_bytes(size_t message_bytes)
+{
+    return entry_bytes(PARKED_OWNER_BYTES_MAX, message_bytes);
+}
+
+bool parked_fair(const struct parked *parked, struct source source, size_t message_bytes, size_t spare)
+{
+    size_t used = parked_bytes(parked), taken = used + spare + parked_entry_bytes(message_bytes);
+    if (taken + 2 * used <= parked->size) /* whoever holds all of it */
+        return true;
+    return taken + parked->hosts[source.network][source.host] + parked->networks[source.network] <=
+           parked->size;
+}
+
 static struct entry_header *header_at(const struct parked *parked, uint64_t position)
 {
     return (struct entry_header *)(void *)(parked->buffer + (position & (parked->size - 1)));
 }
 
-void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const void *owner,
-                size_t owner_bytes, const uint8_t *message, size_t message_bytes)
+void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, struct source source,
+                const void *owner, size_t owner_bytes, const uint8_t *message, size_t message_bytes)
 {
     size_t bytes = entry_bytes(owner_bytes, message_bytes), end = to_end(parked, parked->added);
     CHECK(owner_bytes <= PARKED_OWNER_BYTES_MAX && message_bytes <= RECORD_MESSAGE_BYTES_MAX &&
@@ -125,14 +145,17 @@ void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const
     struct entry_header *header = header_at(parked, parked->added);
     *header = (struct entry_header){.wait_lsn = wait_lsn,
                                     .parked_ns = now_ns,
-                                    .entry_bytes = (uint32_t)bytes,
+                                    .entry_bytes = (uint16_t)bytes,
                                     .message_bytes = (uint16_t)message_bytes,
-                                    .owner_bytes = (uint16_t)whole_words(owner_bytes)};
+                                    .owner_bytes = (uint8_t)whole_words(owner_bytes),
+                                    .source = source};
     uint8_t *at = (uint8_t *)(header + 1);
     memcpy(at, owner, owner_bytes);
     memcpy(at + header->owner_bytes, message, message_bytes);
     parked->added += bytes;
     parked->count++;
+    parked->networks[source.network] += (uint32_t)bytes;
+    parked->hosts[source.network][source.host] += (uint32_t)bytes;
 }
 
 bool parked_next(const struct parked *parked, uint64_t durable_lsn, bool failed, uint64_t now_ns,
@@ -156,7 +179,10 @@ bool parked_next(const struct parked *parked, uint64_t durable_lsn, bool failed,
 void parked_pop(struct parked *parked)
 {
     CHECK(parked->count > 0);
-    parked->popped += header_at(parked, parked->popped)->entry_bytes;
+    const struct entry_header *header = header_at(parked, parked->popped);
+    parked->networks[header->source.network] -= header->entry_bytes;
+    parked->hosts[header->source.network][header->source.host] -= header->entry_bytes;
+    parked->popped += header->entry_bytes;
     if (--parked->count == 0)
         parked->added = parked->popped = 0; /* the same memory again: it is in the cache */
     else if (header_at(parked, parked->popped)->wait_lsn == skip_mark)

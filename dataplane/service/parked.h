@@ -5,8 +5,13 @@
  *
  * An entry is the reply message as it would have been sent (unsealed) and whom it is for, packed in a ring of
  * bytes: no frame of a device's is held. Room is made sure of before a write is executed, since nothing may
- * fail after it has its LSN; a session has a share of its own (PARKED_SESSION_BYTES), so that one that floods
- * is told BUSY and not the others.
+ * fail after it has its LSN.
+ *
+ * Shares. Nothing in the ring can make room for a newcomer: its write is done. So who is over a share is told BUSY
+ * (or held back) while there is room left: a session over PARKED_SESSION_BYTES, where there are sessions, and
+ * a source (source.h) by what is free. A host may hold as much as is free less what its network holds. One host
+ * alone gets a third of the ring; any number of one network less than half, alike; and what n networks of
+ * one host each leave free is 2 / (n + 2). So a newcomer finds room, whoever floods.
  *
  * Outcomes of an entry: the log gets there -> as it is. The log failed, or PARKED_NS_MAX have gone by -> every
  * reply in it that may have waited is made to say what is known: TIMEOUT for a write (it may or may not survive),
@@ -22,10 +27,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "service/source.h"
+
 enum {
     PARKED_RING_BYTES = 4 * 1024 * 1024, /* a worker and service: 30,000 replies to SETs */
-    PARKED_SESSION_BYTES = 256 * 1024,
-    PARKED_OWNER_BYTES_MAX = 80, /* whom it is for, the service's own struct */
+    PARKED_SESSION_BYTES = 256 * 1024,   /* of the ring: 2,000 of them */
+    PARKED_OWNER_BYTES_MAX = 80,         /* whom it is for, the service's own struct */
     PARKED_RING_BYTES_MIN = 65536,
 };
 #define PARKED_NS_MAX UINT64_C(5000000000)
@@ -40,9 +47,13 @@ void parked_destroy(struct parked *parked); /* wipes it: values were in there. N
 bool parked_room(const struct parked *parked, size_t message_bytes);
 /* Whether `entries` with messages of that many bytes in total, none above RECORD_MESSAGE_BYTES_MAX, fit now. */
 bool parked_room_for(const struct parked *parked, unsigned entries, size_t message_bytes);
+/* Bytes of the ring that an entry with such a message takes at most, but for what it skips. */
+size_t parked_entry_bytes(size_t message_bytes);
+/* Whether the source may have one more entry, with a message of that many bytes, of all but `spare` bytes of what is free. */
+bool parked_fair(const struct parked *parked, struct source source, size_t message_bytes, size_t spare);
 /* Needs parked_room(). owner: copied. wait_lsn 0: only for what stands before it. */
-void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, const void *owner,
-                size_t owner_bytes, const uint8_t *message, size_t message_bytes);
+void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, struct source source,
+                const void *owner, size_t owner_bytes, const uint8_t *message, size_t message_bytes);
 
 struct parked_entry {
     const void *owner; /* in whole words of memory, so of any alignment up to 8 */

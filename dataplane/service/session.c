@@ -184,6 +184,7 @@ struct session *session_begin(struct session_table *table, const struct flow *fl
     session->flow = *flow;
     session->state = SESSION_COMPUTING;
     session->prefix = (uint8_t)prefix;
+    session->source = source_of(&flow->peer, table->seed);
     session->used_ns = now_ns;
     memcpy(session->init, init, SESSION_INIT_BYTES);
     int32_t *head = flow_head(table, flow);

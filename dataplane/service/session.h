@@ -39,6 +39,7 @@
 #include "handshake.h"
 #include "net/endpoint.h"
 #include "service/retry_window.h"
+#include "service/source.h"
 
 #define SESSION_PENDING_NS       UINT64_C(5000000000)
 #define SESSION_PENDING_GRACE_NS UINT64_C(250000000)
@@ -66,6 +67,7 @@ struct session {
     uint8_t version;
     uint8_t prefix; /* COMPUTING, PENDING: its place in session_table.prefixes */
     uint8_t reserved;
+    struct source source;
     uint64_t used_ns;      /* last accepted datagram; before LIVE: creation */
     uint64_t send_counter; /* of the next datagram to the client */
 
@@ -76,7 +78,8 @@ struct session {
     int32_t next, previous; /* FREE: the free list (next); COMPUTING, PENDING: the prefix's, oldest first */
     uint8_t init[SESSION_INIT_BYTES];
     uint8_t response[HANDSHAKE_RESPONSE_BYTES];
-    uint32_t parked_bytes; /* of messages that wait for the log (parked.h) */
+    uint32_t
+        parked_bytes; /* of replies that wait for the log (parked.h), each with what it takes there at most */
     struct retry_window retry;
 };
 static_assert(offsetof(struct session, replay) == 64, "the hot part is one line");

@@ -15,6 +15,23 @@ static inline void large_value_fill(void)
     memset(large_value, 'L', VALUE_BYTES_MAX);
 }
 
+/* A connection from there; NULL: it was not accepted. */
+static inline struct tcp_client *tcp_client_open_from(struct tcp_node *node, uint32_t ip4, uint16_t port)
+{
+    struct tcp_client *c = tcp_client_make(node, 0);
+    struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
+    c->stream->stream.flow.peer = address_from_ip4(rte_cpu_to_be_32(ip4));
+    c->stream->stream.flow.peer_port = rte_cpu_to_be_16(port);
+    if (acceptor.accepted(acceptor.state, &c->stream->stream)) {
+        native_check(node->count < TCP_STREAMS_MAX, "too many streams");
+        node->streams[node->count++] = c->stream;
+        return c;
+    }
+    fake_free(c->stream);
+    tcp_client_free(c);
+    return NULL;
+}
+
 static inline bool is_gone(const struct tcp_client *c)
 {
     return c->stream->closed;

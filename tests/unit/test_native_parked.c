@@ -475,7 +475,8 @@ static void a_session_with_its_share_parked_is_told_busy_before_anything_happens
     start(&sync_rules);
     unsigned parked = fill_share(&w.peer);
     size_t each = MESSAGE_HEADER_BYTES + REPLY_HEADER_BYTES;
-    CU_ASSERT(parked * each <= PARKED_SESSION_BYTES && (parked + 64) * each > PARKED_SESSION_BYTES);
+    CU_ASSERT(parked * parked_entry_bytes(each) <= PARKED_SESSION_BYTES &&
+              (parked + 64) * parked_entry_bytes(each) > PARKED_SESSION_BYTES);
     uint64_t lsn = native_lsn(&w.shared);
     uint64_t refused = native_counter(&w.node, COUNTER_native_parked_refused);
     struct operation set = native_set("k", "w");
@@ -496,6 +497,48 @@ static void a_session_with_its_share_parked_is_told_busy_before_anything_happens
     stop();
 }
 
+enum { FLOODERS = 40 };
+
+/* Sessions at `ip4 + i % hosts` park all that they may; then another client's writes are counted that wait as well. */
+static unsigned served_beside_a_flood(uint32_t ip4, unsigned step, unsigned hosts, const char *value)
+{
+    static struct native_peer flooders[FLOODERS];
+    unsigned served = 0, parked = 0;
+    start_with(&sync_rules, SUITE_MAC, false, 64); /* 48 live */
+    for (unsigned i = 0; i < FLOODERS; i++) {
+        native_peer_init(&flooders[i], &w.node, NATIVE_PEER_SECRET, 3, 0);
+        flooders[i].path = native_path(rte_cpu_to_be_32(ip4 + i % hosts * step), (uint16_t)(40000 + i));
+        CU_ASSERT_FATAL(native_peer_connect(&flooders[i], SUITE_MAC));
+    }
+    w.node.sent = 0;
+    CU_ASSERT(waits(&w.peer, native_set("k", value)));
+    for (bool any = true; any;) {
+        any = false;
+        for (unsigned i = 0; i < FLOODERS; i++)
+            for (unsigned k = 0; k < 50 && waits(&flooders[i], native_get("k")); k++) {
+                any = true;
+                parked++;
+            }
+    }
+    CU_ASSERT(parked > 1000 && native_counter(&w.node, COUNTER_native_parked_refused) >= FLOODERS);
+    while (served < 64 && waits(&w.other, native_set("mine", "v")))
+        served++;
+    durable_all();
+    stop();
+    return served;
+}
+
+static void one_client_with_many_sessions_leaves_room_to_others(void)
+{
+    static char large[VALUE_BYTES_MAX + 1];
+    memset(large, 'x', VALUE_BYTES_MAX);
+    CU_ASSERT_EQUAL(served_beside_a_flood(0xC6330002, 1, 1, "v"), 64);
+    CU_ASSERT_EQUAL(served_beside_a_flood(0xC6330002, 1, 1, large), 64);
+    CU_ASSERT_EQUAL(served_beside_a_flood(0xC6330002, 1, FLOODERS, large), 64);   /* a network of them */
+    CU_ASSERT_EQUAL(served_beside_a_flood(0xC6330002, 256, FLOODERS, large), 64); /* as many networks */
+    CU_ASSERT_EQUAL(served_beside_a_flood(0xC61202F0, 0, 1, large), 64); /* the other's own network */
+}
+
 static void a_read_without_room_to_wait_is_told_busy_and_nothing_else(void)
 {
     start(&sync_rules);
@@ -505,7 +548,7 @@ static void a_read_without_room_to_wait_is_told_busy_and_nothing_else(void)
     unsigned gets = 0;
     while (waits(&w.peer, native_get("large")))
         CU_ASSERT_FATAL(++gets < 1000);
-    CU_ASSERT_EQUAL(gets, PARKED_SESSION_BYTES / (VALUE_BYTES_MAX + 40));
+    CU_ASSERT_EQUAL(gets, PARKED_SESSION_BYTES / parked_entry_bytes(VALUE_BYTES_MAX + 40));
     struct reply reply = native_peer_do(&w.peer, native_get("large"));
     CU_ASSERT(reply.status == STATUS_BUSY && reply.value_length == 0 && reply.version == 0);
     stop();
@@ -610,6 +653,8 @@ int main(void)
          the_next_session_of_a_place_gets_nothing_of_the_last},
         {"a session with its share parked is told BUSY before anything happens",
          a_session_with_its_share_parked_is_told_busy_before_anything_happens},
+        {"one client with many sessions leaves room to others",
+         one_client_with_many_sessions_leaves_room_to_others},
         {"a read without room to wait is told BUSY and nothing else",
          a_read_without_room_to_wait_is_told_busy_and_nothing_else},
         {"what cannot leave leaves later", what_cannot_leave_leaves_later},

@@ -6,30 +6,13 @@
 #include "service/native_tcp_internal.h"
 #include "suite.h"
 
-/* A connection from anywhere. */
-static struct tcp_client *open_from(struct tcp_node *node, uint32_t ip4, uint16_t port)
-{
-    struct tcp_client *c = tcp_client_make(node, 0);
-    struct stream_acceptor acceptor = native_tcp_acceptor(node->service);
-    c->stream->stream.flow.peer = address_from_ip4(rte_cpu_to_be_32(ip4));
-    c->stream->stream.flow.peer_port = rte_cpu_to_be_16(port);
-    if (acceptor.accepted(acceptor.state, &c->stream->stream)) {
-        native_check(node->count < TCP_STREAMS_MAX, "too many streams");
-        node->streams[node->count++] = c->stream;
-        return c;
-    }
-    fake_free(c->stream);
-    tcp_client_free(c);
-    return NULL;
-}
-
 static void the_unconfirmed_have_a_share_and_the_oldest_makes_room_at_once(void)
 {
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 16}); /* 4 unconfirmed */
     struct tcp_client *c[4], *live = tcp_client_new(node, 9);
     for (unsigned i = 0; i < 4; i++)
-        c[i] = open_from(node, 0xC6120702, (uint16_t)(1000 + i));
-    struct tcp_client *other = open_from(node, 0xC6120802, 1);
+        c[i] = tcp_client_open_from(node, 0xC6120702, (uint16_t)(1000 + i));
+    struct tcp_client *other = tcp_client_open_from(node, 0xC6120802, 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(other);
     tcp_node_turn(node);
     CU_ASSERT_TRUE(was_reset(c[0]));
@@ -51,11 +34,11 @@ static void a_source_that_fills_the_share_waits_for_its_own(void)
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 16});
     struct tcp_client *c[5];
     for (unsigned i = 0; i < 4; i++)
-        c[i] = open_from(node, 0xC6120702, (uint16_t)(1000 + i));
-    CU_ASSERT_PTR_NULL(open_from(node, 0xC6120702, 1004));
+        c[i] = tcp_client_open_from(node, 0xC6120702, (uint16_t)(1000 + i));
+    CU_ASSERT_PTR_NULL(tcp_client_open_from(node, 0xC6120702, 1004));
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_full), 1);
     tcp_node_pass(node, NATIVE_TCP_GRACE_NS);
-    c[4] = open_from(node, 0xC6120702, 1004);
+    c[4] = tcp_client_open_from(node, 0xC6120702, 1004);
     CU_ASSERT_PTR_NOT_NULL_FATAL(c[4]);
     tcp_node_turn(node);
     CU_ASSERT(was_reset(c[0]) && !c[1]->stream->closed);
@@ -76,14 +59,15 @@ static bool shakes_hands_in_a_crowd(uint32_t ip4, unsigned hosts, unsigned burst
     unsigned crowd_count = 0;
     for (unsigned step = 0; step < 4; step++) {
         for (unsigned i = 0; i < burst; i++) {
-            struct tcp_client *c = open_from(node, 0xC6120500 + i % hosts, (uint16_t)(1000 + 100 * step + i));
+            struct tcp_client *c =
+                tcp_client_open_from(node, 0xC6120500 + i % hosts, (uint16_t)(1000 + 100 * step + i));
             if (c != NULL)
                 crowd[crowd_count++] = c;
             if (i % 8 == 7)
                 tcp_node_turn(node);
         }
         if (step == 0) {
-            good = open_from(node, ip4, 40000);
+            good = tcp_client_open_from(node, ip4, 40000);
             if (good == NULL)
                 break;
         } else if (step == 1) {
@@ -122,11 +106,11 @@ static void the_last_places_are_shared_out_too(void)
     for (unsigned i = 0; i < 56; i++)
         live[i] = tcp_client_new(node, i);
     for (unsigned i = 0; i < 200; i++) {
-        struct tcp_client *c = open_from(node, 0xC6130502, (uint16_t)(1000 + i));
+        struct tcp_client *c = tcp_client_open_from(node, 0xC6130502, (uint16_t)(1000 + i));
         if (c != NULL)
             crowd[crowd_count++] = c;
     }
-    struct tcp_client *good = open_from(node, 0xC6130602, 1);
+    struct tcp_client *good = tcp_client_open_from(node, 0xC6130602, 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(good);
     CU_ASSERT_TRUE(tcp_client_connect(good));
     for (unsigned i = 0; i < 56; i++)
@@ -153,7 +137,7 @@ static struct tcp_node *slow_senders(struct tcp_client *slow[SLOW_SENDERS], unsi
     for (unsigned i = 0; i < 12; i++)
         sets[i] = native_set("k", value);
     for (unsigned i = 0; i < SLOW_SENDERS; i++) {
-        slow[i] = open_from(node, 0xC6130002 + (i % hosts << 8), (uint16_t)(1000 + i));
+        slow[i] = tcp_client_open_from(node, 0xC6130002 + (i % hosts << 8), (uint16_t)(1000 + i));
         native_check(slow[i] != NULL, "a place");
         slow[i]->writer = record_writer_start(NULL, NULL);
         tcp_client_seal(slow[i], sets, i % 8 == 0 ? 12 : 1, record);
@@ -185,7 +169,7 @@ static void a_thousand_slow_senders_leave_buffers_to_others(void)
     struct native_tcp_counts counts = native_tcp_counts(node->service);
     CU_ASSERT_EQUAL(counts.small_buffers, SLOW_NODE_SMALL / 2);
     CU_ASSERT_EQUAL(counts.large_buffers, SLOW_NODE_LARGE * 3 / 4 / 2);
-    struct tcp_client *good = open_from(node, 0xC6140002, 1);
+    struct tcp_client *good = tcp_client_open_from(node, 0xC6140002, 1);
     good->writer = record_writer_start(NULL, NULL);
     CU_ASSERT_EQUAL(ask_in_two_parts(good, "k").status, STATUS_OK); /* no time has passed */
     static uint8_t record[RECORD_BYTES_MAX + RECORD_ROOM_BYTES];
@@ -220,7 +204,7 @@ static void slow_senders_of_many_sources_make_room(void)
     struct operation sets[12];
     for (unsigned i = 0; i < 12; i++)
         sets[i] = native_set("l", value);
-    struct tcp_client *good = open_from(node, 0xC6FF0002, 1);
+    struct tcp_client *good = tcp_client_open_from(node, 0xC6FF0002, 1);
     good->writer = record_writer_start(NULL, NULL);
     size_t length = tcp_client_seal(good, sets, 12, record);
     tcp_client_send(good, record, 5000);

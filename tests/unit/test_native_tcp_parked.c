@@ -1,5 +1,5 @@
 /* test_native_tcp_parked.c - replies over streams that wait for the log, under a durable point that the test moves. */
-#include "native_tcp_peer.h"
+#include "native_tcp_fixture.h"
 #include "service/parked.h"
 #include "suite.h"
 
@@ -333,49 +333,72 @@ static void what_waits_counts_as_unread_and_holds_its_connection_back(void)
     tcp_node_stop(node);
 }
 
-enum { CROWD = 160 };
+enum { CROWD = 160, CROWD_READS = 28 };
 
-/* The ring is used up by many: who waits is held back and loses nothing, who comes is told BUSY. */
-static void a_full_ring_is_busy_for_newcomers_and_backpressure_for_the_others(void)
+/* Sessions of `hosts` addresses from `ip4` on, each with large reads that wait, until one is told BUSY; how many. */
+static unsigned crowd_fills_its_share(struct tcp_client *crowd[CROWD], uint32_t ip4, unsigned hosts)
 {
-    static struct tcp_client *crowd[CROWD];
-    static char large[VALUE_BYTES_MAX + 1];
-    memset(large, 'x', VALUE_BYTES_MAX);
-    start_with(&(struct tcp_node_options){.rules = sync_rules, .connections = 1024});
-    crowd[0] = tcp_client_new(node, 1);
-    say(crowd[0], native_set("large", large));
-    unsigned clients = 1, gets = 0;
+    unsigned clients = 0;
     while (tcp_counted(node, COUNTER_native_parked_refused) == 0) {
         CU_ASSERT_FATAL(clients < CROWD);
-        struct tcp_client *c = crowd[clients] = tcp_client_new(node, clients + 1);
-        clients++;
-        for (unsigned i = 0; i < 28; i++)
+        struct tcp_client *c = tcp_client_open_from(node, ip4 + clients % hosts, (uint16_t)(1000 + clients));
+        CU_ASSERT_FATAL(c != NULL && tcp_client_connect(c));
+        crowd[clients++] = c;
+        for (unsigned i = 0; i < CROWD_READS; i++)
             say(c, native_get("large"));
         tcp_client_rest(c);
     }
-    CU_ASSERT(parked() > 3000);
+    return clients;
+}
+
+/* A source has its share: who of it waits is held back and loses nothing, who comes is told BUSY, others notice nothing. */
+static void a_crowd_has_its_share_of_the_ring(unsigned hosts)
+{
+    static struct tcp_client *crowd[CROWD];
+    unsigned gets = 0;
+    large_value_fill();
+    start_with(&(struct tcp_node_options){.rules = sync_rules, .connections = 1024});
+    struct tcp_client *writer = tcp_client_new(node, 1);
+    say(writer, native_set("large", large_value));
+    unsigned clients = crowd_fills_its_share(crowd, 0xC6330002, hosts);
+    CU_ASSERT(parked() > 1000);
     uint64_t before = lsn();
-    struct tcp_client *late = crowd[clients - 1], *waiting = crowd[1];
+    struct tcp_client *late = crowd[clients - 1], *waiting = crowd[0];
     CU_ASSERT(late->count > 0 && late->replies[late->count - 1].status == STATUS_BUSY);
     say(waiting, native_set("other", "v"));
     tcp_client_rest(waiting);
     CU_ASSERT_EQUAL(waiting->count, 0);
     CU_ASSERT(lsn() == before && native_tcp_counts(node->service).held_back > 0);
+    struct tcp_client *good = tcp_client_new(node, 2);
+    say(good, native_set("mine", "v"));
+    say(writer, native_set("mine", "w"));
+    tcp_client_rest(good);
+    CU_ASSERT(good->count == 0 && lsn() == before + 2);
     for (unsigned i = 0; i < 100 && parked() > 0; i++) {
         durable(lsn());
         for (unsigned j = 0; j < clients; j++)
             tcp_client_rest(crowd[j]);
     }
-    CU_ASSERT(lsn() == before + 1 && parked() == 0);
-    CU_ASSERT_FATAL(waiting->count == 29);
-    CU_ASSERT_EQUAL(waiting->replies[28].status, STATUS_OK);
-    for (unsigned i = 1; i < clients; i++)
-        for (unsigned j = 0; j < 28; j++)
-            gets += native_value_is(&crowd[i]->replies[j], large);
-    CU_ASSERT(gets > 3000);
+    tcp_client_rest(good);
+    CU_ASSERT(good->count == 1 && good->replies[0].status == STATUS_OK);
+    CU_ASSERT(lsn() == before + 3 && parked() == 0);
+    CU_ASSERT_FATAL(waiting->count == CROWD_READS + 1);
+    CU_ASSERT_EQUAL(waiting->replies[CROWD_READS].status, STATUS_OK);
+    for (unsigned i = 0; i < clients; i++)
+        for (unsigned j = 0; j < CROWD_READS; j++)
+            gets += native_value_is(&crowd[i]->replies[j], large_value);
+    CU_ASSERT(gets > 1000);
     for (unsigned i = 0; i < clients; i++)
         tcp_client_free(crowd[i]);
+    tcp_client_free(writer);
+    tcp_client_free(good);
     tcp_node_stop(node);
+}
+
+static void a_full_share_is_busy_for_newcomers_and_backpressure_for_the_others(void)
+{
+    a_crowd_has_its_share_of_the_ring(1);
+    a_crowd_has_its_share_of_the_ring(50);
 }
 
 int main(void)
@@ -396,8 +419,8 @@ int main(void)
         {"PLAIN records wait too", plain_records_wait_too},
         {"what waits counts as unread and holds its connection back",
          what_waits_counts_as_unread_and_holds_its_connection_back},
-        {"a full ring is BUSY for newcomers and backpressure for the others",
-         a_full_ring_is_busy_for_newcomers_and_backpressure_for_the_others},
+        {"a full share is BUSY for newcomers and backpressure for the others",
+         a_full_share_is_busy_for_newcomers_and_backpressure_for_the_others},
         CU_TEST_INFO_NULL};
     return suite_run("native_tcp_parked", tests);
 }

@@ -39,7 +39,7 @@ static void add(uint64_t id, uint64_t wait_lsn, uint64_t now_ns, size_t most)
     static uint8_t message[RECORD_MESSAGE_BYTES_MAX];
     struct owner owner = {.id = id, .more = {[39] = (uint8_t)id}};
     size_t length = numbered(id, most, message);
-    parked_add(parked, wait_lsn, now_ns, &owner, sizeof owner, message, length);
+    parked_add(parked, wait_lsn, now_ns, (struct source){0}, &owner, sizeof owner, message, length);
 }
 
 static bool is(const struct parked_entry *entry, uint64_t id, size_t most)
@@ -112,7 +112,8 @@ static void room_that_was_promised_is_there_wherever_the_ring_stands(void)
             /* Fewer bytes than asked for, or exactly as many: parked_add() would abort. */
             static uint8_t message[RECORD_MESSAGE_BYTES_MAX];
             uint8_t owner[PARKED_OWNER_BYTES_MAX] = {0};
-            parked_add(parked, 1, 0, owner, i % 5 ? sizeof owner : 1, message, i % 2 ? most : most / 3);
+            parked_add(parked, 1, 0, (struct source){0}, owner, i % 5 ? sizeof owner : 1, message,
+                       i % 2 ? most : most / 3);
         } else {
             refused++;
             CU_ASSERT_FATAL(parked_next(parked, 1, false, 0, &entry));
@@ -131,7 +132,7 @@ static void room_for_many_is_there_for_each_of_them(void)
     for (unsigned i = 0; i < 3000; i++) {
         if (parked_room_for(parked, 9, RECORD_MESSAGE_BYTES_MAX + 8 * 777)) {
             for (unsigned j = 0; j < 9; j++)
-                parked_add(parked, 1, 0, owner, sizeof owner, message,
+                parked_add(parked, 1, 0, (struct source){0}, owner, sizeof owner, message,
                            j == i % 9 ? (size_t)RECORD_MESSAGE_BYTES_MAX : 777);
             rounds++;
         } else {
@@ -141,6 +142,78 @@ static void room_for_many_is_there_for_each_of_them(void)
     }
     CU_ASSERT(rounds > 100);
     CU_ASSERT_FALSE(parked_room_for(parked, 1, PARKED_RING_BYTES_MIN));
+}
+
+/* ---- shares ---- */
+
+enum { SHARE_MESSAGE_BYTES = 200 };
+
+/* One more of this source's, if that is fair. */
+static bool add_of(struct source source)
+{
+    static const uint8_t message[SHARE_MESSAGE_BYTES], owner[PARKED_OWNER_BYTES_MAX];
+    if (!parked_fair(parked, source, sizeof message, 4096))
+        return false;
+    CU_ASSERT_FATAL(parked_room(parked, sizeof message)); /* fair leaves room */
+    parked_add(parked, 1, 0, source, owner, sizeof owner, message, sizeof message);
+    return true;
+}
+
+/* Sources, one of which is network(i), host(i), take turns until none gets more; how many bytes there are then. */
+static size_t flood(unsigned sources, unsigned networks)
+{
+    static unsigned entries[512];
+    unsigned least = UINT32_MAX, most = 0;
+    bool any = true;
+    memset(entries, 0, sizeof entries);
+    while (any) {
+        any = false;
+        for (unsigned i = 0; i < sources; i++)
+            if (add_of((struct source){(uint8_t)(i % networks), (uint8_t)(i / networks)})) {
+                entries[i]++;
+                any = true;
+            }
+    }
+    for (unsigned i = 0; i < sources; i++) {
+        least = entries[i] < least ? entries[i] : least;
+        most = entries[i] > most ? entries[i] : most;
+    }
+    CU_ASSERT(most - least <= 1);
+    return parked_bytes(parked);
+}
+
+static void pop_all(void)
+{
+    struct parked_entry entry;
+    while (parked_next(parked, 1, false, 0, &entry))
+        parked_pop(parked);
+}
+
+static void one_host_gets_a_third_and_a_network_less_than_half(void)
+{
+    size_t each = parked_entry_bytes(SHARE_MESSAGE_BYTES), ring = PARKED_RING_BYTES_MIN - 4096;
+    for (unsigned round = 0; round < 3; round++) { /* what is popped is given back */
+        size_t alone = flood(1, 1);
+        CU_ASSERT(alone < ring / 3 + each && alone > ring / 3 - each);
+        CU_ASSERT(add_of((struct source){9, 0}));
+        CU_ASSERT(add_of((struct source){0, 9}));
+        CU_ASSERT_FALSE(add_of((struct source){0, 0}));
+        pop_all();
+        size_t bytes = flood(20, 1);
+        CU_ASSERT(bytes < ring / 2 && bytes > ring * 2 / 5);
+        CU_ASSERT(add_of((struct source){9, 0}));
+        pop_all();
+    }
+}
+
+static void however_many_flood_a_newcomer_finds_room(void)
+{
+    static const unsigned crowds[][2] = {{2, 2}, {20, 5}, {40, 40}, {100, 100}, {100, 4}};
+    for (unsigned i = 0; i < 5; i++) {
+        flood(crowds[i][0], crowds[i][1]);
+        CU_ASSERT(add_of((struct source){255, 255}));
+        pop_all();
+    }
 }
 
 static void a_ring_of_another_size_is_refused(void)
@@ -281,6 +354,9 @@ int main(void)
         {"room that was promised is there wherever the ring stands",
          room_that_was_promised_is_there_wherever_the_ring_stands},
         {"room for many is there for each of them", room_for_many_is_there_for_each_of_them},
+        {"one host gets a third and a network less than half",
+         one_host_gets_a_third_and_a_network_less_than_half},
+        {"however many flood a newcomer finds room", however_many_flood_a_newcomer_finds_room},
         {"a ring of another size is refused", a_ring_of_another_size_is_refused},
         {"an entry is overdue after its time", an_entry_is_overdue_after_its_time},
         {"a failed log lets all go", a_failed_log_lets_all_go},
