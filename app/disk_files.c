@@ -318,6 +318,20 @@ static uint64_t files_space(void *state)
     return fstatvfs(folder->fd, &status) == 0 ? (uint64_t)status.f_bavail * status.f_frsize : UINT64_MAX;
 }
 
+static int files_found(void *state, const char *name)
+{
+    const struct disk_folder *folder = state;
+    struct stat ours, there;
+
+    if (fstat(folder->fd, &ours) != 0)
+        return 0;
+    if (stat(folder->path, &there) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? -ENOENT : 0;
+    if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
+        return -ENOENT;
+    return fstatat(folder->fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT ? -ENOENT : 0;
+}
+
 const struct disk_calls disk_files_calls = {
     .open = files_open,
     .close = files_close,
@@ -330,4 +344,5 @@ const struct disk_calls disk_files_calls = {
     .sync_folder = files_sync_folder,
     .list = files_list,
     .space = files_space,
+    .found = files_found,
 };

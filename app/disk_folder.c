@@ -249,10 +249,13 @@ int disk_folder_open(struct disk_folder **out, const char *path, enum disk_folde
 
     if (folder == NULL)
         return complain_errno(&complaint, -ENOMEM);
-    *folder = (struct disk_folder){.fd = -1, .lock_fd = -1, .wake_fd = -1, .access = access};
+    *folder =
+        (struct disk_folder){.path = strdup(path), .fd = -1, .lock_fd = -1, .wake_fd = -1, .access = access};
     for (unsigned i = 0; i < DISK_FILES_MAX; i++)
         folder->file[i] = (struct disk_file){.fd = -1, .queue_fd = -1};
-    if (access == DISK_FOLDER_OWN)
+    if (folder->path == NULL)
+        result = -ENOMEM;
+    if (result == 0 && access == DISK_FOLDER_OWN)
         result = make_folder(path);
     if (result == 0) {
         folder->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -288,6 +291,7 @@ void disk_folder_close(struct disk_folder *folder)
     if (folder->fd >= 0)
         close(folder->fd);
     free(folder->zeros);
+    free(folder->path);
     free(folder);
 }
 

@@ -23,6 +23,7 @@ struct disk_file {
 struct disk_queue_kind; /* below */
 
 struct disk_folder {
+    char *path; /* as it was given */
     int fd, lock_fd;
     int wake_fd; /* the queue's completions raise it */
     enum disk_folder_access access;

@@ -160,6 +160,21 @@ static uint8_t open_state(const struct node_log *log)
     return draining(log) ? STATE_DRAINING : STATE_SERVING;
 }
 
+/* What was written by now may be where no start finds it, and what is written from now on is: as good as a log that
+ * cannot be written. */
+static void note_folder(struct node_log *log, struct wal_writer_facts *facts)
+{
+    int error = housekeeper_facts(log->housekeeper).folder_error;
+
+    if (error == 0)
+        return;
+    atomic_store_explicit(&log->shown.folder_gone, true, memory_order_relaxed);
+    facts->state = WAL_FAILED;
+    facts->error = error;
+    /* What has reached the disk since is acknowledged no more. */
+    facts->durable_lsn = durable_point_get(&log->durable).lsn;
+}
+
 static void serve(struct node_log *log)
 {
     struct node *node = log->node;
@@ -231,7 +246,10 @@ static unsigned run(struct node_log *log, struct instant now)
     struct wal_writer_facts facts = durable_log_facts(log->log);
 
     struct durable_view before = durable_point_get(&log->durable);
-    bool failed = facts.state == WAL_FAILED;
+    bool failed;
+
+    note_folder(log, &facts);
+    failed = facts.state == WAL_FAILED;
 
     if (facts.durable_lsn != before.lsn || failed != before.failed) {
         durable_point_set(&log->durable, facts.durable_lsn, failed);
@@ -341,7 +359,10 @@ const char *node_log_why(const struct node_log *log)
     case WAL_DISK_FULL:
         return "the disk is full: writes go on when there is space";
     case WAL_FAILED:
-        return "the log cannot be written: mend the disk, then restart";
+        return atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed)
+                   ? "the log's folder is gone from its place: what is written now would be lost. Read what you"
+                     " need, put the folder back, then restart"
+                   : "the log cannot be written: mend the disk, then restart";
     default:
         return NULL;
     }

@@ -37,6 +37,7 @@ struct node_log_shown {
     _Atomic uint64_t free_bytes;               /* of the folder */
     _Atomic uint64_t durable_lsn, bytes, blocks, snapshots, snapshots_failed, snapshot_lsn;
     _Atomic uint8_t wal_state; /* enum wal_state */
+    _Atomic bool folder_gone;  /* and wal_state is WAL_FAILED: what is written is found by nobody */
     _Atomic int error;         /* -errno behind it */
 };
 

@@ -16,6 +16,7 @@ enum {
     FILL_BYTES = 256 * 1024,   /* zeros a step */
     FILL_SYNC_BYTES = 1 << 20, /* so that no sync of the log's waits for many of them */
     SPACE_STEPS = 512,         /* idle ones between two looks at the space that is left */
+    FOLDER_STEPS = 64, /* between two looks at whether the folder is there: steps and naps are short */
 };
 
 /* A snapshot that is there, newest first. */
@@ -38,14 +39,14 @@ struct housekeeper {
     _Atomic int answer;                     /* its file, or -errno */
     _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_segment, oldest;
     _Atomic uint64_t free_bytes;
-    _Atomic int snapshot_error, removal_error;
+    _Atomic int snapshot_error, removal_error, folder_error;
     _Atomic bool snapshot_running;
 
     /* The housekeeper's own. */
     struct snapshot_writer *writer;
     unsigned snapshot_count;
     struct kept_snapshot snapshot[RECOVERY_SNAPSHOTS_MAX + 1];
-    unsigned idle_steps;
+    unsigned steps, idle_steps;
     uint64_t oldest_segment;        /* that has a file */
     uint64_t ready;                 /* made and never asked for: recovery's */
     bool open_file[DISK_FILES_MAX]; /* given to control and not back yet */
@@ -290,6 +291,19 @@ static void look_at_space(struct housekeeper *h)
         atomic_store_explicit(&h->free_bytes, disk->call->space(disk->state), memory_order_relaxed);
 }
 
+/*
+ * Now and then, whatever else is to be done. A folder that was removed or renamed goes on taking what is written, which no
+ * start will find; one that comes back may be a copy of another time, so once is for good.
+ */
+static void look_at_folder(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+    int failed = h->steps++ % FOLDER_STEPS == 0 ? disk->call->found(disk->state, META_FILE) : 0;
+
+    if (failed < 0)
+        atomic_store_explicit(&h->folder_error, failed, memory_order_relaxed);
+}
+
 /* ---- snapshots ---- */
 
 static void snapshot_end(struct housekeeper *h, int error)
@@ -345,6 +359,7 @@ static enum housekeeper_step snapshot_step(struct housekeeper *h)
 
 enum housekeeper_step housekeeper_step(struct housekeeper *h)
 {
+    look_at_folder(h);
     if (close_step(h))
         return HOUSEKEEPER_WORKED;
     enum housekeeper_step step = segment_step(h);
@@ -411,6 +426,7 @@ struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
         .snapshot_segment = atomic_load_explicit(&h->snapshot_segment, memory_order_relaxed),
         .oldest_segment = atomic_load_explicit(&h->oldest, memory_order_relaxed),
         .snapshot_error = atomic_load_explicit(&h->snapshot_error, memory_order_relaxed),
+        .folder_error = atomic_load_explicit(&h->folder_error, memory_order_relaxed),
         .removal_error = atomic_load_explicit(&h->removal_error, memory_order_relaxed),
         .free_bytes = atomic_load_explicit(&h->free_bytes, memory_order_relaxed),
         .snapshot_running = running,

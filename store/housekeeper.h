@@ -63,6 +63,7 @@ struct housekeeper_facts {
     uint64_t oldest_segment;
     int snapshot_error;  /* -errno of the last failure, 0 after a success */
     int removal_error;   /* likewise, of snapshots and segments that are no longer kept */
+    int folder_error;    /* -ENOENT: the folder is no longer where the next start looks for it; stays so */
     uint64_t free_bytes; /* that the folder can still take, a while ago; UINT64_MAX: not known */
     bool snapshot_running;
 };

@@ -28,7 +28,7 @@ static_assert(AT_RESERVED_END + 16 == META_HEADER_BYTES && IN_RESERVED + 4 == ME
 static_assert((int)META_BYTES % (int)DISK_BLOCK_BYTES == 0, "disk.h");
 
 static const uint8_t magic[4] = {'W', 'M', 'T', '1'};
-static const char meta_name[] = "meta", temporary_name[] = "meta.tmp";
+static const char meta_name[] = META_FILE, temporary_name[] = META_FILE ".tmp";
 
 enum { LSN_BITS = 32 }; /* of a history's first LSN that are zero */
 

@@ -62,6 +62,8 @@ struct meta {
     struct history history[META_HISTORIES_MAX];
 };
 
+#define META_FILE "meta"
+
 /* 0; -ENOENT: none there; -EBADMSG: not valid; -EPROTONOSUPPORT: of a newer format; other -errno. */
 int meta_read(struct meta *out, const struct disk *disk);
 /* Durable when it returns 0. Otherwise the old one or the new one is there. meta: valid as above. */

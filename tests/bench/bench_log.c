@@ -140,6 +140,13 @@ static uint64_t nowhere_space(void *state)
     return UINT64_MAX;
 }
 
+static int nowhere_found(void *state, const char *name)
+{
+    (void)state;
+    (void)name;
+    return 0;
+}
+
 static bool nowhere_submit(void *state, const struct disk_write *write)
 {
     struct nowhere *nowhere = state;
@@ -171,6 +178,7 @@ static const struct disk_calls nowhere_calls = {
     .sync_folder = nowhere_sync_folder,
     .list = nowhere_list,
     .space = nowhere_space,
+    .found = nowhere_found,
 };
 static const struct disk_queue_calls nowhere_queue = {nowhere_submit, nowhere_completions};
 

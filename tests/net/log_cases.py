@@ -3,6 +3,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -163,6 +164,33 @@ def case_a_write_error_makes_the_node_read_only():
             value = net.ask("get", "k").stdout.strip()
             must(value in (last, str(number)), f"{call}: {value} after a restart, {last} was acknowledged")
             must(node.stop() == 0, "SIGTERM")
+
+
+def case_a_folder_that_is_moved_or_removed_makes_the_node_read_only():
+    with Durable("moved") as net:
+        away = net.log_folder + ".away"
+        for end in ("moved", "removed"):
+            node = net.node()
+            net.ask("set", "k", end)
+            must(net.page("/health")[0] == 200, "as it should be")
+            if end == "moved":
+                os.rename(net.log_folder, away)
+            else:
+                shutil.rmtree(net.log_folder)
+            net.until(lambda: net.page("/health")[0] == 503, f"{end}: nobody noticed")
+            health = net.page("/health")[1]
+            must(health["state"] == "read_only" and "folder is gone" in health["why"], str(health))
+            must("folder is gone" in node.log(), node.log())
+            refused = net.ask("set", "k", "late", check=False)
+            must(refused.returncode != 0 and "no writes" in refused.stdout + refused.stderr, refused.stderr)
+            must(net.ask("get", "k").stdout.strip() == end, "reads go on")
+            node.stop()
+            if end == "moved":
+                must(not os.path.exists(net.log_folder), "nothing new in its place")
+                os.rename(away, net.log_folder)
+                node = net.node()
+                must(net.ask("get", "k").stdout.strip() == "moved", "all that was acknowledged")
+                must(net.page("/health")[0] == 200 and node.stop() == 0, "SIGTERM")
 
 
 def case_a_full_disk_stops_writes_until_there_is_space():

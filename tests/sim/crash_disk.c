@@ -105,6 +105,13 @@ static uint64_t tap_space(void *state)
     return disk->real.call->space(disk->real.state);
 }
 
+static int tap_found(void *state, const char *name)
+{
+    struct crash_disk *disk = state;
+
+    return disk->real.call->found(disk->real.state, name);
+}
+
 static bool tap_submit(void *state, const struct disk_write *write)
 {
     struct crash_disk *disk = state;
@@ -150,6 +157,7 @@ struct disk crash_disk_disk(struct crash_disk *disk)
         .sync_folder = tap_sync_folder,
         .list = tap_list,
         .space = tap_space,
+        .found = tap_found,
     };
 
     return (struct disk){.state = disk, .call = &calls};

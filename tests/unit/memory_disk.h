@@ -196,6 +196,12 @@ static inline uint64_t memory_space(void *state)
     return UINT64_MAX;
 }
 
+static inline int memory_found(void *state, const char *name)
+{
+    int file = memory_find(state, name);
+    return file < 0 ? file : 0;
+}
+
 static inline struct disk memory_disk(struct memory_disk *disk)
 {
     static const struct disk_calls calls = {
@@ -210,6 +216,7 @@ static inline struct disk memory_disk(struct memory_disk *disk)
         .sync_folder = memory_sync_folder,
         .list = memory_list,
         .space = memory_space,
+        .found = memory_found,
     };
     return (struct disk){.state = disk, .call = &calls};
 }

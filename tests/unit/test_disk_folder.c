@@ -33,6 +33,44 @@ static void files_are_made_read_written_renamed_and_removed(void)
     close_folder(path);
 }
 
+static int found(const char *name)
+{
+    return disk.call->found(disk.state, name);
+}
+
+static void a_folder_that_is_removed_renamed_or_covered_is_noticed(void)
+{
+    char moved[128], lock[128];
+
+    snprintf(moved, sizeof moved, "%s.moved", path);
+    own(DISK_QUEUE_NONE);
+    disk.call->close(disk.state, created("a", 10));
+    CU_ASSERT_EQUAL(found("a"), 0);
+    CU_ASSERT_EQUAL(found("b"), -ENOENT);
+    CU_ASSERT_EQUAL_FATAL(rename(path, moved), 0);
+    CU_ASSERT_EQUAL(found("a"), -ENOENT);
+    CU_ASSERT_EQUAL(mkdir(path, 0700), 0); /* another in its place */
+    CU_ASSERT_EQUAL(found("a"), -ENOENT);
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+    CU_ASSERT_EQUAL(symlink(moved, path), 0); /* the same by another way */
+    CU_ASSERT_EQUAL(found("a"), 0);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    CU_ASSERT_EQUAL_FATAL(rename(moved, path), 0);
+    CU_ASSERT_EQUAL(found("a"), 0);
+    if (mounts) {
+        CU_ASSERT_EQUAL_FATAL(mount("none", path, "tmpfs", 0, NULL), 0);
+        CU_ASSERT_EQUAL(found("a"), -ENOENT);
+        CU_ASSERT_EQUAL(umount(path), 0);
+    }
+    CU_ASSERT_EQUAL(found("a"), 0);
+    CU_ASSERT_EQUAL(disk.call->remove(disk.state, "a"), 0);
+    snprintf(lock, sizeof lock, "%s/lock", path);
+    CU_ASSERT_EQUAL(unlink(lock), 0);
+    CU_ASSERT_EQUAL(rmdir(path), 0);
+    CU_ASSERT_EQUAL(found("a"), -ENOENT);
+    disk_folder_close(folder);
+}
+
 static void count_files(void *context, const char *name, uint64_t size)
 {
     CU_ASSERT(strcmp(name, "plain") == 0 && size == 10);
@@ -113,6 +151,8 @@ int main(void)
         {"files are made, read, written, renamed and removed",
          files_are_made_read_written_renamed_and_removed},
         {"only plain files with proper names are seen", only_plain_files_with_proper_names_are_seen},
+        {"a folder that is removed, renamed or covered is noticed",
+         a_folder_that_is_removed_renamed_or_covered_is_noticed},
         {"files are open up to the limit", files_are_open_up_to_the_limit},
         {"a tool may read beside the owner, and changes nothing",
          a_tool_may_read_beside_the_owner_and_changes_nothing},

@@ -22,6 +22,7 @@ static struct log_merge merge;
 static uint64_t seed, now_ns;
 static struct disk_calls calls; /* the simulated disk's, but for remove() */
 static bool stubborn;           /* no snapshot can be removed */
+static bool gone;               /* the folder has been moved */
 
 static int remove_or_not(void *state, const char *name)
 {
@@ -30,11 +31,17 @@ static int remove_or_not(void *state, const char *name)
     return sim_disk_disk(sim).call->remove(state, name);
 }
 
+static int found_or_not(void *state, const char *name)
+{
+    return gone ? -ENOENT : sim_disk_disk(sim).call->found(state, name);
+}
+
 static struct disk disk_of(struct sim_disk *of)
 {
     struct disk disk = sim_disk_disk(of);
     calls = *disk.call;
     calls.remove = remove_or_not;
+    calls.found = found_or_not;
     disk.call = &calls;
     return disk;
 }
@@ -44,7 +51,7 @@ static void set_up(void)
     struct table_config table = {.capacity = 1000};
     seed = seeded_start(seeded_from_environment(5));
     now_ns = 1;
-    stubborn = false;
+    stubborn = gone = false;
     fixture_open(&fixture, &table);
     sim = sim_disk_create(seed, UINT64_C(1) << 30);
     struct recovery_config found = {.disk = sim_disk_disk(sim),
@@ -160,6 +167,19 @@ static void snapshots_that_cannot_be_removed_do_no_harm(void)
               housekeeper_facts(housekeeper).free_bytes < UINT64_MAX);
 }
 
+static void a_folder_that_was_gone_once_is_told_for_good(void)
+{
+    take_snapshot();
+    CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, 0);
+    gone = true;
+    for (unsigned i = 0; i < 100; i++) /* in the midst of other work */
+        turn();
+    CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, -ENOENT);
+    gone = false;
+    take_snapshot();
+    CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, -ENOENT);
+}
+
 /* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
 static int recover_again(const char *without, const char *with, char *error, size_t error_bytes)
 {
@@ -212,6 +232,7 @@ int main(void)
     CU_TestInfo tests[] = {TEST(a_log_that_is_ended_takes_all_that_workers_wrote),
                            TEST(a_log_that_nobody_wrote_to_is_ended_once_it_has_begun),
                            TEST(snapshots_that_cannot_be_removed_do_no_harm),
+                           TEST(a_folder_that_was_gone_once_is_told_for_good),
                            TEST(the_segment_that_a_snapshot_goes_on_in_is_missed),
                            TEST(a_segment_that_nobody_could_have_written_does_not_hold_recovery_up),
                            CU_TEST_INFO_NULL};
