@@ -206,19 +206,25 @@ static void *run(void *argument)
 
 /* ---- the test's side ---- */
 
-static bool bind_loopback(struct responder *r, const char *address)
+bool responder_bind(struct responder *r, const char *address)
 {
     bool v6 = strchr(address, ':') != NULL;
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 in6 = {
+        .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = r->port};
+    struct sockaddr_in in4 = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = r->port};
     struct sockaddr *any = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in4;
     socklen_t bytes = v6 ? sizeof(in6) : sizeof(in4);
     r->fd = socket(any->sa_family, (r->stream ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    int one = 1;
+    if (r->fd >= 0 && r->stream)
+        setsockopt(r->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     int room = r->stream ? 4096 : 1 << 20; /* small: streams are to stall */
     if (r->fd < 0 || setsockopt(r->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) != 0 ||
         bind(r->fd, any, bytes) != 0 || getsockname(r->fd, any, &bytes) != 0 ||
         (r->stream && listen(r->fd, PEERS_MAX) != 0))
         return false;
+    r->port = v6 ? in6.sin6_port : in4.sin_port;
     snprintf(r->endpoint, sizeof(r->endpoint), v6 ? "[%s]:%u" : "%s:%u", address,
              ntohs(v6 ? in6.sin6_port : in4.sin_port));
     return true;
@@ -237,10 +243,11 @@ static struct responder *start(const char *secret, const char *address, bool str
     r->random = random_system();
     r->entropy = seeded_start(1);
     r->identity.node_id = 3;
+    r->role = (struct responder_role){.epoch = 7, .history = 42, .node_id = 3};
     r->next_session = 100;
     cookie_secrets_refresh(&r->cookies, &r->random, 1);
     if (keys_from_secret(&r->keys, secret, strlen(secret), "wild", error, sizeof(error)) != 0 ||
-        !bind_loopback(r, address)) {
+        !responder_bind(r, address)) {
         if (r->fd > 0)
             close(r->fd);
         free(r);
@@ -274,7 +281,8 @@ void responder_stop(struct responder *r)
     pthread_join(r->thread, NULL);
     stream_drop_all(r);
     pthread_mutex_destroy(&r->lock);
-    close(r->fd);
+    if (r->fd >= 0)
+        close(r->fd);
     free(r);
 }
 
@@ -287,6 +295,11 @@ void responder_order(struct responder *r, struct responder_orders orders)
 {
     pthread_mutex_lock(&r->lock);
     r->orders = orders;
+    while (r->stream && (r->fd < 0) != orders.down) { /* the thread is about to do it */
+        pthread_mutex_unlock(&r->lock);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        pthread_mutex_lock(&r->lock);
+    }
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -296,6 +309,21 @@ struct responder_orders responder_orders_left(struct responder *r)
     struct responder_orders left = r->orders;
     pthread_mutex_unlock(&r->lock);
     return left;
+}
+
+void responder_role(struct responder *r, const struct responder_role *role)
+{
+    pthread_mutex_lock(&r->lock);
+    r->role = *role;
+    r->identity.node_id = role->node_id;
+    pthread_mutex_unlock(&r->lock);
+}
+
+void responder_follow(struct responder *replica, struct responder *primary)
+{
+    pthread_mutex_lock(&primary->lock);
+    primary->follower[primary->followers++] = replica;
+    pthread_mutex_unlock(&primary->lock);
 }
 
 void responder_restart(struct responder *r)

@@ -46,6 +46,21 @@ struct responder_orders {
     bool deaf;               /* nothing is read */
     bool always_split;       /* everything that is sent, after `at` bytes */
     bool resets;             /* connections end with RST, not FIN */
+    bool down;               /* nobody listens, and every connection is gone */
+
+    /* Of a follower: what its primary has written comes in so many cases not at all, or with a byte
+     * changed. */
+    unsigned lose_replicated, damage_replicated;
+    unsigned lost; /* GETs that ask for an LSN, answered with LOST */
+};
+
+/* What the node says it is; at first standalone, serving, epoch 7, history 42, node 3. */
+struct responder_role {
+    uint8_t mode,
+        state; /* a replica answers writes with NOT_PRIMARY; one that is catching up reads with STALE */
+    uint32_t epoch;
+    uint64_t history, node_id;
+    char primary[64]; /* NOT_PRIMARY's hint */
 };
 
 /* One operation that came, first or again. */
@@ -53,6 +68,9 @@ struct responder_entry {
     uint64_t request_id, datagram; /* number of the datagram or record it came in */
     uint8_t opcode, kind;          /* of the datagram or record */
     bool executed;
+    uint8_t flags;
+    uint32_t epoch; /* of the message */
+    uint64_t version;
 };
 
 struct responder;
@@ -68,6 +86,10 @@ struct responder_orders responder_orders_left(struct responder *responder);
 /* From the next connection on. */
 struct record_limits;
 void responder_limits(struct responder *responder, const struct record_limits *limits);
+void responder_role(struct responder *responder, const struct responder_role *role);
+/* From now on every write of `primary` is applied by `replica` as well (one of at most 8), before it is
+ * answered. Followers are stopped after their primary. */
+void responder_follow(struct responder *replica, struct responder *primary);
 /* A new process of the same node: sessions, retry window and items are gone. */
 void responder_restart(struct responder *responder);
 /* Copies what came since the last call; the number of entries. */

@@ -12,7 +12,14 @@
 #include "record.h"
 #include "seeded.h"
 
-enum { ITEMS_MAX = 2048, REPLIES_MAX = 256, PEERS_MAX = 16, WAITING_MAX = 1024, OUT_BYTES = 1 << 20 };
+enum {
+    ITEMS_MAX = 2048,
+    FOLLOWERS_MAX = 8,
+    REPLIES_MAX = 256,
+    PEERS_MAX = 16,
+    WAITING_MAX = 1024,
+    OUT_BYTES = 1 << 20
+};
 
 struct item {
     uint64_t version;
@@ -65,6 +72,10 @@ struct responder {
     struct random_source random;
     struct cookie_secrets cookies;
     struct responder_orders orders;
+    struct responder_role role;
+    struct responder *follower[FOLLOWERS_MAX];
+    unsigned followers;
+    uint16_t port; /* network order */
     uint32_t next_session;
     uint64_t lsn, datagrams;
     unsigned handshake_datagrams, sessions, closes;
@@ -100,6 +111,9 @@ struct responder {
  * when there is nothing to answer. */
 size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDOW_IDS], unsigned kind,
                         const uint8_t *bytes, size_t length, uint8_t *out, size_t room);
+
+/* client_responder.c: the listening socket, at the port that it had before, if any */
+bool responder_bind(struct responder *r, const char *address);
 
 /* client_responder_stream.c */
 void stream_run(struct responder *r);      /* the thread's life, until r->stop */

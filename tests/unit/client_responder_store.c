@@ -88,6 +88,35 @@ static void execute_write(struct responder *r, const struct operation *operation
     out->version = r->lsn;
 }
 
+/* At a follower, in the same order, with the same LSNs. */
+static void replicate(struct responder *r, const struct operation *operation)
+{
+    struct outcome unused;
+    struct operation copy = *operation;
+    uint8_t damaged[VALUE_BYTES_MAX];
+    if (r->orders.lose_replicated > 0) {
+        r->orders.lose_replicated--;
+        ++r->lsn;
+        return;
+    }
+    if (r->orders.damage_replicated > 0 && copy.opcode == OPCODE_SET && copy.value_length > 0) {
+        r->orders.damage_replicated--;
+        memcpy(damaged, copy.value, copy.value_length);
+        damaged[copy.value_length / 2] ^= 1;
+        copy.value = damaged;
+    }
+    execute_write(r, &copy, &unused);
+}
+
+static void replicate_all(struct responder *r, const struct operation *operation)
+{
+    for (unsigned i = 0; i < r->followers; i++) {
+        pthread_mutex_lock(&r->follower[i]->lock);
+        replicate(r->follower[i], operation);
+        pthread_mutex_unlock(&r->follower[i]->lock);
+    }
+}
+
 static bool is_write(unsigned opcode)
 {
     return opcode >= OPCODE_SET && opcode <= OPCODE_FLUSH;
@@ -99,6 +128,12 @@ static bool answer_write(struct responder *r, struct outcome *outcomes, const st
 {
     struct outcome *outcome = &outcomes[operation->request_id % RETRY_WINDOW_IDS];
     *executed = false;
+    if (r->role.mode == MODE_REPLICA || r->role.state == STATE_FENCED) {
+        reply->status = STATUS_NOT_PRIMARY;
+        reply->value = (const uint8_t *)r->role.primary;
+        reply->value_length = (uint16_t)strlen(r->role.primary);
+        return true;
+    }
     if (outcome->request_id > operation->request_id) {
         reply->status = STATUS_TIMEOUT; /* below the window */
         return true;
@@ -113,6 +148,7 @@ static bool answer_write(struct responder *r, struct outcome *outcomes, const st
         outcome->parked = r->orders.park_first_write;
         r->orders.park_first_write = false;
         execute_write(r, operation, outcome);
+        replicate_all(r, operation);
         *executed = true;
     }
     reply->status = outcome->status;
@@ -130,7 +166,12 @@ static void answer_read(struct responder *r, const struct operation *operation, 
                         uint8_t health_bytes[HEALTH_REPLY_BYTES])
 {
     if (operation->opcode == OPCODE_HEALTH) {
-        struct health health = {.lsn = r->lsn, .items = r->item_count, .capacity = ITEMS_MAX, .epoch = 7};
+        struct health health = {.lsn = r->lsn,
+                                .items = r->item_count,
+                                .capacity = ITEMS_MAX,
+                                .epoch = r->role.epoch,
+                                .mode = r->role.mode,
+                                .state = r->role.state};
         health_encode(health_bytes, &health);
         reply->value = health_bytes;
         reply->value_length = HEALTH_REPLY_BYTES;
@@ -141,11 +182,17 @@ static void answer_read(struct responder *r, const struct operation *operation, 
         reply->status = STATUS_BUSY;
         return;
     }
+    if ((operation->flags & FLAG_MIN_LSN) && r->orders.lost > 0) {
+        r->orders.lost--;
+        reply->status = STATUS_LOST;
+        return;
+    }
     struct item *item = item_find(r, operation);
-    if (item == NULL) {
-        reply->status = STATUS_NOT_FOUND;
-    } else if ((operation->flags & FLAG_MIN_LSN) && operation->version > r->lsn) {
+    if (r->role.state == STATE_CATCHING_UP ||
+        ((operation->flags & FLAG_MIN_LSN) && operation->version > r->lsn)) {
         reply->status = STATUS_STALE;
+    } else if (item == NULL) {
+        reply->status = STATUS_NOT_FOUND;
     } else {
         reply->value = item->value;
         reply->value_length = item->value_length;
@@ -160,11 +207,17 @@ static void answer_read(struct responder *r, const struct operation *operation, 
 }
 
 static void log_operation(struct responder *r, const struct operation *operation, unsigned kind,
-                          bool executed)
+                          uint32_t epoch, bool executed)
 {
     if (r->log_count < RESPONDER_LOG_MAX)
-        r->log[r->log_count++] = (struct responder_entry){operation->request_id, r->datagrams,
-                                                          operation->opcode, (uint8_t)kind, executed};
+        r->log[r->log_count++] = (struct responder_entry){.request_id = operation->request_id,
+                                                          .datagram = r->datagrams,
+                                                          .opcode = operation->opcode,
+                                                          .kind = (uint8_t)kind,
+                                                          .executed = executed,
+                                                          .flags = operation->flags,
+                                                          .epoch = epoch,
+                                                          .version = operation->version};
 }
 
 /* A value that does not fit leaves room for the bare replies of the operations after it, and is MORE. */
@@ -197,7 +250,7 @@ size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDO
             answered = answer_write(r, outcomes, &operation, &reply, value, &executed);
         else if (reply.status == STATUS_OK)
             answer_read(r, &operation, &reply, value);
-        log_operation(r, &operation, kind, executed);
+        log_operation(r, &operation, kind, header.epoch, executed);
         if (r->orders.silent_after > 0 && --r->orders.silent_after == 0)
             r->orders.silent = true;
         if (answered)
@@ -205,7 +258,7 @@ size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDO
     }
     if (writer.count == 0 || r->orders.silent)
         return 0;
-    header.epoch = 7;
-    header.history = 42;
+    header.epoch = r->role.epoch;
+    header.history = r->role.history;
     return message_finish(&writer, &header);
 }

@@ -236,6 +236,19 @@ static void receive(struct responder *r, struct stream_peer *peer)
     }
 }
 
+/* As if the process were gone, or there again. */
+static void listen_or_not(struct responder *r)
+{
+    if (r->orders.down && r->fd >= 0) {
+        close(r->fd);
+        r->fd = -1;
+        stream_drop_all(r);
+    } else if (!r->orders.down && r->fd < 0 && !responder_bind(r, "127.0.0.1") && r->fd >= 0) {
+        close(r->fd); /* the port is taken: at the next turn */
+        r->fd = -1;
+    }
+}
+
 static void accept_all(struct responder *r)
 {
     for (unsigned i = 0; i < PEERS_MAX; i++) {
@@ -263,6 +276,7 @@ void stream_run(struct responder *r)
         if (r->drop_all)
             stream_drop_all(r);
         r->drop_all = false;
+        listen_or_not(r);
         accept_all(r);
         for (unsigned i = 0; i < PEERS_MAX; i++)
             if (r->peers[i].fd >= 0 && !r->orders.deaf)

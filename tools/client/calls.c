@@ -5,37 +5,51 @@
 
 #include "client.h"
 
+/* As unreachable, what the node cannot have executed and is not likely to get soon. */
+static void look_at(struct wild_client *client, unsigned index, const struct call_terms *terms, uint64_t now)
+{
+    if (client->flight[index].state == FLIGHT_DONE)
+        return;
+    if (client_is_stopped(client))
+        pipeline_expire(client, index, now);
+    else if ((terms->gives_up && client_is_unreachable(client)) || (now >= terms->unsent_ns && !client->live))
+        pipeline_give_up(client, now);
+}
+
 static enum wild_status call_once(struct wild_client *client, const struct operation *operation,
-                                  uint64_t deadline_ns, uint64_t *now, struct wild_result *result)
+                                  const struct call_terms *terms, uint64_t *now, struct wild_result *result)
 {
     unsigned index;
-    enum wild_status status = pipeline_submit(client, operation, 0, 0, true, *now, &index);
+    enum wild_status status = pipeline_submit(client, operation, terms->history, 0, true, *now, &index);
     if (status != WILD_OK) {
         result->status = status;
         return status;
     }
     struct flight *flight = &client->flight[index];
-    flight->deadline_ns = min_u64(flight->deadline_ns, deadline_ns);
+    flight->deadline_ns = min_u64(flight->deadline_ns, terms->deadline_ns);
     client->timer_ns = min_u64(client->timer_ns, flight->deadline_ns);
-    while (flight->state != FLIGHT_DONE)
-        *now = client_turn(client, *now, flight->deadline_ns);
+    while (flight->state != FLIGHT_DONE) {
+        uint64_t until_ns = client->live ? NEVER_NS : max_u64(terms->unsent_ns, *now + MS_NS);
+        *now = client_turn(client, *now, min_u64(flight->deadline_ns, until_ns));
+        look_at(client, index, terms, *now);
+    }
     pipeline_lend(client, index, result);
     return result->status;
 }
 
-enum wild_status client_call(struct wild_client *client, const struct operation *operation,
-                             struct wild_result *result)
+enum wild_status client_call_with(struct wild_client *client, const struct operation *operation,
+                                  const struct call_terms *terms, struct wild_result *result)
 {
     struct wild_result unused;
     if (result == NULL)
         result = &unused;
     *result = (struct wild_result){0};
     pipeline_reclaim(client);
-    uint64_t now = client_now(), begin_ns = now, deadline_ns = now + client->timeout_ns;
-    uint64_t pause_ns = BUSY_PAUSE_MIN_NS;
+    uint64_t now = client_now(), begin_ns = now, pause_ns = BUSY_PAUSE_MIN_NS;
+    unsigned tries = 1;
     /* BUSY was not executed, so what follows is a new operation with a new id. */
-    while (call_once(client, operation, deadline_ns, &now, result) == WILD_BUSY &&
-           now + pause_ns < deadline_ns) {
+    while (call_once(client, operation, terms, &now, result) == WILD_BUSY && tries++ != terms->busy_tries &&
+           now + pause_ns < terms->deadline_ns && !client_is_stopped(client)) {
         uint64_t until_ns = now + pause_ns;
         while (now < until_ns)
             now = client_turn(client, now, until_ns);
@@ -44,6 +58,13 @@ enum wild_status client_call(struct wild_client *client, const struct operation 
     }
     result->latency_ns = now - begin_ns;
     return result->status;
+}
+
+enum wild_status client_call(struct wild_client *client, const struct operation *operation,
+                             struct wild_result *result)
+{
+    struct call_terms terms = {.deadline_ns = client_now() + client->timeout_ns, .unsent_ns = NEVER_NS};
+    return client_call_with(client, operation, &terms, result);
 }
 
 /* The synchronous calls are wild_submit()'s requests with someone waiting. */

@@ -2,7 +2,8 @@
  * client.h - inside libwild: the client object and what its files offer one another.
  *
  * What a request is, the same however it travels:
- *   connect.c   options, names, secrets; makes and closes clients
+ *   connect.c   options and secrets; makes and closes clients
+ *   address.c   endpoints, names and addresses
  *   pipeline.c  operations in flight: ids, timers, outcomes, what is sent again
  *   messages.c  operations into messages, answers out of them, and the turn that waits for them
  *   calls.c     wild_get() and its like: submit one, wait for it
@@ -15,6 +16,7 @@
  *   stream_records.c messages in records on it; a reply can only be late, or lost with the connection
  * And for many threads:
  *   pool.c      clients that are lent
+ * And for many nodes: router.h.
  *
  * Everything runs on the caller's thread, inside its calls. `now` is CLOCK_MONOTONIC in nanoseconds, read by
  * the public functions and after each wait, and passed down.
@@ -22,6 +24,7 @@
 #ifndef WILD_CLIENT_INTERNAL_H
 #define WILD_CLIENT_INTERNAL_H
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "datagrams.h"
@@ -41,6 +44,7 @@ static_assert((int)KEY_BYTES_MAX + (int)VALUE_BYTES_MAX <= (int)BODY_BYTES_MAX,
 static_assert(FLIGHTS_MAX <= FLIGHT_NONE, "a flight's index fits a byte");
 static_assert((int)FLIGHTS_MAX < (int)RETRY_WINDOW_IDS,
               "a full pipeline of new writes fits one retry window");
+static_assert(WILD_CLUSTER_ID_BYTES == CLUSTER_ID_BYTES, "wild.h tells the truth");
 static_assert(WILD_KEY_MAX == KEY_BYTES_MAX && WILD_VALUE_MAX == VALUE_BYTES_MAX, "wild.h tells the truth");
 #define STATUS_SAME(name, number, meaning) static_assert((int)WILD_##name == (number), "wild.h: " #name);
 STATUS_LIST(STATUS_SAME)
@@ -53,6 +57,8 @@ STATUS_LIST(STATUS_SAME)
 #define BUSY_PAUSE_MIN_NS (MS_NS / 10)
 #define BUSY_PAUSE_MAX_NS (10 * MS_NS)
 #define NEVER_NS          UINT64_MAX
+/* How long somebody who waits may take to notice that everything is to end. */
+#define STOP_LOOK_NS (20 * MS_NS)
 
 /* No flight has this index: the answer only shows that the session lives. */
 #define PROBE_ID ((UINT64_C(1) << 63) | FLIGHT_NONE)
@@ -81,6 +87,7 @@ struct flight {
     uint8_t state;
     bool synchronous; /* a call waits for it: not for wild_poll() */
     bool alone;       /* answered with MORE once: gets a message of its own */
+    bool exposed;     /* a session that is gone may have executed it */
 };
 
 /* Indexes of flights, oldest first; each at most once, so it never runs over. */
@@ -131,6 +138,9 @@ struct carrier {
     void (*receive)(struct wild_client *client, uint64_t now); /* takes what has come, without waiting */
     void (*timer)(struct wild_client *client, uint64_t now);
     uint64_t (*timer_ns)(const struct wild_client *client); /* when that has something to do */
+    /* There is no session, and the latest attempt at one has failed for certain. NULL: silence proves
+     * nothing. */
+    bool (*unreachable)(const struct wild_client *client);
 
     /* What the pipeline has learned. NULL: of no interest. */
     void (*answered)(struct wild_client *client, uint64_t rtt_ns); /* by an operation that was sent once */
@@ -164,7 +174,8 @@ struct wild_client {
 
     unsigned value_bytes; /* what a GET probably answers: so many share a message as fit its answer */
 
-    uint32_t epoch;   /* highest seen */
+    uint32_t epoch; /* highest seen */
+    struct handshake_identity node;
     uint64_t history; /* of the latest answer */
 
     unsigned in_flight; /* not FREE and not LENT */
@@ -179,8 +190,9 @@ struct wild_client {
     struct sockaddr_storage address;
     socklen_t address_bytes;
     uint64_t timeout_ns, connect_timeout_ns, doubt_ns;
+    const _Atomic bool *stop; /* a router's clients: true ends what waits; writer: wild_router_destroy() */
     bool sealed;
-    char endpoint[288]; /* for error lines */
+    char endpoint[WILD_ENDPOINT_BYTES]; /* for error lines */
 
     uint8_t body[FLIGHTS_MAX][BODY_BYTES_MAX];
     union { /* the carrier's own */
@@ -225,6 +237,11 @@ void pipeline_timer(struct wild_client *client, uint64_t now);
 void pipeline_renew(struct wild_client *client, uint64_t now);
 void pipeline_lend(struct wild_client *client, unsigned index, struct wild_result *out); /* DONE -> LENT */
 void pipeline_reclaim(struct wild_client *client); /* LENT -> FREE: at the start of every call */
+/* Whether the node has certainly not executed it; holds for one that is DONE, too. */
+bool pipeline_unexecuted(const struct flight *flight);
+/* Ends as WILD_UNREACHABLE every read, and every write that has certainly not been executed. */
+void pipeline_give_up(struct wild_client *client, uint64_t now);
+void pipeline_expire(struct wild_client *client, unsigned index, uint64_t now); /* its time is over */
 void flight_queue_add(struct flight_queue *queue, unsigned index);
 unsigned flight_queue_take(struct flight_queue *queue); /* not when empty */
 
@@ -244,13 +261,66 @@ void client_wait(int fd, short events, uint64_t wait_ns); /* for poll()'s events
  * the time after it. */
 uint64_t client_turn(struct wild_client *client, uint64_t now, uint64_t until_ns);
 
+static inline bool client_is_stopped(const struct wild_client *client)
+{
+    return client->stop != NULL && atomic_load_explicit(client->stop, memory_order_relaxed);
+}
+
+static inline bool client_is_unreachable(const struct wild_client *client)
+{
+    return client->carrier->unreachable != NULL && client->carrier->unreachable(client);
+}
+
+/* address.c */
+enum { ADDRESSES_MAX = 8 };
+struct address_list {
+    unsigned count;
+    socklen_t bytes[ADDRESSES_MAX];
+    struct sockaddr_storage address[ADDRESSES_MAX];
+};
+bool endpoint_is_valid(const char *endpoint);
+/* May wait for a name server. 0, or -1 with one line. */
+int endpoint_resolve(const char *endpoint, int socket_type, struct address_list *out,
+                     char error[WILD_ERROR_BYTES]);
+
 /* connect.c */
+/* What `options` describe, with its keys and without a connection or an address. */
+struct wild_client *client_new(const struct wild_options *options, char error[WILD_ERROR_BYTES]);
 /* A client with the same keys, address and options, and no connection: what others are copied from. */
 struct wild_client *client_pattern(const struct wild_client *from, char error[WILD_ERROR_BYTES]);
+/* Runs the handshake with client->address: 0 once there is a session. `last`: there is no other address to
+ * try, so what only hints at a failure does not end it early. */
+int client_establish(struct wild_client *client, uint64_t deadline_ns, bool last);
+void client_say_no_session(const struct wild_client *client, int outcome, char error[WILD_ERROR_BYTES]);
+__attribute__((format(printf, 2, 3))) void client_say(char error[WILD_ERROR_BYTES], const char *format, ...);
 
 /* calls.c */
+struct call_terms {
+    uint64_t history;     /* that FLAG_MIN_LSN's version belongs to */
+    uint64_t deadline_ns; /* the client's own time-out counts besides */
+    uint64_t unsent_ns;   /* not sent by then: WILD_UNREACHABLE */
+    unsigned busy_tries;  /* 0: until the deadline */
+    bool gives_up;        /* pipeline_give_up() once the node cannot be reached */
+};
+enum wild_status client_call_with(struct wild_client *client, const struct operation *operation,
+                                  const struct call_terms *terms, struct wild_result *result);
 enum wild_status client_call(struct wild_client *client, const struct operation *operation,
                              struct wild_result *result);
+
+/* pool.c: what routers need beyond wild.h */
+/* Takes `pattern`, which has no address yet, and connects to nobody. NULL: no memory. */
+struct wild_pool *pool_create(struct wild_client *pattern, unsigned most);
+/* 0; -EAGAIN: all are taken; else why a new one does not connect. */
+int pool_take(struct wild_pool *pool, uint64_t deadline_ns, struct wild_client **out);
+void pool_discard(struct wild_pool *pool, struct wild_client *client); /* gives it back to be closed */
+/* Where new clients connect to from now on; idle ones that are connected elsewhere are closed. */
+void pool_address_set(struct wild_pool *pool, const struct sockaddr_storage *address, socklen_t bytes);
+unsigned pool_connections(struct wild_pool *pool);
+void pool_wake(struct wild_pool *pool); /* who waits looks at the pattern's `stop` again */
+
+/* health.c: words for a node's numbers, "?" for others */
+const char *mode_text(unsigned mode);
+const char *state_text(unsigned state);
 
 /* batch.c */
 enum wild_status client_request_encode(struct operation *out, uint8_t operands[INCR_OPERAND_BYTES],

@@ -1,9 +1,11 @@
 /*
  * health.c - how a node is, and numbers as words.
  */
+#include <string.h>
+
 #include "client.h"
 
-static const char *mode_text(unsigned mode)
+const char *mode_text(unsigned mode)
 {
     switch (mode) {
     case MODE_STANDALONE:
@@ -17,7 +19,7 @@ static const char *mode_text(unsigned mode)
     }
 }
 
-static const char *state_text(unsigned state)
+const char *state_text(unsigned state)
 {
     switch (state) {
     case STATE_SERVING:
@@ -60,6 +62,12 @@ enum wild_status wild_health(struct wild_client *client, struct wild_health *out
     return WILD_OK;
 }
 
+void wild_node(const struct wild_client *client, struct wild_node *out)
+{
+    memcpy(out->cluster_id, client->node.cluster_id, sizeof(out->cluster_id));
+    out->node_id = client->node.node_id;
+}
+
 const char *wild_status_text(enum wild_status status)
 {
     switch (status) {
@@ -69,6 +77,8 @@ const char *wild_status_text(enum wild_status status)
         return "the session was lost meanwhile; the write may have happened";
     case WILD_PIPELINE_FULL:
         return "too many operations in flight";
+    case WILD_UNREACHABLE:
+        return "no node could be reached for it; it has not happened";
     default:
         return status_meaning((unsigned)status);
     }

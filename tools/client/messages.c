@@ -112,6 +112,8 @@ uint64_t client_turn(struct wild_client *client, uint64_t now, uint64_t until_ns
     const struct carrier *carrier = client->carrier;
     carrier->flush(client, now);
     uint64_t wake_ns = min_u64(min_u64(until_ns, client->timer_ns), carrier->timer_ns(client));
+    if (client->stop != NULL)
+        wake_ns = min_u64(wake_ns, now + STOP_LOOK_NS);
     if (wake_ns > now)
         carrier->wait(client, wake_ns - now);
     now = client_now();

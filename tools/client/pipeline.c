@@ -287,10 +287,10 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
     if (is_refusal(reply) && is_write(&flight->operation) && flight->refusals < flight->sends)
         return;
 
-    bool has_value =
-        reply->status == STATUS_OK && (reply->opcode == OPCODE_GET || reply->opcode == OPCODE_HEALTH);
-    if (has_value) {
-        expect_value(client, reply->value_length);
+    bool is_read = reply->opcode == OPCODE_GET || reply->opcode == OPCODE_HEALTH;
+    if (reply->status == STATUS_NOT_PRIMARY || (reply->status == STATUS_OK && is_read)) {
+        if (is_read)
+            expect_value(client, reply->value_length);
         uint8_t *body = client->body[flight - client->flight];
         if (reply->value_length > 0)
             memcpy(body, reply->value, reply->value_length);
@@ -334,6 +334,27 @@ void pipeline_timer(struct wild_client *client, uint64_t now)
         client->carrier->unanswered(client, now);
 }
 
+void pipeline_expire(struct wild_client *client, unsigned index, uint64_t now)
+{
+    client->flight[index].deadline_ns = client->timer_ns = 0;
+    pipeline_timer(client, now);
+}
+
+bool pipeline_unexecuted(const struct flight *flight)
+{
+    return !flight->exposed && flight->refusals >= flight->sends;
+}
+
+void pipeline_give_up(struct wild_client *client, uint64_t now)
+{
+    for (unsigned i = 0; i < FLIGHTS_MAX; i++) {
+        struct flight *flight = &client->flight[i];
+        if ((flight->state == FLIGHT_SENT || flight->state == FLIGHT_QUEUED) &&
+            (!is_write(&flight->operation) || pipeline_unexecuted(flight)))
+            flight_finish(client, flight, WILD_UNREACHABLE, now);
+    }
+}
+
 /* Oldest first. Insertion: the outbox is short, and nearly in order. */
 static void outbox_sort(struct wild_client *client)
 {
@@ -361,6 +382,7 @@ void pipeline_renew(struct wild_client *client, uint64_t now)
             continue;
         }
         client->statistics.retransmissions++; /* counted here: `sends` starts anew with the session */
+        flight->exposed = flight->exposed || flight->refusals < flight->sends;
         flight->sends = flight->refusals = 0;
         flight->rto_ns = client->rto_ns;
         flight_queue_again(client, flight);

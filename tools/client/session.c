@@ -194,6 +194,7 @@ static void take_ready(struct wild_client *client, const uint8_t *bytes, size_t 
         client->statistics.reconnects++;
     }
     memcpy(&secrets->current, &secrets->next, sizeof(secrets->current));
+    client->node = client->datagrams.shake.node;
     shake_end(client);
     client->datagrams.send_counter = 0;
     client->datagrams.received = (struct replay_window){0};

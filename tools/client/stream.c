@@ -160,10 +160,9 @@ static bool take_cookie(struct wild_client *client, const struct record_item *it
 static bool take_response(struct wild_client *client, const struct record_item *item)
 {
     struct client_secrets *secrets = client->secrets;
-    struct handshake_identity node;
     uint8_t confirm[HANDSHAKE_CONFIRM_BYTES];
     if (handshake_finish(&secrets->handshake, &secrets->keys, item->bytes, item->length, confirm,
-                         &secrets->current, &node) != 0)
+                         &secrets->current, &client->node) != 0)
         return false;
     client->stream.state = STREAM_CONFIRM;
     client->stream.reader.expected = RECORD_KIND_BIT(DATAGRAM_READY);
@@ -249,6 +248,11 @@ static uint64_t stream_timer_ns(const struct wild_client *client)
         return 0;
     bool wanted = stream->state == STREAM_DOWN && client->outbox.count > 0;
     return wanted || has_deadline(stream) ? stream->retry_ns : NEVER_NS;
+}
+
+static bool stream_unreachable(const struct wild_client *client)
+{
+    return client->stream.state == STREAM_DOWN && client->stream.pause_ns > 0;
 }
 
 static void stream_timed_out(struct wild_client *client, uint64_t now)
@@ -338,6 +342,7 @@ const struct carrier carrier_stream = {
     .receive = client_stream_receive,
     .timer = stream_timer,
     .timer_ns = stream_timer_ns,
+    .unreachable = stream_unreachable,
     .timed_out = stream_timed_out,
     .end = stream_end,
 };

@@ -54,10 +54,11 @@
 extern "C" {
 #endif
 
-#define WILD_KEY_MAX      250
-#define WILD_VALUE_MAX    1024
-#define WILD_PIPELINE_MAX 128 /* operations in flight per client */
-#define WILD_ERROR_BYTES  256
+#define WILD_KEY_MAX        250
+#define WILD_VALUE_MAX      1024
+#define WILD_PIPELINE_MAX   128 /* operations in flight per client */
+#define WILD_ERROR_BYTES    256
+#define WILD_ENDPOINT_BYTES 288 /* an endpoint's text with its end */
 
 /* Outcomes. 0..15 are the server's statuses; the others are made by the client. */
 enum wild_status {
@@ -81,6 +82,7 @@ enum wild_status {
     WILD_UNKNOWN = 101,       /* the session was lost while a write was in flight; it may have happened */
     WILD_PIPELINE_FULL = 102, /* not accepted: WILD_PIPELINE_MAX operations are in flight, or the oldest
                                  unanswered write is 255 writes back: take results first */
+    WILD_UNREACHABLE = 103,   /* routers (wild_router.h): no node to send it to; it has not happened */
 };
 
 /* A few words for people, "?" for a number that is no status. Never NULL. */
@@ -135,10 +137,12 @@ struct wild_write_options {
 
 struct wild_result {
     enum wild_status status;
-    uint64_t version;  /* the item's version: CAS token and min_lsn */
-    uint64_t history;  /* the node's history that `version` belongs to; 0 when nothing was answered */
-    int64_t integer;   /* INCR */
-    const void *value; /* GET: valid until the next call with this client; NULL unless WILD_OK */
+    uint64_t version; /* the item's version: CAS token and min_lsn */
+    uint64_t history; /* the node's history that `version` belongs to; 0 when nothing was answered */
+    int64_t integer;  /* INCR */
+    /* Valid until the next call with this client. WILD_OK: what GET read. WILD_NOT_PRIMARY: the primary's
+     * address as text "host:port", of length 0 when the node knows none. Else NULL. */
+    const void *value;
     size_t value_length;
     uint64_t tag;        /* pipelining: the caller's */
     uint64_t latency_ns; /* from submission to answer */
@@ -171,6 +175,14 @@ struct wild_health {
     const char *state; /* "serving", ... */
 };
 enum wild_status wild_health(struct wild_client *client, struct wild_health *health);
+
+/* Who the node is, as the handshake of the latest session proved: nodes of one cluster share its id. */
+#define WILD_CLUSTER_ID_BYTES 16
+struct wild_node {
+    uint8_t cluster_id[WILD_CLUSTER_ID_BYTES];
+    uint64_t node_id;
+};
+void wild_node(const struct wild_client *client, struct wild_node *out);
 
 /*
  * Pipelining and batches. Submit up to WILD_PIPELINE_MAX operations; operations submitted between
@@ -233,8 +245,8 @@ void wild_statistics(const struct wild_client *client, struct wild_statistics *o
 struct wild_pool;
 struct wild_pool *wild_pool_create(const struct wild_options *options, char error[WILD_ERROR_BYTES]);
 /*
- * A client that is the caller's until it is given back. When all are taken, waits up to connect_timeout_ms
- * for one; NULL with one line in `error` when there is none, or a new one does not connect.
+ * A client that is the caller's until it is given back. When all are taken, waits for one; NULL with one line
+ * in `error` when there is none within connect_timeout_ms, or a new one does not connect in what is left.
  */
 struct wild_client *wild_pool_take(struct wild_pool *pool, char error[WILD_ERROR_BYTES]);
 /* Values of its results are invalid from here on. A client with operations in flight, or results not taken,
