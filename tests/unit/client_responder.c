@@ -316,6 +316,7 @@ void responder_role(struct responder *r, const struct responder_role *role)
     pthread_mutex_lock(&r->lock);
     r->role = *role;
     r->identity.node_id = role->node_id;
+    memset(r->identity.cluster_id, role->cluster, sizeof(r->identity.cluster_id));
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -9,7 +9,7 @@
 
 #include "commands.h"
 
-static void print_json(json_t *object)
+void print_json(json_t *object)
 {
     json_dumpf(object, stdout, JSON_COMPACT);
     putchar('\n');
@@ -28,29 +28,6 @@ static void json_add_value(json_t *object, const char *value, size_t length)
     for (size_t i = 0; i < length; i++)
         snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value[i]);
     json_object_set_new(object, "value_hex", json_string(hex));
-}
-
-static int show_health(struct wild_client *client, const struct options *options)
-{
-    struct wild_health health;
-    enum wild_status status = wild_health(client, &health);
-    if (status != WILD_OK) {
-        fprintf(stderr, "wild-client-example: health: %s\n", wild_status_text(status));
-        return EXIT_FAILED;
-    }
-    if (options->json) {
-        print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "mode", health.mode, "state",
-                             health.state, "epoch", (json_int_t)health.epoch, "lsn", (json_int_t)health.lsn,
-                             "items", (json_int_t)health.items, "capacity", (json_int_t)health.capacity,
-                             "lines_used", (json_int_t)health.lines_used, "uptime_ms",
-                             (json_int_t)health.uptime_ms));
-    } else {
-        printf("mode %s\nstate %s\nepoch %" PRIu32 "\nlsn %" PRIu64 "\nitems %" PRIu64 "\ncapacity %" PRIu64
-               "\nlines_used %" PRIu64 "\nuptime_ms %" PRIu64 "\n",
-               health.mode, health.state, health.epoch, health.lsn, health.items, health.capacity,
-               health.lines_used, health.uptime_ms);
-    }
-    return strcmp(health.state, "serving") == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int show_result(const struct options *options, const struct wild_result *result)
@@ -79,34 +56,28 @@ static int show_result(const struct options *options, const struct wild_result *
     return ok ? EXIT_DONE : EXIT_FAILED;
 }
 
-int command_run(struct wild_client *client, const struct options *options)
+int command_run(const struct nodes *nodes, const struct options *options)
 {
+    static const enum wild_operation operations[] = {
+        [COMMAND_GET] = WILD_OP_GET,   [COMMAND_SET] = WILD_OP_SET,     [COMMAND_DELETE] = WILD_OP_DELETE,
+        [COMMAND_INCR] = WILD_OP_INCR, [COMMAND_TOUCH] = WILD_OP_TOUCH, [COMMAND_FLUSH] = WILD_OP_FLUSH,
+    };
     const char *key = options->argument[0], *value = options->argument[1];
-    size_t key_length = key != NULL ? strlen(key) : 0;
-    struct wild_result result = {0};
-    switch (options->command) {
-    case COMMAND_HEALTH:
-        return show_health(client, options);
-    case COMMAND_GET:
-        wild_get(client, key, key_length, &result);
-        break;
-    case COMMAND_SET:
-        wild_set(client, key, key_length, value, strlen(value), &options->write, &result);
-        break;
-    case COMMAND_DELETE:
-        wild_delete(client, key, key_length, &options->write, &result);
-        break;
-    case COMMAND_INCR:
-        wild_incr(client, key, key_length, options->delta, 0, &options->write, &result);
-        break;
-    case COMMAND_TOUCH:
-        wild_touch(client, key, key_length, options->ttl_ms, &result);
-        break;
-    case COMMAND_FLUSH:
-        wild_flush(client, &result);
-        break;
-    default:
-        return EXIT_USAGE;
+    char bytes[WILD_VALUE_MAX];
+    struct wild_request request = {
+        .operation = operations[options->command],
+        .key = key,
+        .key_length = key != NULL ? strlen(key) : 0,
+        .delta = options->delta,
+        .options = options->write,
+    };
+    if (options->command == COMMAND_SET) {
+        request.value = value;
+        request.value_length = strlen(value);
     }
+    if (options->command == COMMAND_TOUCH)
+        request.options = (struct wild_write_options){.ttl_ms = options->ttl_ms};
+    struct wild_result result = {0};
+    nodes_call(nodes, &request, bytes, &result);
     return show_result(options, &result);
 }

@@ -22,6 +22,36 @@ static uint64_t wall_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* ---- one node or several ---- */
+
+static enum wild_status port_submit(const struct load_port *port, const struct wild_request *request)
+{
+    return port->client != NULL ? wild_submit(port->client, request)
+                                : wild_pipeline_submit(port->pipeline, request);
+}
+
+static void port_batch_begin(const struct load_port *port)
+{
+    if (port->client != NULL)
+        wild_batch_begin(port->client);
+    else
+        wild_pipeline_batch_begin(port->pipeline);
+}
+
+static void port_batch_end(const struct load_port *port)
+{
+    if (port->client != NULL)
+        wild_batch_end(port->client);
+    else
+        wild_pipeline_batch_end(port->pipeline);
+}
+
+static size_t port_poll(const struct load_port *port, struct wild_result *results, size_t room)
+{
+    return port->client != NULL ? wild_poll(port->client, results, room, 100)
+                                : wild_pipeline_poll(port->pipeline, results, room, 100);
+}
+
 static void count(_Atomic uint64_t *counter)
 {
     /* one writer: no locked instruction */
@@ -93,7 +123,11 @@ static bool submit(struct load_connection *connection, unsigned tag)
             load_value_fill(value, request.value_length, number, key->attempted, connection->run);
         }
     }
-    return wild_submit(connection->client, &request) == WILD_OK;
+    if (operation->get && connection->port.pipeline != NULL) {
+        request.min_lsn = key->lsn;
+        request.min_history = key->history;
+    }
+    return port_submit(&connection->port, &request) == WILD_OK;
 }
 
 /* Chooses a place for the operation and puts a write into the journal; to be submitted after that is
@@ -139,7 +173,7 @@ static void submit_all(struct load_connection *connection, const unsigned *tags,
     bool taken = journal_flush(&connection->journal);
     if (!taken)
         atomic_store_explicit(connection->stop, true, memory_order_relaxed);
-    wild_batch_begin(connection->client);
+    port_batch_begin(&connection->port);
     for (unsigned i = 0; i < count; i++) {
         const struct load_operation *operation = &connection->operation[tags[i]];
         taken = taken && submit(connection, tags[i]);
@@ -149,7 +183,7 @@ static void submit_all(struct load_connection *connection, const unsigned *tags,
             take_back(connection, operation->key);
         forget(connection, tags[i]);
     }
-    wild_batch_end(connection->client);
+    port_batch_end(&connection->port);
 }
 
 /* Whether one of the states that the key may be in is what was read. */
@@ -182,11 +216,15 @@ static void finish_write(struct load_connection *connection, const struct load_o
         journal_write_ends(connection, operation->key, JOURNAL_OK,
                            result->status == WILD_OK ? result->version : 0);
         key->stored = key->attempted;
+        if (result->status == WILD_OK) {
+            key->lsn = result->version;
+            key->history = result->history;
+        }
         key->expires_ns = kind == LOAD_STORE_EXPIRING
                               ? operation->begin_ns + connection->options->ttl_ms * MS_NS
                               : LOAD_NEVER;
     } else if (result->status == WILD_BUSY || result->status == WILD_READ_ONLY ||
-               result->status == WILD_NOT_PRIMARY) {
+               result->status == WILD_NOT_PRIMARY || result->status == WILD_UNREACHABLE) {
         take_back(connection, operation->key);
     } else {
         journal_write_ends(connection, operation->key, JOURNAL_UNANSWERED, 0);
@@ -204,7 +242,8 @@ static void finish(struct load_connection *connection, const struct wild_result 
 {
     struct load_operation *operation = &connection->operation[result->tag];
     uint64_t now = load_now_ns();
-    bool answered = result->status != WILD_NO_ANSWER && result->status != WILD_UNKNOWN;
+    bool answered = result->status != WILD_NO_ANSWER && result->status != WILD_UNKNOWN &&
+                    result->status != WILD_UNREACHABLE;
     if (answered)
         connection->answer_ns = now;
     /* BUSY: not executed. Tried again within the time-out, and the wait counts. */
@@ -234,7 +273,7 @@ static void finish(struct load_connection *connection, const struct wild_result 
 static void collect(struct load_connection *connection, bool measure)
 {
     struct wild_result results[WILD_PIPELINE_MAX];
-    size_t finished = wild_poll(connection->client, results, WILD_PIPELINE_MAX, 100);
+    size_t finished = port_poll(&connection->port, results, WILD_PIPELINE_MAX);
     for (size_t i = 0; i < finished; i++)
         if (results[i].status != WILD_BUSY)
             finish(connection, &results[i], measure);

@@ -17,12 +17,19 @@
 #include "load_values.h"
 #include "options.h"
 
+/* What a connection's operations go through: a session with one node, or a router's pipeline. */
+struct load_port {
+    struct wild_client *client; /* one of the two */
+    struct wild_pipeline *pipeline;
+};
+
 /* What one connection knows of one of its keys. */
 struct load_key {
     uint32_t stored,
         attempted; /* versions; they differ while the outcome of the writes in between is unknown */
     bool in_flight;
-    uint64_t expires_ns; /* the first of those to expire does not before this; LOAD_NEVER: none does */
+    uint64_t lsn, history; /* of the latest write that was acknowledged: a replica must have got there */
+    uint64_t expires_ns;   /* the first of those to expire does not before this; LOAD_NEVER: none does */
 };
 #define LOAD_NEVER UINT64_MAX
 
@@ -35,7 +42,7 @@ struct load_operation {
 
 struct load_connection {
     pthread_t thread;
-    struct wild_client *client; /* used by this thread alone */
+    struct load_port port; /* used by this thread alone */
     const struct load_options *options;
     unsigned number;
     uint32_t run;

@@ -11,8 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "commands.h"
 #include "load_connection.h"
 
@@ -87,9 +85,7 @@ static void print_totals(const struct load_totals *totals, bool json)
                   "errors", (json_int_t)totals->errors, "mismatches", (json_int_t)totals->mismatches,
                   "ops_per_second", (json_int_t)rate, "p50_us", (json_int_t)p50, "p99_us", (json_int_t)p99,
                   "p999_us", (json_int_t)p999, "max_us", (json_int_t)max);
-    json_dumpf(object, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(object);
+    print_json(object);
 }
 
 /* False: the load ended meanwhile. */
@@ -146,7 +142,7 @@ static int preload_all(struct load_connection *connections, unsigned n, uint64_t
     return EXIT_FAILED;
 }
 
-static int connection_open(struct load_connection *connection, struct wild_client *first,
+static int connection_open(struct load_connection *connection, const struct nodes *nodes,
                            const struct options *options, unsigned number)
 {
     const struct load_options *load = &options->load;
@@ -164,13 +160,12 @@ static int connection_open(struct load_connection *connection, struct wild_clien
     }
     for (uint32_t i = 0; i < connection->key_count; i++)
         connection->keys[i].expires_ns = LOAD_NEVER;
-    if (number == 0) {
-        connection->client = first;
-        return EXIT_DONE;
-    }
     char error[WILD_ERROR_BYTES];
-    connection->client = wild_duplicate(first, error);
-    if (connection->client != NULL)
+    if (nodes->router != NULL)
+        connection->port.pipeline = wild_pipeline_open(nodes->router, error);
+    else
+        connection->port.client = number == 0 ? nodes->client : wild_duplicate(nodes->client, error);
+    if (connection->port.client != NULL || connection->port.pipeline != NULL)
         return EXIT_DONE;
     fprintf(stderr, "wild-client-example: connection %u: %s\n", number + 1, error);
     return EXIT_FAILED;
@@ -197,7 +192,7 @@ static int report(const struct load_connection *connections, unsigned n, uint64_
                                                                                               : EXIT_DONE;
 }
 
-static int load_with(struct load_connection *connections, struct wild_client *client,
+static int load_with(struct load_connection *connections, const struct nodes *nodes,
                      const struct options *options, int journal)
 {
     unsigned n = (unsigned)options->load.connections;
@@ -209,25 +204,28 @@ static int load_with(struct load_connection *connections, struct wild_client *cl
         connections[i].run = run;
         connections[i].stop = &stop;
         connections[i].journal.fd = journal;
-        outcome = connection_open(&connections[i], client, options, i);
+        outcome = connection_open(&connections[i], nodes, options, i);
     }
     uint64_t elapsed_ns = 0;
     if (outcome == EXIT_DONE) {
         outcome = preload_all(connections, n, options->load.keys);
         if (outcome == EXIT_DONE)
             elapsed_ns = load_all(connections, n, options->load.seconds, &stop);
+        if (nodes->router != NULL)
+            endpoints_print_reads(nodes->router);
         if (outcome == EXIT_DONE || journal >= 0)
             outcome = report(connections, n, elapsed_ns, options);
     }
     for (unsigned i = 0; i < n; i++) {
         if (i > 0)
-            wild_close(connections[i].client);
+            wild_close(connections[i].port.client);
+        wild_pipeline_close(connections[i].port.pipeline);
         free(connections[i].keys);
     }
     return outcome;
 }
 
-int load_test_run(struct wild_client *client, const struct options *options)
+int load_test_run(const struct nodes *nodes, const struct options *options)
 {
     const struct load_options *load = &options->load;
     if (load->keys < load->connections) {
@@ -245,7 +243,7 @@ int load_test_run(struct wild_client *client, const struct options *options)
     if (options->journal != NULL && journal < 0)
         fprintf(stderr, "wild-client-example: %s\n", error);
     else
-        outcome = load_with(connections, client, options, journal);
+        outcome = load_with(connections, nodes, options, journal);
     if (journal >= 0)
         close(journal);
     free(connections);
