@@ -60,7 +60,7 @@ struct responder_role {
         state; /* a replica answers writes with NOT_PRIMARY; one that is catching up reads with STALE */
     uint32_t epoch;
     uint64_t history, node_id;
-    uint8_t cluster; /* every byte of its cluster's id */
+    uint8_t cluster;  /* every byte of its cluster's id */
     char primary[64]; /* NOT_PRIMARY's hint */
 };
 

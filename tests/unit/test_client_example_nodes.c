@@ -128,7 +128,7 @@ static void test_stats_have_figures_of_every_node(void)
     expect_run(&c, "stats", 0, "requests 40\n");
     expect_run(&c, "stats -j", 0, "\"p999_us\":");
     responder_order(c.node[1], (struct responder_orders){.down = true});
-    expect_run(&c, "stats", 1, "fallbacks 40\n");
+    expect_run(&c, "stats", 1, "fallbacks 20\n");
     finish(&c);
 }
 

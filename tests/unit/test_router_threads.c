@@ -1,6 +1,6 @@
 /*
- * test_router_threads.c - many threads on one router, pipelines, its end while requests wait, and fork(). What
- * counts is the run under ThreadSanitizer.
+ * test_router_threads.c - many threads on one router, pipelines, its end while requests wait, and fork().
+ * What counts is the run under ThreadSanitizer.
  */
 #include <pthread.h>
 #include <sys/wait.h>

@@ -2,6 +2,7 @@
  * router.c - a router's options, its beginning and its end.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,17 @@ static bool reaches_a_node(struct wild_router *router, char error[WILD_ERROR_BYT
     return up > 0;
 }
 
+/* Signals are the program's affair: none is delivered to a thread that it does not know. */
+static int monitor_start(struct wild_router *router)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int outcome = pthread_create(&router->thread, NULL, router_monitor, router);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return outcome;
+}
+
 struct wild_router *wild_router_create(const struct wild_router_options *options,
                                        char error[WILD_ERROR_BYTES])
 {
@@ -235,7 +247,7 @@ struct wild_router *wild_router_create(const struct wild_router_options *options
         wild_router_destroy(router);
         return NULL;
     }
-    int outcome = pthread_create(&router->thread, NULL, router_monitor, router);
+    int outcome = monitor_start(router);
     router->has_thread = outcome == 0;
     if (outcome != 0)
         client_say(error, "cannot start the router's thread: %s", strerror(outcome));

@@ -30,7 +30,7 @@ enum {
 static_assert(ENDPOINTS_MAX <= 128, "a set of endpoints is two words");
 static_assert(ENDPOINTS_MAX >= 1 + WILD_REPLICAS_MAX, "all that options name, and more");
 
-#define RECHECK_SPACING_NS   (10 * MS_NS) /* however many requests fail there */
+#define RECHECK_SPACING_NS   (25 * MS_NS) /* however many requests fail there */
 #define RECHECK_MIN_NS       (100 * MS_NS)
 #define RECHECK_MAX_NS       (5000 * MS_NS)
 #define LAG_SPACING_NS       MS_NS
@@ -57,7 +57,7 @@ struct check {
     struct wild_client *client; /* NULL: none, or its connection was of no use */
     bool running;
     unsigned flight, tried; /* addresses of this check */
-    uint64_t begun_ns, wanted;
+    uint64_t wanted;
     unsigned address_at;
     struct address_list addresses; /* none: to be resolved */
 };
@@ -93,6 +93,7 @@ struct endpoint {
     uint64_t due_ns, pause_ns; /* of the next check */
     uint64_t checked_ns;
     uint64_t wanted, checked; /* check number `wanted` was asked for; so many are done */
+    uint64_t requests_before; /* the latest check */
     uint64_t requests, errors, stale, failovers, checks, checks_failed;
     struct histogram latency;
 
@@ -149,14 +150,14 @@ void router_wake_monitor(struct wild_router *router);
 
 /* router_choice.c: all below the lock */
 
-/* Where a read that has met `tried` goes next: ENDPOINT_NONE if there is nobody; *left: more are behind it. */
+/* Where a read that has met `tried` goes next; ENDPOINT_NONE: there is nobody. *left: how many more. */
 unsigned router_reader(struct wild_router *router, const struct endpoint_set *tried, unsigned *left);
 bool endpoint_serves(const struct wild_router *router, unsigned index);
 const char *endpoint_useless(const struct wild_router *router, unsigned index); /* why not; NULL: it serves */
 void router_check_all(struct wild_router *router, uint64_t now);                /* soon; numbers them */
 void endpoint_check_soon(struct wild_router *router, unsigned index, uint64_t now);
 void endpoint_answered(struct wild_router *router, unsigned index, const struct health *health,
-                       const struct wild_client *client, uint64_t begun_ns, uint64_t now);
+                       const struct wild_client *client, uint64_t took_ns, uint64_t now);
 void endpoint_failed(struct wild_router *router, unsigned index, const char *why, uint64_t now);
 void router_hint(struct wild_router *router, const char *text, size_t length, uint64_t now);
 
@@ -172,7 +173,7 @@ struct attempt {
 enum verdict { VERDICT_FINAL, VERDICT_NEXT, VERDICT_PRIMARY /* wait for another, or for this one */ };
 /* Takes down what the attempt says of its node, and what becomes of the request. */
 enum verdict router_judge(struct wild_router *router, const struct attempt *attempt, uint64_t now);
-void router_finished(struct wild_router *router, bool write, unsigned endpoint,
+void router_finished(struct wild_router *router, bool write, uint64_t asked_lsn, unsigned endpoint,
                      const struct wild_result *result, struct wild_token *token);
 /* The least that a read asks for: of its request, or the token. */
 struct wild_token router_least(const struct wild_router *router, const struct wild_request *request,

@@ -179,7 +179,7 @@ enum wild_status wild_router_call(struct wild_router *router, const struct wild_
     }
     route.result->tag = request->tag;
     route.result->latency_ns = client_now() - begun_ns;
-    router_finished(router, route.write, route.endpoint, route.result, token);
+    router_finished(router, route.write, route.least.lsn, route.endpoint, route.result, token);
     status = route.result->status;
     router_leave(router);
     return status;

@@ -190,7 +190,7 @@ static void note_aliases(struct wild_router *router, unsigned index)
 }
 
 void endpoint_answered(struct wild_router *router, unsigned index, const struct health *health,
-                       const struct wild_client *client, uint64_t begun_ns, uint64_t now)
+                       const struct wild_client *client, uint64_t took_ns, uint64_t now)
 {
     struct endpoint *e = router->endpoint[index];
     if (e->state != ENDPOINT_UP)
@@ -200,12 +200,13 @@ void endpoint_answered(struct wild_router *router, unsigned index, const struct 
     e->has_health = true;
     e->health = *health;
     e->health_ns = now;
-    e->check_ns = now - begun_ns;
+    e->check_ns = took_ns;
     wild_node(client, &e->node);
     e->address = client->address;
     e->address_bytes = client->address_bytes;
-    if (e->latency_ns == 0 || e->requests == 0)
-        e->latency_ns = e->check_ns;
+    if (e->requests == e->requests_before)
+        e->latency_ns = took_ns; /* else nobody would notice that a node has become the nearest */
+    e->requests_before = e->requests;
     e->pause_ns = 0;
     note_aliases(router, index);
     see_epoch(router, index, health->epoch);
@@ -309,6 +310,9 @@ enum verdict router_judge(struct wild_router *router, const struct attempt *atte
         e->errors++;
         return attempt->write ? VERDICT_FINAL : VERDICT_NEXT;
     case WILD_READ_ONLY:
+        router_check_all(router, now); /* its operator may have another for us */
+        e->errors++;
+        return VERDICT_FINAL;
     case WILD_TIMEOUT:
     case WILD_AUTH:
         e->errors++;
@@ -337,11 +341,11 @@ static void token_advance(struct wild_token *token, const struct wild_result *re
 
 static void token_drop(struct wild_token *token, uint64_t lsn)
 {
-    if (token->lsn <= lsn)
+    if (token->lsn == lsn)
         *token = (struct wild_token){0};
 }
 
-void router_finished(struct wild_router *router, bool write, unsigned endpoint,
+void router_finished(struct wild_router *router, bool write, uint64_t asked_lsn, unsigned endpoint,
                      const struct wild_result *result, struct wild_token *token)
 {
     struct wild_router_statistics *statistics = &router->statistics;
@@ -353,10 +357,9 @@ void router_finished(struct wild_router *router, bool write, unsigned endpoint,
         statistics->fallbacks++;
     if (result->status == WILD_LOST) {
         /* Said once; else nothing could ever be read again. */
-        uint64_t lsn = token != NULL ? token->lsn : router->token.lsn;
-        token_drop(&router->token, lsn);
+        token_drop(&router->token, asked_lsn);
         if (token != NULL)
-            token_drop(token, lsn);
+            token_drop(token, asked_lsn);
     }
     if (!write || result->status != WILD_OK)
         return;

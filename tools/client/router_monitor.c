@@ -97,7 +97,7 @@ static void check_begin(struct wild_router *router, unsigned index)
     }
     if (check->address_at >= check->addresses.count)
         check->address_at = 0;
-    uint64_t now = check->begun_ns = client_now();
+    uint64_t now = client_now();
     if (!check_ask(router, e, now, why))
         check_failed(router, index, why, now);
 }
@@ -109,7 +109,8 @@ static void check_answered(struct wild_router *router, unsigned index, const str
     const struct wild_client *client = e->check.client;
     pool_address_set(e->pool, &client->address, client->address_bytes);
     pthread_mutex_lock(&router->lock);
-    endpoint_answered(router, index, health, client, e->check.begun_ns, now);
+    /* without what the connection took to begin with */
+    endpoint_answered(router, index, health, client, now - client->flight[e->check.flight].sent_ns, now);
     check_done(router, index, true, now);
     pthread_mutex_unlock(&router->lock);
 }
@@ -125,7 +126,6 @@ static void check_go_on(struct wild_router *router, unsigned index, int failure,
     if (check->tried++ < check->addresses.count) {
         wild_close(check->client);
         check->client = NULL;
-        check->begun_ns = now;
         if (check_ask(router, e, now, why))
             return;
     }

@@ -337,7 +337,8 @@ static void hand_out(struct wild_pipeline *pipeline, struct routed *routed, stru
 {
     result->tag = routed->tag;
     result->latency_ns = now - routed->submitted_ns;
-    router_finished(pipeline->router, routed->write, routed->endpoint, result, &pipeline->token);
+    router_finished(pipeline->router, routed->write, routed->least.lsn, routed->endpoint, result,
+                    &pipeline->token);
     routed->state = ROUTED_FREE;
     pipeline->in_flight--;
 }

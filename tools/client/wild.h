@@ -20,6 +20,8 @@
  * threads: wild_pool_take() and wild_pool_give() are safe from any thread at any time. wild_connect(),
  * wild_pool_create() and wild_status_text() are safe as well.
  *
+ * One node, that is. Of a primary with its replicas wild_router.h makes one database.
+ *
  * Transports. Over TCP everything is encrypted, a message holds up to 16 KiB of operations, and what the
  * network loses is TCP's business. Over UDP datagrams are authenticated (encrypted when asked for), one lost
  * datagram holds up nothing but itself, and libwild repeats it. Every call below means the same over both.

@@ -132,18 +132,19 @@ static void print_stats(const struct wild_endpoint *e)
 enum { SAMPLES = 20 };
 
 /* So that there are figures: a few reads of a key that need not be there, at every node that serves. */
-static void sample(struct wild_router *router, size_t endpoints)
+static void sample(struct wild_router *router, const struct wild_endpoint *endpoints, size_t count)
 {
     static const char key[] = "wild-client-example:stats";
-    for (size_t i = 0; i < SAMPLES * endpoints; i++)
-        wild_router_get(router, key, sizeof(key) - 1, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
+        for (unsigned reads = 0; endpoints[i].serves && reads < SAMPLES; reads++)
+            wild_router_get(router, key, sizeof(key) - 1, NULL, NULL);
 }
 
 int stats_run(struct wild_router *router, const struct options *options)
 {
     struct wild_endpoint e[WILD_ENDPOINTS_MAX];
     struct wild_router_statistics s;
-    sample(router, endpoints_now(router, e));
+    sample(router, e, endpoints_now(router, e));
     size_t n = endpoints_now(router, e), well = 0;
     wild_router_statistics(router, &s);
     for (size_t i = 0; i < n; i++)

@@ -29,7 +29,14 @@ void nodes_find_defaults(struct options *options)
         fprintf(stderr, "no nodes are named: %s alone (%s)\n", DEFAULT_PRIMARY, error);
         return;
     }
+    struct wild_health health = {.mode = "silent"};
+    wild_health(client, &health);
     wild_close(client);
+    if (strcmp(health.mode, "replica") != 0) {
+        fprintf(stderr, "no nodes are named: %s alone (%s is %s)\n", DEFAULT_PRIMARY, DEFAULT_REPLICA,
+                health.mode);
+        return;
+    }
     fprintf(stderr, "no nodes are named: primary %s, replica %s, which answers\n", DEFAULT_PRIMARY,
             DEFAULT_REPLICA);
     options->primary = DEFAULT_PRIMARY;
