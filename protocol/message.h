@@ -46,7 +46,9 @@
  *   4      4     reserved     MUST be zero
  *   8      8     request_id   of the operation answered
  *   16     8     version      the item's version (= LSN of its last change); DELETE, FLUSH: the change's LSN
- *   24     v     value        GET: the value; ECHO: the request's; INCR: the result (i64); HEALTH: see below
+ *   24     v     value        GET: the value; ECHO: the request's; INCR: the result (i64); HEALTH: see below;
+ *                             with NOT_PRIMARY: the primary's client address as text "host:port", empty when
+ *                             it is not known, or does not fit
  *
  * A message is valid if and only if: it is at least 16 bytes; version is the session's; reserved is zero;
  * count is in its range; exactly count operations (or replies) follow, each whole inside the message, replies

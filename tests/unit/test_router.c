@@ -231,6 +231,32 @@ static void test_what_is_lost_is_said_once(void)
     cluster_end(&c);
 }
 
+static void test_lag_is_told(void)
+{
+    struct cluster c;
+    struct wild_replica replicas[NODES_MAX];
+    cluster_start(&c, 1, true);
+    c.node[1] = responder_start_stream(ROUTER_SECRET, "127.0.0.1"); /* nobody tells it anything */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(c.node[1]);
+    c.count = 2;
+    set_role(&c, 1, MODE_REPLICA, 7);
+    struct wild_router_options options = router_options(&c, replicas);
+    router_open(&c, &options);
+    CU_ASSERT_EQUAL(endpoint(&c, 1).lag_lsn, 0);
+    for (unsigned i = 0; i < 3; i++)
+        put(&c, "k", "v");
+    nap_ms(5);
+    CU_ASSERT(wild_router_check(c.router, ROUTER_TIMEOUT_MS)); /* maybe the replica first */
+    CU_ASSERT(wild_router_check(c.router, ROUTER_TIMEOUT_MS));
+    CU_ASSERT_EQUAL(endpoint(&c, 0).lag_lsn, 0);
+    CU_ASSERT_EQUAL(endpoint(&c, 0).lsn, 3);
+    CU_ASSERT_EQUAL(endpoint(&c, 1).lag_lsn, 3);
+    CU_ASSERT(endpoint(&c, 1).lag_us > 0);
+    CU_ASSERT(reads(&c, "k", "v")); /* of the primary: the replica says STALE */
+    CU_ASSERT_EQUAL(endpoint(&c, 1).stale, 1);
+    cluster_end(&c);
+}
+
 /* ---- options ---- */
 
 static void expect_refused(const struct wild_router_options *options, const char *says)
@@ -322,6 +348,7 @@ int main(void)
         {"reads ask for what was written", test_reads_ask_for_what_was_written},
         {"tokens keep users apart", test_tokens_keep_users_apart},
         {"what is lost is said once", test_what_is_lost_is_said_once},
+        {"lag is told", test_lag_is_told},
         {"wrong options are one line", test_wrong_options_are_one_line},
         {"a router may start alone", test_a_router_may_start_alone},
         CU_TEST_INFO_NULL,

@@ -216,7 +216,7 @@ static void test_a_write_goes_to_the_node_that_was_promoted_when_the_primary_is_
 static void test_an_epoch_below_one_seen_does_not_lead(void)
 {
     struct cluster c;
-    begin_watchful(&c, 3, 500);
+    begin_watchful(&c, 3, 1000);
     CU_ASSERT_EQUAL(put(&c, "k", "v"), WILD_OK);
     set_role(&c, 2, MODE_REPLICA, 9); /* it has seen more than the primary */
     CU_ASSERT(becomes(&c, 2, true));
@@ -261,7 +261,7 @@ static void test_a_hint_that_is_no_address_changes_nothing(void)
     static const char *const hints[] = {"", "nonsense:", "127.0.0.1:99999999", "a b:c:d"};
     for (unsigned i = 0; i < 4; i++) {
         struct cluster c;
-        begin_watchful(&c, 1, 100);
+        begin_watchful(&c, 1, 300);
         struct responder_role role = role_of(0, MODE_REPLICA, 7);
         snprintf(role.primary, sizeof(role.primary), "%s", hints[i]);
         responder_role(c.node[0], &role);
@@ -310,7 +310,7 @@ static void test_a_write_whose_session_is_lost_is_unknown_and_not_sent_again(voi
 static void test_a_write_that_is_not_answered_is_not_sent_elsewhere(void)
 {
     struct cluster c;
-    begin_watchful(&c, 2, 300);
+    begin_watchful(&c, 2, 1000);
     put(&c, "k", "v");
     responder_order(c.node[0], (struct responder_orders){.park_writes = true});
     CU_ASSERT_EQUAL(put(&c, "k", "w"), WILD_NO_ANSWER);
@@ -326,7 +326,7 @@ static void test_no_more_connections_than_allowed_and_one_for_checks(void)
     cluster_start(&c, 1, true);
     struct wild_router_options options = router_options(&c, replicas);
     options.max_connections_per_endpoint = 1;
-    options.timeout_ms = 300;
+    options.timeout_ms = 1000;
     router_open(&c, &options);
     char error[WILD_ERROR_BYTES];
     struct wild_pipeline *pipeline = wild_pipeline_open(c.router, error);

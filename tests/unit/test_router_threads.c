@@ -227,7 +227,7 @@ static void test_a_pipelines_requests_end_in_time(void)
     char error[WILD_ERROR_BYTES];
     cluster_start(&c, 2, true);
     struct wild_router_options options = router_options(&c, replicas);
-    options.timeout_ms = 300;
+    options.timeout_ms = 1000;
     router_open(&c, &options);
     struct wild_pipeline *pipeline = wild_pipeline_open(c.router, error);
     CU_ASSERT_PTR_NOT_NULL_FATAL(pipeline);
