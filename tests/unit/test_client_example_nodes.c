@@ -117,6 +117,14 @@ static void test_health_is_a_table_and_an_exit_code(void)
     responder_order(c.node[2], (struct responder_orders){.down = true});
     expect_run(&c, "health", 1, "nothing listens");
     expect_run(&c, "health -j", 1, "{\"healthy\":false,");
+    responder_order(c.node[2], (struct responder_orders){0});
+    set_role(&c, 1, MODE_REPLICA, 7);
+    set_role(&c, 0, MODE_REPLICA, 7);
+    expect_run(&c, "health", 1, "a replica; no primary is known");
+    char alone[128];
+    snprintf(alone, sizeof(alone), "--endpoint %s stats", responder_endpoint(c.node[0]));
+    struct outcome outcome = run_with("", alone);
+    expect(&outcome, 0, "mode replica\n");
     finish(&c);
 }
 
@@ -133,6 +141,28 @@ static void test_stats_have_figures_of_every_node(void)
 }
 
 /* ---- tests of clusters ---- */
+
+static void test_a_journal_through_the_router_holds_at_every_node(void)
+{
+    struct cluster c;
+    char path[] = "/tmp/wild-test-journal-XXXXXX", arguments[256];
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0);
+    close(fd);
+    begin(&c, 2);
+    snprintf(arguments, sizeof(arguments), "load-test --seconds 1 --keys 50 --delete-percent 10 --journal %s",
+             path);
+    expect_run(&c, arguments, 0, " 0 errors, 0 mismatches");
+    snprintf(arguments, sizeof(arguments), "verify --journal %s", path);
+    expect_run(&c, arguments, 0, "verify: 50 keys, 0 lost, 0 wrong\n");
+    /* what the replica has is the same */
+    snprintf(arguments, sizeof(arguments), "--endpoint %s verify --journal %s", responder_endpoint(c.node[1]),
+             path);
+    struct outcome outcome = run_with("", arguments);
+    expect(&outcome, 0, "verify: 50 keys, 0 lost, 0 wrong\n");
+    unlink(path);
+    finish(&c);
+}
 
 static void test_a_load_test_reads_replicas_and_verifies(void)
 {
@@ -464,6 +494,8 @@ int main(int argc, char **argv)
         {"health is a table and an exit code", test_health_is_a_table_and_an_exit_code},
         {"stats have figures of every node", test_stats_have_figures_of_every_node},
         {"a load test reads replicas and verifies", test_a_load_test_reads_replicas_and_verifies},
+        {"a journal through the router holds at every node",
+         test_a_journal_through_the_router_holds_at_every_node},
         {"replication that is right", test_replication_that_is_right},
         {"replication that is not", test_replication_that_is_not},
         {"replication needs replicas and a primary", test_replication_needs_replicas_and_a_primary},

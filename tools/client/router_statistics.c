@@ -80,6 +80,8 @@ static void endpoint_copy(const struct wild_router *router, unsigned index, uint
     };
     snprintf(out->endpoint, sizeof(out->endpoint), "%s", e->text);
     snprintf(out->why, sizeof(out->why), "%s", useless != NULL ? useless : "");
+    if (useless == NULL && out->is_primary && e->health.mode == MODE_REPLICA)
+        snprintf(out->why, sizeof(out->why), "a replica; no primary is known");
     if (e->has_health)
         health_copy(router, e, now, out);
 }

@@ -162,7 +162,7 @@ size_t wild_pipeline_in_flight(const struct wild_pipeline *pipeline);
 
 struct wild_endpoint {
     char endpoint[WILD_ENDPOINT_BYTES];
-    char why[WILD_ERROR_BYTES]; /* it is not healthy, or not used; empty if there is nothing to say */
+    char why[WILD_ERROR_BYTES]; /* why it is not healthy, or not used; empty: nothing is wrong */
     uint32_t weight;
     bool is_primary; /* writes go there now */
     bool learned;    /* not of the options */

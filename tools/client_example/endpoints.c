@@ -36,7 +36,7 @@ int health_run(struct wild_client *client, const struct options *options)
 
 static bool is_well(const struct wild_endpoint *e)
 {
-    return e->healthy && e->serves && strcmp(e->state, "serving") == 0;
+    return e->healthy && e->serves && e->why[0] == '\0' && strcmp(e->state, "serving") == 0;
 }
 
 static json_t *health_json(const struct wild_endpoint *e)
@@ -148,7 +148,7 @@ int stats_run(struct wild_router *router, const struct options *options)
     size_t n = endpoints_now(router, e), well = 0;
     wild_router_statistics(router, &s);
     for (size_t i = 0; i < n; i++)
-        well += is_well(&e[i]);
+        well += e[i].serves;
     if (options->json) {
         json_t *list = json_array();
         for (size_t i = 0; i < n; i++)
