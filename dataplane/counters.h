@@ -264,6 +264,8 @@
     X(native_tcp_truncated, "sessions over TCP ended without CLOSE")                                         \
     X(native_tcp_lost, "sessions over TCP whose connection was reset or timed out")                          \
     X(native_tcp_idle, "sessions over TCP ended: idle for too long")                                         \
+    X(native_tcp_made_room, "sessions over TCP ended: too many, and their source held most")                 \
+    X(native_tcp_no_share, "sessions over TCP ended at once: too many, and no source held more")             \
     X(native_tcp_blocked, "times a connection was held back: its replies are not read")                      \
     X(native_tcp_stalled, "connections reset: replies were not read for too long")                           \
     X(native_tcp_unfinished, "connections reset: a record was not whole in time")                            \

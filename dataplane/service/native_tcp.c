@@ -75,10 +75,8 @@ void native_tcp_release(struct native_connection *c)
 static void give_up(struct native_connection *c)
 {
     native_tcp_unlist(c);
+    native_tcp_end_live(c);
     let_go(c);
-    if (c->live)
-        c->service->live--;
-    c->live = false;
 }
 
 void native_tcp_abort(struct native_connection *c, enum counter why)
@@ -109,10 +107,9 @@ static uint64_t idle_limit_ns(const struct native_connection *c)
 void native_tcp_live(struct native_connection *c)
 {
     native_tcp_unlist(c);
+    native_tcp_begin_live(c);
     c->state = CONNECTION_LIVE;
-    c->live = true;
     c->since_ns = now_ns(c);
-    c->service->live++;
     stream_set_deadline(c->stream, c->since_ns + idle_limit_ns(c));
     native_tcp_count(c->service, COUNTER_native_tcp_opened);
 }
@@ -473,6 +470,7 @@ static void make_places(struct native_tcp *service)
     }
     service->held_first = service->held_last = NOBODY;
     service->unconfirmed_max = count / 4;
+    service->live_max = native_tcp_live_max(count);
     for (unsigned class = 0; class < 2; class ++) {
         unsigned most = native_buffers_for_requests(&service->buffers, class == 1);
         unsigned half = most / 2 + most % 2;

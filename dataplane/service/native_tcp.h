@@ -13,7 +13,12 @@
  *                          only one older than NATIVE_TCP_GRACE_NS. 5 s from accepting to CONFIRM
  *   COMPUTING              the helper writes to the place's keys: the place outlives its stream until the
  *                          job is back
- *   LIVE                   records in, records out, in order. Ended after 10 minutes without a message
+ *   LIVE                   records in, records out, in order. Ended after 10 minutes without a message. An eighth of
+ *                          the places, 64 at most, is not for them. When the others are used up, who has just
+ *                          shaken hands gets the place of a session of the source that holds most: of the
+ *                          network, then its host, the one that was idle for longest of those looked at. It
+ *                          is closed in order, or reset when many linger. If the newcomer's own source holds no
+ *                          fewer, it is closed itself
  *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most
  *
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent

@@ -74,6 +74,8 @@ static void take_confirm(struct native_connection *c, const struct record_item *
     handshake_ready(keys, ready);
     native_tcp_send(c, ready, sizeof(ready));
     native_tcp_count(service, COUNTER_native_ready);
+    if (c->state == CONNECTION_LIVE)
+        native_tcp_share_out(c);
 }
 
 void native_tcp_handshake(struct native_connection *c, const struct record_item *item)

@@ -55,7 +55,7 @@ struct native_connection {
     uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
     uint32_t batch_bytes;   /* its replies in the batch take at most */
     uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */
-    int32_t next, previous; /* FREE: the free list; listed: its source's, by age */
+    int32_t next, previous; /* FREE: the free list; listed or live: its host's */
     int32_t holder_next, holder_previous; /* with a buffer: by holding_ns */
     int32_t held_next;                    /* the queue of those held back */
     uint8_t state;                        /* enum native_tcp_state */
@@ -63,7 +63,7 @@ struct native_connection {
     bool unconfirmed; /* counted as such */
     bool listed;      /* and may make room: not COMPUTING */
     bool computing;   /* the helper has it */
-    bool live;        /* counted as such */
+    bool live;        /* counted and listed as such */
     bool held_back, queued;
     bool watched;         /* LIVE: its timer comes within NATIVE_TCP_CHECK_NS */
     bool starved, called; /* held back until buffers can be spared; they could, and its turn has come */
@@ -76,11 +76,17 @@ struct native_connection {
 };
 static_assert(sizeof(struct native_connection) <= 512, "native_tcp.h says so");
 
+/* Connections of one host, in a list; oldest and newest are valid if there are any. */
+struct native_crowd {
+    int32_t oldest, newest;
+    uint32_t count;
+};
+
 /* What one host holds; networks' hosts side by side. Lists of those who hold nothing are not touched. */
 struct native_host {
-    int32_t oldest, newest; /* of the unconfirmed that are listed; valid if there are any */
-    uint32_t unconfirmed;
-    uint16_t requests[2]; /* buffers, small and large */
+    struct native_crowd unconfirmed; /* that are listed, by age */
+    struct native_crowd live;        /* in no particular order */
+    uint16_t requests[2];            /* buffers, small and large */
 };
 
 /* Those who hold a buffer of one class for a record in part, the oldest record first. */
@@ -94,13 +100,14 @@ struct native_tcp {
     struct native_engine engine;
     bool draining;
     unsigned bits; /* of a place in an id */
-    unsigned used, unconfirmed, unconfirmed_max, live, held_back, starved;
+    unsigned used, unconfirmed, unconfirmed_max, live, live_max, held_back, starved;
     int32_t free;
     int32_t held_first, held_last;
     struct native_holders holders[2];   /* small and large */
     uint32_t networks[SOURCE_NETWORKS]; /* their listed connections */
-    struct native_host *hosts;          /* SOURCE_HOSTS for each network */
-    uint8_t displaced;                  /* where the look for the next one begins */
+    uint32_t live_networks[SOURCE_NETWORKS];
+    struct native_host *hosts; /* SOURCE_HOSTS for each network */
+    uint8_t displaced;         /* where the look for the next one begins */
     struct native_connection *connections;
     struct retry_window *retries; /* a connection's, at the same place */
     struct session_keys *keys;    /* likewise; in the arena */
@@ -157,6 +164,14 @@ bool native_tcp_make_room(struct native_tcp *service, struct source newcomer);
 void native_tcp_list(struct native_connection *c);
 void native_tcp_delist(struct native_connection *c);
 void native_tcp_unlist(struct native_connection *c);
+/* How many may have a session. The other places are for those who want one, or can be. */
+unsigned native_tcp_live_max(unsigned connections_max);
+/* It has a session; no more (it may have none). */
+void native_tcp_begin_live(struct native_connection *c);
+void native_tcp_end_live(struct native_connection *c);
+/* After the session has begun: if there are too many, one of the source that holds most is closed in order, the one that
+ * was idle for longest, or this one, if its own holds no fewer. */
+void native_tcp_share_out(struct native_connection *c);
 
 /* ---- native_tcp_lend.c ---- */
 

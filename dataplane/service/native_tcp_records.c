@@ -235,6 +235,7 @@ static void first_plain(struct native_connection *c)
     c->plain = true;
     c->writer = record_writer_start(NULL, NULL);
     native_tcp_live(c);
+    native_tcp_share_out(c);
 }
 
 /* A message. False: the connection is not to be read on now. */
@@ -243,6 +244,8 @@ static bool take_message(struct native_connection *c, const struct record_item *
     struct native_tcp *service = c->service;
     if (c->state == CONNECTION_INIT)
         first_plain(c);
+    if (c->state != CONNECTION_LIVE) /* there are too many */
+        return false;
     c->since_ns = service->engine.now.mono_ns;
     c->partial_ns = 0;
     bool good = batch_add(c, item);
@@ -380,7 +383,7 @@ static size_t take(struct native_connection *c, uint8_t *bytes, size_t length)
             return (size_t)(at - bytes);
         case RECORD_HANDSHAKE:
             native_tcp_handshake(c, &item);
-            ended = c->state == CONNECTION_ABORTED;
+            ended = c->state == CONNECTION_ABORTED || c->state == CONNECTION_CLOSING;
             break;
         case RECORD_MESSAGE:
             ended = !take_message(c, &item, lies_in(&item, bytes, length));

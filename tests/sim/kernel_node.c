@@ -248,15 +248,22 @@ static void a_draining_node_answers_what_it_received_and_takes_no_one_new(void)
 }
 
 /* A stream to the node in bench mode, and the bytes of a record that is answered. */
-static int open_stream(void)
+static int open_stream_from(uint32_t address)
 {
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
 
+    must(fd >= 0 && bind(fd, (const struct sockaddr *)&from, sizeof from) == 0, "no address");
     must(fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0, "no stream");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* its delay would not be of our clock */
     return fd;
+}
+
+static int open_stream(void)
+{
+    return open_stream_from(INADDR_LOOPBACK);
 }
 
 static void ask(int fd)
@@ -310,6 +317,53 @@ static void a_draining_node_does_not_wait_for_ever(void)
     steps((WORKER_DRAIN_NS + WORKER_CLOSE_NS) / STEP_NS + 10);
     CU_ASSERT_TRUE(node_drained(node));
     close(fd);
+    stop();
+}
+
+enum { HOLDERS = 40, COMERS = 6 };
+
+static void hang_up_if_closed(int *fd)
+{
+    uint8_t bytes[512];
+    ssize_t got = 1;
+
+    while (*fd >= 0 && got > 0)
+        got = recv(*fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (*fd < 0 || got < 0)
+        return;
+    close(*fd);
+    *fd = -1;
+}
+
+/* Two addresses hold every place there is for sessions; others that come are served, and keep their places. */
+static void two_addresses_do_not_keep_others_out(void)
+{
+    int holder[2 * HOLDERS], comer[COMERS];
+
+    start_with(1, 0);
+    for (unsigned i = 0; i < 2 * HOLDERS; i++) {
+        holder[i] = open_stream_from(i % 2 == 0 ? 0x7F000102 : 0x7F000202);
+        ask(holder[i]);
+        steps(2);
+    }
+    for (unsigned i = 0; i < COMERS; i++) {
+        comer[i] = open_stream_from(0x7F000302 + (i << 8));
+        ask(comer[i]);
+        CU_ASSERT_TRUE(sends_within(comer[i], 100));
+        for (unsigned k = 0; k < 2 * HOLDERS; k++)
+            hang_up_if_closed(&holder[k]);
+        steps(10);
+    }
+    for (unsigned i = 0; i < COMERS; i++) {
+        ask(comer[i]);
+        CU_ASSERT_TRUE(sends_within(comer[i], 100));
+        close(comer[i]);
+    }
+    CU_ASSERT_EQUAL(node_counter(node, COUNTER_native_tcp_made_room), COMERS);
+    for (unsigned k = 0; k < 2 * HOLDERS; k++)
+        if (holder[k] >= 0)
+            close(holder[k]);
+    steps(100);
     stop();
 }
 
@@ -397,6 +451,7 @@ int main(void)
         {"a_draining_node_ends_its_streams_after_the_last_reply",
          a_draining_node_ends_its_streams_after_the_last_reply},
         {"a_draining_node_does_not_wait_for_ever", a_draining_node_does_not_wait_for_ever},
+        {"two_addresses_do_not_keep_others_out", two_addresses_do_not_keep_others_out},
         {"a_draining_node_says_so_in_health", a_draining_node_says_so_in_health},
         {"a_draining_node_does_not_wait_long_for_those_that_say_nothing",
          a_draining_node_does_not_wait_long_for_those_that_say_nothing},

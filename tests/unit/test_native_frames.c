@@ -84,7 +84,7 @@ static void start(void)
                                .delay_ns = 50000,
                                .mtu = 1500};
     world.node = tcp_node_start(&(struct tcp_node_options){
-        .bench = true, .connections = CROWD, .small_buffers = 1024, .large_buffers = 128});
+        .bench = true, .connections = CROWD + 64, .small_buffers = 1024, .large_buffers = 128});
     make_request();
     struct random_source random = seeded_source(&world.pair.random);
     struct tcp_config configs[2];

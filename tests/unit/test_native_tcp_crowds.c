@@ -121,6 +121,182 @@ static void the_last_places_are_shared_out_too(void)
     tcp_node_stop(node);
 }
 
+/* ---- sessions ---- */
+
+enum { PLACES = 64, LIVE_MAX = 56, HEAVY = 0xC6150002, HEAVY_TOO = 0xC6160002, LIGHT = 0xC6170002 };
+
+/* Whether the node has closed it; a client that notices closes, too. */
+static bool is_closed(struct tcp_client *c)
+{
+    tcp_client_rest(c);
+    if (c->closed && !c->stream->peer_ended)
+        fake_end(c->stream);
+    tcp_node_turn(c->node);
+    return c->closed;
+}
+
+/* A session from there; it may be closed at once. */
+static struct tcp_client *session_from(struct tcp_node *node, uint32_t ip4, unsigned port)
+{
+    struct tcp_client *c = tcp_client_open_from(node, ip4, (uint16_t)port);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+    CU_ASSERT_TRUE(tcp_client_connect(c));
+    is_closed(c);
+    return c;
+}
+
+/* Every place for sessions: `each[i]` of `ip4[i]`, in turn, 10 ms apart. */
+static struct tcp_node *full_house(struct tcp_client *c[LIVE_MAX], const uint32_t ip4[2], unsigned of_first)
+{
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = PLACES});
+    for (unsigned i = 0; i < LIVE_MAX; i++) {
+        c[i] = session_from(node, ip4[i >= of_first], 1000 + i);
+        tcp_node_pass(node, 10000000);
+    }
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).live, LIVE_MAX);
+    return node;
+}
+
+static void empty_house(struct tcp_node *node, struct tcp_client *c[LIVE_MAX])
+{
+    for (unsigned i = 0; i < LIVE_MAX; i++)
+        tcp_client_free(c[i]);
+    tcp_node_stop(node);
+}
+
+static unsigned closed_of(struct tcp_client *c[], unsigned count)
+{
+    unsigned closed = 0;
+    for (unsigned i = 0; i < count; i++)
+        closed += is_closed(c[i]);
+    return closed;
+}
+
+static void the_source_with_most_sessions_makes_room_for_one_with_few(void)
+{
+    struct tcp_client *c[LIVE_MAX], *few[3];
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY_TOO}, 30);
+    for (unsigned i = 0; i < 28; i++) /* the first two have been idle for longest now */
+        CU_ASSERT_EQUAL(tcp_client_do(c[i < 1 ? 0 : i + 2], native_get("k")).status, STATUS_NOT_FOUND);
+    few[0] = session_from(node, LIGHT, 1);
+    CU_ASSERT_TRUE(is_closed(c[1]) && closed_of(c, LIVE_MAX) == 1);
+    few[1] = session_from(node, LIGHT, 2);
+    CU_ASSERT_TRUE(is_closed(c[2]) && closed_of(c, LIVE_MAX) == 2);
+    few[2] = session_from(node, LIGHT + 1, 3); /* another host of it */
+    CU_ASSERT_EQUAL(closed_of(c, LIVE_MAX), 3);
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(tcp_client_do(few[i], native_get("k")).status, STATUS_NOT_FOUND);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_made_room), 3);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).live, LIVE_MAX);
+    for (unsigned i = 0; i < 3; i++)
+        tcp_client_free(few[i]);
+    empty_house(node, c);
+}
+
+static void a_source_that_holds_most_gets_no_more(void)
+{
+    struct tcp_client *c[LIVE_MAX];
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY_TOO}, LIVE_MAX / 2);
+    for (unsigned i = 0; i < 10; i++) {
+        struct tcp_client *more = session_from(node, i % 2 == 0 ? HEAVY : HEAVY_TOO, 5000 + i);
+        CU_ASSERT_TRUE(more->closed && more->count == 0);
+        tcp_client_free(more);
+    }
+    CU_ASSERT_EQUAL(closed_of(c, LIVE_MAX), 0);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_no_share), 10);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_made_room), 0);
+    empty_house(node, c);
+}
+
+static void within_a_network_hosts_share_alike(void)
+{
+    struct tcp_client *c[LIVE_MAX], *few[LIVE_MAX];
+    unsigned stayed = 0;
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY}, LIVE_MAX);
+    for (unsigned i = 0; i < LIVE_MAX; i++) {
+        few[i] = session_from(node, HEAVY + 1, 5000 + i);
+        stayed += !few[i]->closed;
+        closed_of(c, LIVE_MAX);
+    }
+    CU_ASSERT_EQUAL(stayed, LIVE_MAX / 2);
+    CU_ASSERT_EQUAL(closed_of(c, LIVE_MAX), LIVE_MAX / 2);
+    for (unsigned i = 0; i < LIVE_MAX; i++)
+        tcp_client_free(few[i]);
+    empty_house(node, c);
+}
+
+/* Every session of a network that fills the node asks without end; whoever comes is served all the same. */
+static void sessions_that_are_never_idle_make_room_too(void)
+{
+    struct tcp_client *c[LIVE_MAX], *few[10];
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY + 1}, 20);
+    for (unsigned k = 0; k < 10; k++) {
+        unsigned expected[LIVE_MAX];
+        for (unsigned i = 0; i < LIVE_MAX; i++) {
+            expected[i] = c[i]->count + !c[i]->closed;
+            if (c[i]->closed)
+                continue;
+            tcp_client_say(c[i], &(struct operation){.opcode = OPCODE_HEALTH}, 1);
+        }
+        few[k] = session_from(node, LIGHT + 256 * k, 1);
+        CU_ASSERT_FALSE(few[k]->closed);
+        closed_of(c, LIVE_MAX);
+        for (unsigned i = 0; i < LIVE_MAX; i++)
+            CU_ASSERT_EQUAL(c[i]->count, expected[i]); /* CLOSE comes behind what was asked */
+    }
+    CU_ASSERT_EQUAL(closed_of(c, LIVE_MAX), 10);
+    for (unsigned k = 0; k < 10; k++)
+        tcp_client_free(few[k]);
+    empty_house(node, c);
+}
+
+/* Clients of the source that fills the node come again and again, and none ever hangs up. */
+static void who_does_not_hang_up_keeps_nobody_out(void)
+{
+    struct tcp_client *c[LIVE_MAX], *more[200], *few[20];
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY}, LIVE_MAX);
+    for (unsigned i = 0; i < 200; i++) {
+        more[i] = tcp_client_open_from(node, HEAVY, (uint16_t)(5000 + i));
+        CU_ASSERT_FATAL(more[i] != NULL);
+        tcp_client_connect(more[i]);
+    }
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_no_share), 200);
+    for (unsigned i = 0; i < 20; i++) {
+        few[i] = tcp_client_open_from(node, LIGHT, (uint16_t)(1000 + i));
+        CU_ASSERT_FATAL(few[i] != NULL);
+        CU_ASSERT_TRUE(tcp_client_connect(few[i]));
+        CU_ASSERT_EQUAL(tcp_client_do(few[i], native_get("k")).status, STATUS_NOT_FOUND);
+    }
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_made_room), 20);
+    for (unsigned i = 0; i < 200; i++)
+        tcp_client_free(more[i]);
+    for (unsigned i = 0; i < 20; i++)
+        tcp_client_free(few[i]);
+    empty_house(node, c);
+}
+
+/* Nobody without the secret ends a session, however many come. */
+static void the_unconfirmed_end_no_session(void)
+{
+    struct tcp_client *c[LIVE_MAX], *crowd[300];
+    unsigned count = 0;
+    struct tcp_node *node = full_house(c, (const uint32_t[]){HEAVY, HEAVY}, LIVE_MAX);
+    for (unsigned i = 0; i < 300; i++) {
+        crowd[count] = tcp_client_open_from(node, LIGHT + i % 7, (uint16_t)(1000 + i));
+        if (crowd[count] == NULL)
+            continue;
+        tcp_client_start(crowd[count]);
+        tcp_client_send(crowd[count], crowd[count]->handshake.init, HANDSHAKE_INIT_BYTES);
+        tcp_node_turn(node);
+        count++;
+    }
+    CU_ASSERT_EQUAL(closed_of(c, LIVE_MAX), 0);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_made_room), 0);
+    while (count > 0)
+        tcp_client_free(crowd[--count]);
+    empty_house(node, c);
+}
+
 enum { SLOW_SENDERS = 1050, SLOW_NODE_SMALL = 1024, SLOW_NODE_LARGE = 128 }; /* as a node has them */
 
 /* Sessions of `hosts` hosts begin a record each - every 8th a large one - and say no more. */
@@ -233,6 +409,13 @@ int main(void)
         {"a fast connector keeps nobody from shaking hands",
          a_fast_connector_keeps_nobody_from_shaking_hands},
         {"the last places are shared out too", the_last_places_are_shared_out_too},
+        {"the source with most sessions makes room for one with few",
+         the_source_with_most_sessions_makes_room_for_one_with_few},
+        {"a source that holds most gets no more", a_source_that_holds_most_gets_no_more},
+        {"within a network hosts share alike", within_a_network_hosts_share_alike},
+        {"sessions that are never idle make room too", sessions_that_are_never_idle_make_room_too},
+        {"who does not hang up keeps nobody out", who_does_not_hang_up_keeps_nobody_out},
+        {"the unconfirmed end no session", the_unconfirmed_end_no_session},
         {"a thousand slow senders leave buffers to others", a_thousand_slow_senders_leave_buffers_to_others},
         {"slow senders of many sources make room", slow_senders_of_many_sources_make_room},
         CU_TEST_INFO_NULL,

@@ -185,18 +185,24 @@ static void a_stream_that_goes_while_its_keys_are_made_keeps_its_place_till_then
 
 static void when_every_place_is_taken_the_next_is_refused(void)
 {
-    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 8});
-    struct tcp_client *c[8];
-    for (unsigned i = 0; i < 8; i++)
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = 8}); /* 7 sessions */
+    struct tcp_client *c[7];
+    for (unsigned i = 0; i < 7; i++)
         c[i] = tcp_client_new(node, i);
+    struct tcp_client *last = tcp_client_open(node, 9);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(last);
     CU_ASSERT_PTR_NULL(tcp_client_open(node, 9));
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_full), 1);
+    tcp_client_connect(last);
+    CU_ASSERT_TRUE(last->stream->closed); /* nobody has more than it */
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_no_share), 1);
     c[3]->stream->peer_reset = true;
     tcp_node_turn(node);
     struct tcp_client *next = tcp_client_open(node, 9);
     CU_ASSERT_TRUE(next != NULL && tcp_client_connect(next));
-    for (unsigned i = 0; i < 8; i++)
+    for (unsigned i = 0; i < 7; i++)
         tcp_client_free(c[i]);
+    tcp_client_free(last);
     tcp_client_free(next);
     tcp_node_stop(node);
 }
