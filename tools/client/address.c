@@ -67,7 +67,7 @@ bool endpoint_is_valid(const char *endpoint)
            endpoint_split(endpoint, host, sizeof(host), port, sizeof(port)) == 0 && host_is_possible(host);
 }
 
-int endpoint_resolve(const char *endpoint, int socket_type, struct address_list *out,
+int endpoint_resolve(const char *endpoint, int socket_type, bool numeric, struct address_list *out,
                      char error[WILD_ERROR_BYTES])
 {
     char host[256], port[8];
@@ -75,7 +75,9 @@ int endpoint_resolve(const char *endpoint, int socket_type, struct address_list 
         client_say(error, "endpoint \"%.200s\" is not HOST:PORT or [IPv6]:PORT", endpoint);
         return -1;
     }
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = socket_type, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = socket_type,
+                             .ai_flags = AI_NUMERICSERV | (numeric ? AI_NUMERICHOST : 0)};
     struct addrinfo *list;
     int outcome = getaddrinfo(host, port, &hints, &list);
     if (outcome != 0) {

@@ -279,8 +279,8 @@ struct address_list {
     struct sockaddr_storage address[ADDRESSES_MAX];
 };
 bool endpoint_is_valid(const char *endpoint);
-/* May wait for a name server. 0, or -1 with one line. */
-int endpoint_resolve(const char *endpoint, int socket_type, struct address_list *out,
+/* May wait for a name server, unless only `numeric` addresses are taken. 0, or -1 with one line. */
+int endpoint_resolve(const char *endpoint, int socket_type, bool numeric, struct address_list *out,
                      char error[WILD_ERROR_BYTES]);
 
 /* connect.c */

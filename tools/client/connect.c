@@ -217,7 +217,7 @@ struct wild_client *wild_connect(const struct wild_options *options, char error[
     struct address_list list;
     if (client == NULL)
         return NULL;
-    if (endpoint_resolve(client->endpoint, client->carrier->socket_type, &list, error) != 0 ||
+    if (endpoint_resolve(client->endpoint, client->carrier->socket_type, false, &list, error) != 0 ||
         connect_addresses(client, &list, error) != 0) {
         wild_close(client);
         return NULL;

@@ -276,6 +276,8 @@ void wild_router_destroy(struct wild_router *router)
         router_wake_monitor(router);
         pthread_join(router->thread, NULL);
     }
+    if (router->has_names)
+        pthread_join(router->names, NULL);
     for (unsigned i = 0; i < router->endpoint_count; i++) {
         wild_close(router->endpoint[i]->check.client);
         wild_pool_destroy(router->endpoint[i]->pool);

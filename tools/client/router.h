@@ -4,6 +4,7 @@
  *   router.c            options; makes and destroys routers
  *   router_choice.c     what is known of the nodes: whom to ask, who leads, what an answer says of its node
  *   router_monitor.c    the thread: health checks of all nodes, at once and without waiting for one
+ *   router_names.c      another thread: names that a name server has to be asked for
  *   router_calls.c      one request: attempts, one node after the other
  *   router_pipeline.c   many requests: the same, as states
  *   router_statistics.c what is known, for people
@@ -56,10 +57,19 @@ static inline void endpoint_set_add(struct endpoint_set *set, unsigned index)
 struct check {
     struct wild_client *client; /* NULL: none, or its connection was of no use */
     bool running;
+    bool looking;           /* up the addresses */
     unsigned flight, tried; /* addresses of this check */
     uint64_t wanted;
     unsigned address_at;
     struct address_list addresses; /* none: to be resolved */
+};
+
+/* An endpoint's name on its way to the addresses that it stands for; below the router's lock. */
+struct name {
+    bool wanted, done;
+    int outcome; /* done: 0, or -1 and why */
+    struct address_list addresses;
+    char why[WILD_ERROR_BYTES];
 };
 
 /*
@@ -96,6 +106,7 @@ struct endpoint {
     uint64_t requests_before; /* the latest check */
     uint64_t requests, errors, stale, failovers, checks, checks_failed;
     struct histogram latency;
+    struct name name;
 
     struct check check;
 };
@@ -113,6 +124,8 @@ struct wild_router {
     bool reads_may_be_stale;
     pthread_t thread;
     bool has_thread;
+    pthread_t names; /* if has_names: starter: the monitor's thread */
+    bool has_names;
     int wake_fd; /* an eventfd: the monitor is to look at its list */
 
     _Atomic bool stop; /* writer: wild_router_destroy(); readers: everybody who waits */
@@ -183,6 +196,10 @@ static inline bool request_is_write(const struct wild_request *request)
 {
     return request->operation != WILD_OP_GET;
 }
+
+/* router_names.c: takes the lock */
+int router_look_up(struct wild_router *router, struct endpoint *e); /* 0, or an errno: no thread for it */
+bool router_looked_up(struct wild_router *router, struct endpoint *e, struct name *out); /* false: not yet */
 
 /* router_monitor.c */
 void *router_monitor(void *router);

@@ -2,8 +2,7 @@
  * router_monitor.c - the router's own thread: asks every node for its health, when it is due.
  *
  * Checks run side by side: a node that is silent keeps no other waiting. Each has a client of its own, of
- * which nothing is waited for but all of them together. Only a name that must be looked up is waited for by
- * itself.
+ * which nothing is waited for but all of them together.
  */
 #include <errno.h>
 #include <poll.h>
@@ -82,24 +81,50 @@ static bool check_ask(struct wild_router *router, struct endpoint *e, uint64_t n
     return true;
 }
 
+static void check_start(struct wild_router *router, unsigned index)
+{
+    struct endpoint *e = router->endpoint[index];
+    struct check *check = &e->check;
+    char why[WILD_ERROR_BYTES];
+    uint64_t now = client_now();
+    check->tried = 1;
+    if (check->address_at >= check->addresses.count)
+        check->address_at = 0;
+    if (!check_ask(router, e, now, why))
+        check_failed(router, index, why, now);
+}
+
 static void check_begin(struct wild_router *router, unsigned index)
 {
     struct endpoint *e = router->endpoint[index];
     struct check *check = &e->check;
     char why[WILD_ERROR_BYTES];
-    check->tried = 1;
-    /* What the name stands for may have changed where nothing answers. */
-    if ((check->client == NULL || check->addresses.count == 0) &&
-        endpoint_resolve(e->text, router->pattern->carrier->socket_type, &check->addresses, why) != 0) {
-        check->addresses.count = 0;
-        check_failed(router, index, why, client_now());
+    /* What a name stands for may have changed where nothing answers. */
+    if (check->client != NULL ||
+        endpoint_resolve(e->text, router->pattern->carrier->socket_type, true, &check->addresses, why) == 0) {
+        check_start(router, index);
         return;
     }
-    if (check->address_at >= check->addresses.count)
-        check->address_at = 0;
-    uint64_t now = client_now();
-    if (!check_ask(router, e, now, why))
-        check_failed(router, index, why, now);
+    int outcome = router_look_up(router, e);
+    check->looking = outcome == 0;
+    if (outcome != 0) {
+        client_say(why, "its name cannot be looked up: %s", strerror(outcome));
+        check_failed(router, index, why, client_now());
+    }
+}
+
+static void check_looked_up(struct wild_router *router, unsigned index)
+{
+    struct check *check = &router->endpoint[index]->check;
+    struct name name;
+    if (!router_looked_up(router, router->endpoint[index], &name))
+        return;
+    check->looking = false;
+    check->addresses = name.addresses;
+    if (name.outcome == 0)
+        check_start(router, index);
+    else
+        check_failed(router, index, name.why, client_now());
 }
 
 static void check_answered(struct wild_router *router, unsigned index, const struct health *health,
@@ -136,10 +161,14 @@ static void check_go_on(struct wild_router *router, unsigned index, int failure,
 static bool check_turn(struct wild_router *router, unsigned index)
 {
     struct check *check = &router->endpoint[index]->check;
-    struct wild_client *client = check->client;
-    struct flight *flight = &client->flight[check->flight];
     struct wild_result result;
     struct health health;
+    if (check->looking)
+        check_looked_up(router, index);
+    if (check->looking || !check->running)
+        return !check->running;
+    struct wild_client *client = check->client;
+    struct flight *flight = &client->flight[check->flight];
     uint64_t now = client_now();
     now = client_turn(client, now, now);
     if (flight->state != FLIGHT_DONE && client_is_unreachable(client))
@@ -189,7 +218,7 @@ static void wait_for_all(struct wild_router *router, unsigned known, uint64_t un
     unsigned count = 1;
     uint64_t now = client_now(), wait_ns, woken;
     for (unsigned i = 0; i < known; i++)
-        if (router->endpoint[i]->check.running)
+        if (router->endpoint[i]->check.running && !router->endpoint[i]->check.looking)
             descriptors[count++] =
                 (struct pollfd){.fd = wild_descriptor(router->endpoint[i]->check.client), .events = POLLIN};
     if (count > 1)

@@ -15,7 +15,7 @@
  *
  * Threads. Everything that takes a wild_router may be called by any number of threads at once, but for
  * wild_router_destroy(). A wild_pipeline belongs to one thread at a time. A router has one thread of its own,
- * for health checks. After fork() a router is the parent's alone: what a child asks of it ends as
+ * for health checks, and another if there are names to look up. After fork() a router is the parent's alone: what a child asks of it ends as
  * WILD_NO_ANSWER at once, and what it destroys is left as it is. A child makes routers of its own.
  *
  * Where a request goes. Writes go to the primary. Reads go in turn, by weight, to the replicas that are
@@ -99,8 +99,8 @@ struct wild_router *wild_router_create(const struct wild_router_options *options
                                        char error[WILD_ERROR_BYTES]);
 /*
  * Requests that wait in other threads end as WILD_NO_ANSWER (those that cannot have been executed as
- * WILD_UNREACHABLE); no new one may begin, and every pipeline must have been closed. Waits for a name server,
- * should the health checks be at it. NULL is fine.
+ * WILD_UNREACHABLE); no new one may begin, and every pipeline must have been closed. Waits for a name server
+ * that is being asked. NULL is fine.
  */
 void wild_router_destroy(struct wild_router *router);
 
