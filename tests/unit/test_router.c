@@ -140,6 +140,26 @@ static void test_one_standalone_node_is_enough(void)
     cluster_end(&c);
 }
 
+static void test_nodes_have_names(void)
+{
+    struct cluster c;
+    struct wild_replica replicas[NODES_MAX];
+    char name[64];
+    cluster_start(&c, 1, true);
+    struct wild_router_options options = router_options(&c, replicas);
+    snprintf(name, sizeof(name), "localhost:%s", strchr(responder_endpoint(c.node[0]), ':') + 1);
+    options.primary = name;
+    replicas[0] = (struct wild_replica){.endpoint = "no-such-host.invalid:7879"};
+    options.replica_count = 1;
+    router_open(&c, &options);
+    CU_ASSERT_EQUAL(put(&c, "k", "v"), WILD_OK);
+    CU_ASSERT(reads(&c, "k", "v"));
+    for (unsigned i = 0; i < 4000 && endpoint(&c, 1).checks == 0; i++)
+        nap_ms(5);
+    CU_ASSERT_PTR_NOT_NULL(strstr(endpoint(&c, 1).why, "cannot resolve no-such-host.invalid:7879"));
+    cluster_end(&c);
+}
+
 /* ---- what was written is read ---- */
 
 static void test_a_replica_that_is_behind_passes_the_read_on(void)
@@ -343,6 +363,7 @@ int main(void)
         {"weights are kept", test_weights_are_kept},
         {"preferences", test_preferences},
         {"a node with data of its own is no replica", test_a_node_with_data_of_its_own_is_no_replica},
+        {"nodes have names", test_nodes_have_names},
         {"one standalone node is enough", test_one_standalone_node_is_enough},
         {"a replica that is behind passes the read on", test_a_replica_that_is_behind_passes_the_read_on},
         {"reads ask for what was written", test_reads_ask_for_what_was_written},

@@ -63,6 +63,7 @@ unsigned router_add(struct wild_router *router, const char *text, uint32_t weigh
     snprintf(e->text, sizeof(e->text), "%s", text);
     e->weight = weight;
     e->learned = learned;
+    e->wanted = 1;
     router->endpoint[router->endpoint_count] = e;
     return router->endpoint_count++;
 }
@@ -189,28 +190,36 @@ static bool all_checked(const struct wild_router *router, const uint64_t wanted[
     return true;
 }
 
-bool wild_router_check(struct wild_router *router, uint32_t timeout_ms)
+/* Below the lock: waits until every endpoint has been checked as often as was asked for by now. */
+static bool checks_await(struct wild_router *router, uint64_t until_ns)
 {
-    uint64_t wanted[ENDPOINTS_MAX], now = client_now(), until_ns = now + timeout_ms * MS_NS;
-    if (!router_enter(router))
-        return false;
-    router_check_all(router, now);
+    uint64_t wanted[ENDPOINTS_MAX];
     unsigned count = router->endpoint_count;
     for (unsigned i = 0; i < count; i++)
         wanted[i] = router->endpoint[i]->wanted;
     while (!all_checked(router, wanted, count) && client_now() < until_ns &&
            !atomic_load_explicit(&router->stop, memory_order_relaxed))
         router_wait(router, until_ns);
-    bool all = all_checked(router, wanted, count);
+    return all_checked(router, wanted, count);
+}
+
+bool wild_router_check(struct wild_router *router, uint32_t timeout_ms)
+{
+    if (!router_enter(router))
+        return false;
+    uint64_t now = client_now();
+    router_check_all(router, now);
+    bool all = checks_await(router, now + timeout_ms * MS_NS);
     router_leave(router);
     return all;
 }
 
-/* Whether one of them answers; else one line about the primary, and how many others there are. */
+/* Once all were asked: whether one of them answers; else one line about the primary, and how many others there are. */
 static bool reaches_a_node(struct wild_router *router, char error[WILD_ERROR_BYTES])
 {
     unsigned up = 0;
     pthread_mutex_lock(&router->lock);
+    checks_await(router, client_now() + router->pattern->connect_timeout_ns);
     for (unsigned i = 0; i < router->endpoint_count; i++)
         up += router->endpoint[i]->state == ENDPOINT_UP;
     if (up == 0) {
@@ -251,13 +260,10 @@ struct wild_router *wild_router_create(const struct wild_router_options *options
     router->has_thread = outcome == 0;
     if (outcome != 0)
         client_say(error, "cannot start the router's thread: %s", strerror(outcome));
-    if (outcome == 0)
-        wild_router_check(router, (uint32_t)(router->pattern->connect_timeout_ns / MS_NS));
-    if (outcome != 0 || (!options->may_start_alone && !reaches_a_node(router, error))) {
-        wild_router_destroy(router);
-        return NULL;
-    }
-    return router;
+    if (outcome == 0 && (reaches_a_node(router, error) || options->may_start_alone))
+        return router;
+    wild_router_destroy(router);
+    return NULL;
 }
 
 void wild_router_destroy(struct wild_router *router)
