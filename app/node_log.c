@@ -263,12 +263,17 @@ static unsigned run(struct node_log *log, struct instant now)
     return done;
 }
 
-/* The log's end, one way or the other. With --durability sync nothing was acknowledged that is missing. */
+/*
+ * The log's end, one way or the other. With --durability sync nothing was acknowledged that is missing, unless the folder
+ * went away with it.
+ */
 static void close_log(struct node_log *log, bool complete)
 {
     const struct node_log_config *config = &log->node->config.log;
 
-    if (!complete || log->told == WAL_FAILED) {
+    if (atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed)) { /* its line has been written */
+        log->lost = true;
+    } else if (!complete || log->told == WAL_FAILED) {
         logger_line(&log->node->config.logger, LOG_LEVEL_ERROR,
                     "%s: stopping without the last records: the disk does not take them", config->folder);
         log->lost = !config->rules.writes_wait;
@@ -276,9 +281,21 @@ static void close_log(struct node_log *log, bool complete)
     state_set(log, NODE_LOG_CLOSED);
 }
 
+/* All is written, and that is found where the next start looks for it. */
+static bool finished(struct node_log *log)
+{
+    if (!durable_log_finished(log->log))
+        return false;
+    if (!log->last_look)
+        housekeeper_look_at_folder(log->housekeeper);
+    log->last_look = true;
+    return !housekeeper_facts(log->housekeeper).look_pending;
+}
+
 unsigned node_log_turn(struct node_log *log, struct instant now)
 {
     unsigned done;
+    bool ended;
 
     switch (state_of(log)) {
     case NODE_LOG_RECOVERED:
@@ -297,8 +314,10 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
     case NODE_LOG_SERVING:
         return run(log, now);
     case NODE_LOG_FINISHING:
+        /* Before the turn, which tells of what the last look has found. */
+        ended = finished(log);
         done = run(log, now);
-        if (durable_log_finished(log->log) || now.mono_ns >= log->finish_by_ns)
+        if (ended || now.mono_ns >= log->finish_by_ns)
             close_log(log, durable_log_finished(log->log));
         return done;
     default:

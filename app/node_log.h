@@ -58,6 +58,8 @@ struct node_log {
     bool snapshot_failure_told, removal_failure_told;
     bool lost;             /* what was acknowledged at once is not on the disk, and will not be */
     uint64_t finish_by_ns; /* FINISHING */
+    bool
+        last_look; /* FINISHING: all is written, and the housekeeper was asked whether the folder is still there */
 };
 
 /* 0, or -1 with one line in `error`. Without a log in the node's configuration nothing but the rules is set. */

@@ -31,6 +31,7 @@ struct housekeeper {
     _Alignas(64) _Atomic uint64_t wanted; /* segment; 0: none */
     _Atomic uint64_t durable_lsn;
     _Atomic int to_close;         /* file; NO_FILE: none. Control fills it, the housekeeper empties it */
+    _Atomic bool look_wanted;     /* likewise: a look at the folder */
     _Atomic bool snapshot_wanted; /* likewise; `asked` stands before it is set (release) */
     struct snapshot_facts asked;
 
@@ -298,10 +299,14 @@ static void look_at_space(struct housekeeper *h)
 static void look_at_folder(struct housekeeper *h)
 {
     const struct disk *disk = &h->config.disk;
-    int failed = h->steps++ % FOLDER_STEPS == 0 ? disk->call->found(disk->state, META_FILE) : 0;
+    bool wanted = atomic_load_explicit(&h->look_wanted, memory_order_relaxed);
+    bool due = h->steps++ % FOLDER_STEPS == 0 || wanted;
+    int failed = due ? disk->call->found(disk->state, META_FILE) : 0;
 
     if (failed < 0)
         atomic_store_explicit(&h->folder_error, failed, memory_order_relaxed);
+    if (wanted) /* release: pairs with acquire in housekeeper_facts() */
+        atomic_store_explicit(&h->look_wanted, false, memory_order_release);
 }
 
 /* ---- snapshots ---- */
@@ -415,8 +420,15 @@ bool housekeeper_snapshot(struct housekeeper *h, const struct snapshot_facts *fa
     return true;
 }
 
+void housekeeper_look_at_folder(struct housekeeper *h)
+{
+    atomic_store_explicit(&h->look_wanted, true, memory_order_relaxed);
+}
+
 struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
 {
+    /* acquire: pairs with release in look_at_folder(): what that look found is seen */
+    bool looking = atomic_load_explicit(&h->look_wanted, memory_order_acquire);
     bool running = atomic_load_explicit(&h->snapshot_running, memory_order_acquire);
 
     return (struct housekeeper_facts){
@@ -430,5 +442,6 @@ struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
         .removal_error = atomic_load_explicit(&h->removal_error, memory_order_relaxed),
         .free_bytes = atomic_load_explicit(&h->free_bytes, memory_order_relaxed),
         .snapshot_running = running,
+        .look_pending = looking,
     };
 }

@@ -55,6 +55,9 @@ void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_
 /* False: one is being taken. facts: as for snapshot_writer_create(). */
 bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 
+/* The next step looks whether the folder is still there; look_pending until it has. */
+void housekeeper_look_at_folder(struct housekeeper *housekeeper);
+
 struct housekeeper_facts {
     uint64_t snapshots; /* published since the start */
     uint64_t snapshots_failed;
@@ -65,7 +68,7 @@ struct housekeeper_facts {
     int removal_error;   /* likewise, of snapshots and segments that are no longer kept */
     int folder_error;    /* -ENOENT: the folder is no longer where the next start looks for it; stays so */
     uint64_t free_bytes; /* that the folder can still take, a while ago; UINT64_MAX: not known */
-    bool snapshot_running;
+    bool snapshot_running, look_pending;
 };
 struct housekeeper_facts housekeeper_facts(const struct housekeeper *housekeeper); /* any thread */
 

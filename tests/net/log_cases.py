@@ -184,13 +184,23 @@ def case_a_folder_that_is_moved_or_removed_makes_the_node_read_only():
             refused = net.ask("set", "k", "late", check=False)
             must(refused.returncode != 0 and "no writes" in refused.stdout + refused.stderr, refused.stderr)
             must(net.ask("get", "k").stdout.strip() == end, "reads go on")
-            node.stop()
+            must(node.stop() == 1, "what was acknowledged is where no start finds it")
             if end == "moved":
                 must(not os.path.exists(net.log_folder), "nothing new in its place")
                 os.rename(away, net.log_folder)
                 node = net.node()
                 must(net.ask("get", "k").stdout.strip() == "moved", "all that was acknowledged")
                 must(net.page("/health")[0] == 200 and node.stop() == 0, "SIGTERM")
+
+
+def case_a_folder_that_goes_just_before_the_end_is_no_clean_stop():
+    for _ in range(5):  # at any time between two looks
+        with Durable("late") as net:
+            node = net.node()
+            net.ask("set", "k", "v")
+            shutil.rmtree(net.log_folder)
+            must(node.stop() == 1, "a clean stop, and the log is gone")
+            must("folder is gone" in node.log(), node.log())
 
 
 def case_a_full_disk_stops_writes_until_there_is_space():
