@@ -110,6 +110,8 @@ struct native_tcp *native_tcp_create(const struct native_tcp_config *config, str
 /* The streams below end first (tcp_destroy()), and the helper has stopped: its jobs write to keys here. */
 void native_tcp_destroy(struct native_tcp *service);
 size_t native_tcp_arena_bytes(unsigned connections_max);
+/* How many of the places sessions may have. The others are for those who want one. */
+unsigned native_tcp_live_max(unsigned connections_max);
 
 struct stream_acceptor native_tcp_acceptor(struct native_tcp *service);
 

@@ -164,8 +164,6 @@ bool native_tcp_make_room(struct native_tcp *service, struct source newcomer);
 void native_tcp_list(struct native_connection *c);
 void native_tcp_delist(struct native_connection *c);
 void native_tcp_unlist(struct native_connection *c);
-/* How many may have a session. The other places are for those who want one, or can be. */
-unsigned native_tcp_live_max(unsigned connections_max);
 /* It has a session; no more (it may have none). */
 void native_tcp_begin_live(struct native_connection *c);
 void native_tcp_end_live(struct native_connection *c);

@@ -27,6 +27,7 @@ enum {
     PATH_VALUE_BYTES = 32,
     PATH_MEMORY_MIB = 512, /* mapped, and used as it is touched */
     PATH_POOL_FRAMES = 16383,
+    PATH_SPARE_PLACES = 64, /* the service keeps some of its places for newcomers (native_tcp_live_max()) */
     /* beside what connections hold: the node's numbers (app_limits.h) */
     PATH_SEND_FRAMES = 4096,
     PATH_RECEIVE_FRAMES = 2048,
@@ -45,6 +46,7 @@ struct path_node {
     struct handshake_helper *helper;
     struct native_tcp *streams;
     unsigned connections; /* it may serve */
+    unsigned places;      /* it has for them and for newcomers */
     struct instant now;
     double ns_a_cycle;
 };
@@ -78,11 +80,12 @@ static inline void path_start_worker(struct path *path, struct path_node *node)
 static inline void path_lock_keys(struct path_node *node, unsigned connections)
 {
     char error[256];
-    node->connections = connections;
-    while ((node->arena = key_arena_create(native_tcp_arena_bytes(node->connections), error, sizeof error)) ==
+    node->places = connections + PATH_SPARE_PLACES;
+    while ((node->arena = key_arena_create(native_tcp_arena_bytes(node->places), error, sizeof error)) ==
                NULL &&
-           node->connections > 1024)
-        node->connections /= 2;
+           node->places > 1024)
+        node->places /= 2;
+    node->connections = native_tcp_live_max(node->places);
     native_check(node->arena != NULL, error);
     if (node->connections < connections)
         printf("# %u connections instead of %u: %s\n", node->connections, connections, error);
@@ -102,7 +105,7 @@ static inline void path_start_streams(struct path *path, struct path_node *node)
         .handshakes = handshake_helper_lane(node->helper, 0),
         .counters = &node->udp->counters,
         .started_mono_ns = node->now.mono_ns,
-        .connections_max = node->connections,
+        .connections_max = node->places,
         .small_buffers = 1024,
         .large_buffers = 128,
         .bench_mode = true,
@@ -113,10 +116,10 @@ static inline void path_start_streams(struct path *path, struct path_node *node)
         .output = worker_tcp_output(node->worker),
         .counters = &node->udp->counters,
         .random = &shared->random,
-        .connections_max = node->connections,
+        .connections_max = node->places,
         .time_wait_max = 64,
         .half_open_max = 1024,
-        .send_frames_max = PATH_SEND_FRAMES + node->connections,
+        .send_frames_max = PATH_SEND_FRAMES + node->places,
         .receive_frames_max = PATH_RECEIVE_FRAMES,
         .send_bytes_max = PATH_STREAM_BYTES,
         .receive_bytes_max = PATH_STREAM_BYTES,
