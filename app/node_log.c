@@ -225,7 +225,7 @@ static void tell_snapshots(struct node_log *log)
 
     if (facts.snapshots != before)
         logger_line(logger, LOG_LEVEL_INFO, "snapshot from lsn %llu", (unsigned long long)facts.snapshot_lsn);
-    if (facts.snapshot_error != 0 && !log->snapshot_failure_told)
+    if (facts.snapshot_error != 0 && facts.folder_error == 0 && !log->snapshot_failure_told)
         logger_line(logger, LOG_LEVEL_ERROR, "%s: no snapshot: %s; the log is kept and grows",
                     log->node->config.log.folder, strerrordesc_np(-facts.snapshot_error));
     log->snapshot_failure_told = facts.snapshot_error != 0;
@@ -379,8 +379,8 @@ const char *node_log_why(const struct node_log *log)
         return "the disk is full: writes go on when there is space";
     case WAL_FAILED:
         return atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed)
-                   ? "the log's folder is gone from its place: what is written now would be lost. Read what you"
-                     " need, put the folder back, then restart"
+                   ? "the log's folder is gone from its place, or was for a moment: no writes until the node is"
+                     " restarted. Read what you need, put the folder back as it was, then restart"
                    : "the log cannot be written: mend the disk, then restart";
     default:
         return NULL;

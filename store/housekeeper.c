@@ -67,6 +67,34 @@ static void publish_kept(struct housekeeper *h)
     atomic_store_explicit(&h->oldest, h->oldest_segment, memory_order_relaxed);
 }
 
+/*
+ * 0, or -ENOENT. Looked at now, and by every job before it makes, names or removes anything: a folder that was removed or
+ * renamed goes on taking what is written, which no start will find. One that comes back may be a copy of another time, or
+ * have been changed by others meanwhile, so once is for good.
+ */
+static int folder_error(struct housekeeper *h)
+{
+    const struct disk *disk = &h->config.disk;
+    int failed = atomic_load_explicit(&h->folder_error, memory_order_relaxed);
+
+    if (failed != 0)
+        return failed;
+    failed = disk->call->found(disk->state, META_FILE);
+    atomic_store_explicit(&h->folder_error, failed, memory_order_relaxed);
+    return failed;
+}
+
+/* What it has begun is its own to remove, but not from a folder that nobody looks for any more. */
+static void end_writer(struct housekeeper *h)
+{
+    if (h->writer == NULL)
+        return;
+    if (folder_error(h) != 0)
+        snapshot_writer_leave(h->writer);
+    snapshot_writer_destroy(h->writer);
+    h->writer = NULL;
+}
+
 struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
 {
     struct housekeeper *h = aligned_alloc(64, (sizeof *h + 63) / 64 * 64);
@@ -100,8 +128,7 @@ void housekeeper_destroy(struct housekeeper *h)
     if (h == NULL)
         return;
     const struct disk *disk = &h->config.disk;
-    if (h->writer != NULL)
-        snapshot_writer_destroy(h->writer);
+    end_writer(h);
     for (int file = 0; file < DISK_FILES_MAX; file++)
         if (h->open_file[file])
             disk->call->close(disk->state, file);
@@ -231,11 +258,12 @@ static enum housekeeper_step segment_step(struct housekeeper *h)
 {
     /* acquire: pairs with release in housekeeper_want_segment() */
     uint64_t wanted = atomic_load_explicit(&h->wanted, memory_order_acquire);
-    int file;
+    int file, gone;
 
     if (wanted == 0 || atomic_load_explicit(&h->answered, memory_order_acquire) != 0)
         return HOUSEKEEPER_IDLE;
-    file = h->fill.file != NO_FILE ? fill_step(h) : make_segment(h, wanted);
+    gone = folder_error(h);
+    file = gone != 0 ? gone : h->fill.file != NO_FILE ? fill_step(h) : make_segment(h, wanted);
     if (file == -EINPROGRESS)
         return HOUSEKEEPER_PAUSE;
     if (file >= 0)
@@ -266,18 +294,20 @@ static bool removal_step(struct housekeeper *h)
 {
     int failed;
 
+    if (h->snapshot_count <= SNAPSHOTS_KEPT && h->oldest_segment + 1 >= first_kept(h))
+        return false;
+    if (folder_error(h) != 0)
+        return false;
     if (h->snapshot_count > SNAPSHOTS_KEPT) {
         char name[DISK_NAME_BYTES];
 
         meta_snapshot_name(name, h->snapshot[h->snapshot_count - 1].lsn);
         failed = remove_name(h, name);
         h->snapshot_count -= failed >= 0;
-    } else if (h->oldest_segment + 1 < first_kept(h)) {
+    } else {
         failed = remove_segment(h, h->oldest_segment);
         h->oldest_segment += failed >= 0;
         publish_kept(h);
-    } else {
-        return false;
     }
     atomic_store_explicit(&h->removal_error, failed < 0 ? failed : 0, memory_order_relaxed);
     return failed >= 0;
@@ -292,19 +322,13 @@ static void look_at_space(struct housekeeper *h)
         atomic_store_explicit(&h->free_bytes, disk->call->space(disk->state), memory_order_relaxed);
 }
 
-/*
- * Now and then, whatever else is to be done. A folder that was removed or renamed goes on taking what is written, which no
- * start will find; one that comes back may be a copy of another time, so once is for good.
- */
+/* Now and then, whatever else is to be done, and when control wants it. */
 static void look_at_folder(struct housekeeper *h)
 {
-    const struct disk *disk = &h->config.disk;
     bool wanted = atomic_load_explicit(&h->look_wanted, memory_order_relaxed);
-    bool due = h->steps++ % FOLDER_STEPS == 0 || wanted;
-    int failed = due ? disk->call->found(disk->state, META_FILE) : 0;
 
-    if (failed < 0)
-        atomic_store_explicit(&h->folder_error, failed, memory_order_relaxed);
+    if (h->steps++ % FOLDER_STEPS == 0 || wanted)
+        (void)folder_error(h);
     if (wanted) /* release: pairs with acquire in housekeeper_facts() */
         atomic_store_explicit(&h->look_wanted, false, memory_order_release);
 }
@@ -315,9 +339,7 @@ static void snapshot_end(struct housekeeper *h, int error)
 {
     struct snapshot_facts facts = h->writer != NULL ? snapshot_writer_facts(h->writer) : h->asked;
 
-    if (h->writer != NULL)
-        snapshot_writer_destroy(h->writer);
-    h->writer = NULL;
+    end_writer(h);
     if (error == 0) {
         if (h->snapshot_count >
             RECOVERY_SNAPSHOTS_MAX) /* the oldest cannot be removed: left to the next start */
@@ -354,7 +376,9 @@ static enum housekeeper_step snapshot_step(struct housekeeper *h)
             snapshot_end(h, -ENOMEM);
         return HOUSEKEEPER_WORKED;
     }
-    progress = snapshot_writer_step(h->writer, h->config.snapshot_buckets, durable);
+    progress = folder_error(h);
+    if (progress == 0)
+        progress = snapshot_writer_step(h->writer, h->config.snapshot_buckets, durable);
     if (progress == SNAPSHOT_PUBLISHED || progress < 0) {
         snapshot_end(h, progress < 0 ? progress : 0);
         return HOUSEKEEPER_WORKED;

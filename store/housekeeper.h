@@ -11,6 +11,11 @@
  * Kept are SNAPSHOTS_KEPT snapshots and every segment from the older one's position on (with fewer snapshots:
  * every segment). A segment that is not kept becomes the next spare: renamed to the number wanted, at most one; others
  * are removed. Its stale blocks never continue a log (wal_block.h).
+ *
+ * A folder that was not in its place once (disk.h: found()) is given up until the next start, also if it comes back: no
+ * segment is made, nothing is renamed or removed in it, no snapshot is published; what was asked for is denied with -ENOENT.
+ * It is looked at before each of those, and every 64 steps besides, so what bounds how late it is noticed is the longest
+ * that those steps and the pauses between them take: a step may wait for the disk.
  */
 #ifndef WILD_HOUSEKEEPER_H
 #define WILD_HOUSEKEEPER_H
@@ -66,7 +71,7 @@ struct housekeeper_facts {
     uint64_t oldest_segment;
     int snapshot_error;  /* -errno of the last failure, 0 after a success */
     int removal_error;   /* likewise, of snapshots and segments that are no longer kept */
-    int folder_error;    /* -ENOENT: the folder is no longer where the next start looks for it; stays so */
+    int folder_error;    /* -ENOENT: the folder was not where the next start looks for it; stays so */
     uint64_t free_bytes; /* that the folder can still take, a while ago; UINT64_MAX: not known */
     bool snapshot_running, look_pending;
 };

@@ -65,8 +65,10 @@ struct snapshot_writer;
  * and table are borrowed; nothing is written yet. */
 struct snapshot_writer *snapshot_writer_create(const struct disk *disk, const struct table *table,
                                                const struct snapshot_facts *facts);
-/* Removes snapshot.tmp if it was not published. NULL is fine. */
+/* Removes snapshot.tmp if it was not published and not left. NULL is fine. */
 void snapshot_writer_destroy(struct snapshot_writer *writer);
+/* Its snapshot.tmp stays where it is, as after a crash: the next walk removes it. No step may follow. */
+void snapshot_writer_leave(struct snapshot_writer *writer);
 
 enum snapshot_progress {
     SNAPSHOT_GOING_ON = 1,

@@ -75,6 +75,11 @@ void snapshot_writer_destroy(struct snapshot_writer *writer)
     free(writer);
 }
 
+void snapshot_writer_leave(struct snapshot_writer *writer)
+{
+    writer->temporary = false;
+}
+
 static int write_part(struct snapshot_writer *writer, size_t length, enum snapshot_part part)
 {
     uint64_t offset = writer->run.offset;

@@ -193,6 +193,27 @@ def case_a_folder_that_is_moved_or_removed_makes_the_node_read_only():
                 must(net.page("/health")[0] == 200 and node.stop() == 0, "SIGTERM")
 
 
+def case_a_folder_that_was_away_for_a_moment_is_left_alone_until_a_restart():
+    with Durable("returned") as net:
+        away = net.log_folder + ".away"
+        node = net.node()
+        net.ask("set", "k", "v")
+        os.rename(net.log_folder, away)
+        net.until(lambda: net.page("/health")[0] == 503, "nobody noticed")
+        os.rename(away, net.log_folder)
+        before = sorted(os.listdir(net.log_folder))
+        node.process.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        status, health = net.page("/health")
+        must(status == 503 and health["state"] == "read_only" and "restart" in health["why"], str(health))
+        must(net.ask("set", "k", "late", check=False).returncode != 0, "a write")
+        must(sorted(os.listdir(net.log_folder)) == before, "something was made, renamed or removed")
+        must(node.stop() == 1 and sorted(os.listdir(net.log_folder)) == before, "nor at the end")
+        node = net.node()
+        must(net.ask("get", "k").stdout.strip() == "v", "all that was acknowledged")
+        must(net.page("/health")[0] == 200 and node.stop() == 0, "SIGTERM")
+
+
 def case_a_folder_that_goes_just_before_the_end_is_no_clean_stop():
     for _ in range(5):  # at any time between two looks
         with Durable("late") as net:

@@ -167,17 +167,140 @@ static void snapshots_that_cannot_be_removed_do_no_harm(void)
               housekeeper_facts(housekeeper).free_bytes < UINT64_MAX);
 }
 
-static void a_folder_that_was_gone_once_is_told_for_good(void)
+static unsigned changes; /* of names and of bytes, by the blocking face */
+
+static int open_counted(void *state, const char *name, enum disk_open how, uint64_t bytes)
+{
+    changes += how != DISK_READ;
+    return sim_disk_disk(sim).call->open(state, name, how, bytes);
+}
+
+static int write_counted(void *state, int file, uint64_t offset, const void *bytes, size_t length)
+{
+    changes++;
+    return sim_disk_disk(sim).call->write(state, file, offset, bytes, length);
+}
+
+static int rename_counted(void *state, const char *from, const char *to)
+{
+    changes++;
+    return sim_disk_disk(sim).call->rename(state, from, to);
+}
+
+static int remove_counted(void *state, const char *name)
+{
+    changes++;
+    return remove_or_not(state, name);
+}
+
+static void count_changes(void)
+{
+    changes = 0;
+    calls.open = open_counted;
+    calls.write = write_counted;
+    calls.rename = rename_counted;
+    calls.remove = remove_counted;
+}
+
+static void one_change(void)
+{
+    CU_ASSERT_FATAL(log_ring_reserve(ring, 1, log_record_bytes(0, 0)));
+    log_ring_append(ring, &(struct log_record){.lsn = merge.next_lsn, .type = LOG_NOP});
+}
+
+/* Until the housekeeper has nothing to do but what it is asked for. */
+static void come_to_rest(void)
+{
+    for (unsigned i = 0; i < 2000; i++)
+        turn();
+}
+
+static bool is_there(const char *name)
+{
+    struct disk disk = sim_disk_disk(sim);
+    int file = disk.call->open(disk.state, name, DISK_READ, 0);
+    if (file >= 0)
+        disk.call->close(disk.state, file);
+    return file >= 0;
+}
+
+static void a_folder_that_was_gone_once_is_told_for_good_and_left_alone(void)
 {
     take_snapshot();
+    come_to_rest();
     CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, 0);
     gone = true;
-    for (unsigned i = 0; i < 100; i++) /* in the midst of other work */
+    for (unsigned i = 0; i < 100; i++)
         turn();
     CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, -ENOENT);
     gone = false;
-    take_snapshot();
-    CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).folder_error, -ENOENT);
+    count_changes();
+    one_change();
+    come_to_rest();
+    durable_log_snapshot(durable);
+    come_to_rest();
+    struct housekeeper_facts facts = housekeeper_facts(housekeeper);
+    CU_ASSERT_EQUAL(facts.folder_error, -ENOENT);
+    CU_ASSERT(facts.snapshots == 1 && facts.snapshots_failed > 0 && !facts.snapshot_running);
+    CU_ASSERT_EQUAL(facts.snapshot_error, -ENOENT);
+    CU_ASSERT_EQUAL(changes, 0);
+}
+
+/* Gone between any two steps of a snapshot, those of its publication among them. */
+static void no_snapshot_is_published_in_a_folder_that_is_gone(void)
+{
+    bool published = false, begun = false;
+    for (unsigned steps = 0; !published; steps++) {
+        CU_ASSERT_FATAL(steps < 10000);
+        one_change();
+        come_to_rest();
+        durable_log_snapshot(durable);
+        for (unsigned i = 0; i < steps; i++)
+            turn();
+        published = housekeeper_facts(housekeeper).snapshots == 1;
+        begun |= is_there("snapshot.tmp");
+        count_changes();
+        gone = true;
+        come_to_rest();
+        CU_ASSERT_EQUAL(housekeeper_facts(housekeeper).snapshots, published);
+        CU_ASSERT_EQUAL(changes, 0);
+        tear_down();
+        set_up();
+    }
+    CU_ASSERT(begun);
+}
+
+/* What another snapshot makes superfluous, found to be so only when the folder has gone. */
+static void nothing_is_removed_from_a_folder_that_is_gone(void)
+{
+    stubborn = true;
+    for (unsigned i = 0; i < 3; i++)
+        take_snapshot();
+    come_to_rest();
+    count_changes();
+    stubborn = false;
+    gone = true;
+    come_to_rest();
+    CU_ASSERT_EQUAL(changes, 0);
+}
+
+/* And its half of it stays, as after a crash. */
+static void no_segment_is_made_in_a_folder_that_is_gone(void)
+{
+    int file;
+    come_to_rest();
+    CU_ASSERT(is_there("wal-0000000000000002") && !is_there("wal-0000000000000009"));
+    housekeeper_want_segment(housekeeper, 9);
+    for (unsigned i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(housekeeper_step(housekeeper), HOUSEKEEPER_PAUSE);
+    count_changes();
+    gone = true;
+    for (unsigned i = 0; i < 100; i++)
+        housekeeper_step(housekeeper);
+    CU_ASSERT(housekeeper_take_segment(housekeeper, 9, &file));
+    CU_ASSERT_EQUAL(file, -ENOENT);
+    CU_ASSERT(is_there("wal-0000000000000009"));
+    CU_ASSERT_EQUAL(changes, 0);
 }
 
 /* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
@@ -232,7 +355,10 @@ int main(void)
     CU_TestInfo tests[] = {TEST(a_log_that_is_ended_takes_all_that_workers_wrote),
                            TEST(a_log_that_nobody_wrote_to_is_ended_once_it_has_begun),
                            TEST(snapshots_that_cannot_be_removed_do_no_harm),
-                           TEST(a_folder_that_was_gone_once_is_told_for_good),
+                           TEST(a_folder_that_was_gone_once_is_told_for_good_and_left_alone),
+                           TEST(no_snapshot_is_published_in_a_folder_that_is_gone),
+                           TEST(nothing_is_removed_from_a_folder_that_is_gone),
+                           TEST(no_segment_is_made_in_a_folder_that_is_gone),
                            TEST(the_segment_that_a_snapshot_goes_on_in_is_missed),
                            TEST(a_segment_that_nobody_could_have_written_does_not_hold_recovery_up),
                            CU_TEST_INFO_NULL};
