@@ -10,6 +10,8 @@
 #ifndef WILD_APPLY_H
 #define WILD_APPLY_H
 
+#include <stdbool.h>
+
 #include "execute.h"
 #include "log_record.h"
 
@@ -23,6 +25,13 @@ int apply_record(struct execute_context *context, const struct log_record *recor
  */
 int apply_records(struct execute_context *context, const uint8_t *records, size_t bytes);
 int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
+
+/*
+ * Empties the table, up to `buckets` buckets a call: true once it is as table_create() made it, but for its expiry clock.
+ * Nobody else writes and nobody's answer may depend on what readers find meanwhile (a replica that begins anew). Not
+ * between apply_begin() and apply_end(); first `true` after a call that returned false ends that one clearing.
+ */
+bool apply_clear(struct execute_context *context, unsigned buckets);
 
 /* After apply_end(), before anybody else executes: the next change gets this LSN (a new history's first). It is
  * above every LSN that was applied. */

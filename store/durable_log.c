@@ -36,7 +36,9 @@ struct durable_log *durable_log_create(const struct durable_log_config *config)
                                        .first_lsn = history->first_lsn,
                                        .durable_lsn = config->found->lsn,
                                        .stamp = meta->stamp,
-                                       .segment_bytes = config->segment_bytes};
+                                       .segment_bytes = config->segment_bytes,
+                                       .durable = config->durable,
+                                       .durable_state = config->durable_state};
 
     if (log == NULL)
         return NULL;

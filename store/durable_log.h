@@ -20,6 +20,9 @@ struct durable_log_config {
     uint64_t segment_bytes;
     uint64_t snapshot_segments;    /* a snapshot whenever the log has grown by this many; 0: never */
     uint64_t snapshot_interval_ms; /* and at least so often, if anything was written; 0: not by time */
+    void (*durable)(void *state, const struct wal_block *block,
+                    const uint8_t *bytes); /* wal_writer.h; may be NULL */
+    void *durable_state;
 };
 
 struct durable_log;

@@ -356,6 +356,8 @@ static void announce(struct wal_writer *writer)
         facts->records += buffer->block.count;
         facts->marks += buffer->block.count == 0;
         writer->durable = buffer->after;
+        if (writer->config.durable != NULL)
+            writer->config.durable(writer->config.durable_state, &buffer->block, buffer->bytes);
         writer->oldest++;
         if (!had_buffer)
             begin_block(writer);

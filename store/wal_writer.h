@@ -57,6 +57,10 @@ struct wal_writer_config {
     uint64_t stamp;              /* of every block: meta.h */
     /* Of every file that it is given: WAL_SEGMENT_BYTES, in tests less, but any block fits. */
     uint64_t segment_bytes;
+    /* Called for every block, marks included, in the order of the log, when it and all before it are durable: from inside
+     * wal_writer_turn(). bytes: header and records, block->length of them, good until it returns. NULL: nobody asks. */
+    void (*durable)(void *state, const struct wal_block *block, const uint8_t *bytes);
+    void *durable_state;
 };
 
 struct wal_writer; /* opaque; about WAL_BLOCKS * WAL_BLOCK_BYTES_MAX */

@@ -1,0 +1,47 @@
+/*
+ * control_streams.h - byte streams of the control lcore's own, for replication: over our own TCP where the node has
+ * ports, over kernel sockets where it has those. Above it (stream.h) nobody can tell.
+ *
+ * Over ports the control lcore runs a worker of its own (worker.h) whose queues are rings. What arrives:
+ *   tier 1, flow    the device steers frames of the replication port to the control lcore's queue (rte_flow), where it
+ *                   has such a queue and accepts such a rule
+ *   tier 2, ring    a worker that receives a frame of the replication port (as its destination; on a replica, as its
+ *                   source, from the primary) hands it over by a ring
+ * What leaves goes by the control lcore's queue, else by worker 0's, as ARP does (control.h).
+ *
+ * Owner: the control lcore.
+ */
+#ifndef WILD_CONTROL_STREAMS_H
+#define WILD_CONTROL_STREAMS_H
+
+#include <stdbool.h>
+
+#include "instant.h"
+#include "stream.h"
+
+struct node;
+struct control_streams;
+
+struct control_streams_config {
+    struct stream_acceptor acceptor; /* accepted NULL: nobody listens */
+    unsigned streams_max;
+    uint32_t send_bytes_max, receive_bytes_max; /* each */
+};
+
+/* 0 and *out; -1 with one line in `error`. node: its ports or sockets are open; borrowed. */
+int control_streams_create(struct control_streams **out, struct node *node,
+                           const struct control_streams_config *config, char *error, size_t error_bytes);
+void control_streams_destroy(
+    struct control_streams *streams); /* NULL is fine; every stream's `closed` is called */
+
+/* Opens: peer and peer_port of *flow. `connected` or `closed` follow, never from inside. NULL: not now. */
+struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
+                                       const struct stream_events *events, void *user, struct instant now);
+
+/* Things done: 0 means idle. */
+unsigned control_streams_turn(struct control_streams *streams, struct instant now);
+
+/* How frames of the replication port come: "flow", "ring" or "sockets". For the start-up line. */
+const char *control_streams_tier(const struct control_streams *streams);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * node_status.h - what operators may know of a node, in one piece: `wildctl status`, `replicas`, pages. The control lcore
+ * fills it in now and then and never waits; any other thread may take a copy.
+ */
+#ifndef WILD_NODE_STATUS_H
+#define WILD_NODE_STATUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "message.h"
+#include "primary.h"
+#include "replica.h"
+
+enum { NODE_STATUS_WHY_BYTES = 256, NODE_STATUS_ADDRESS_BYTES = 64 };
+
+struct node_status {
+    uint8_t mode, state; /* enum mode, enum serving_state */
+    uint32_t epoch;
+    uint64_t history, node_id, lsn, durable_lsn, replicated_lsn, items, capacity, uptime_ms;
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    char name[REPLICATION_NAME_BYTES]; /* WILD_REPLICA_ID, or what was made up */
+    char why[NODE_STATUS_WHY_BYTES];   /* of the state, where its name does not say it; "" */
+    char version[32];
+    bool log; /* it has one */
+    unsigned min_replicas;
+    /* primary */
+    unsigned replicas;
+    struct primary_replica replica[PRIMARY_REPLICAS_MAX];
+    /* replica */
+    char primary[NODE_STATUS_ADDRESS_BYTES]; /* "host:port" that it asks */
+    struct replica_facts following;
+    uint64_t lag_lsn, lag_ms;
+};
+
+struct node;
+
+/* Any thread but the control lcore: a copy of what was there a moment ago. False: the node has not filled it in yet. */
+bool node_status_take(struct node *node, struct node_status *out);
+
+#endif

@@ -1,0 +1,234 @@
+/*
+ * replication_message.h - what a primary and its replicas tell each other, as bytes.
+ *
+ * A replica opens a stream to the primary's replication port, shakes hands as ROLE_REPLICA (handshake.h, over TCP), and
+ * from then on both send messages: a stream of bytes of its own inside the DATA records (record.h), in which a message
+ * may begin and end anywhere. The replica speaks first.
+ *
+ *   replica                                      primary
+ *     HELLO -------------------------------------->
+ *     <------------------------------------ WELCOME   or REFUSE, and the stream is closed
+ *     ACK ------------------------------------------>   if WELCOME says BOOTSTRAP: its table is empty now
+ *     <-- SNAPSHOT_BEGIN, SNAPSHOT_CHUNK*, SNAPSHOT_END
+ *     <------------------------------ BATCH, HEARTBEAT ...   HEARTBEATs at any time after WELCOME
+ *     ACK ... -------------------------------------->
+ *
+ * A replica that is told REFUSE_DIVERGED comes again with HELLO_BOOTSTRAP once what it has is set aside.
+ *
+ * Every message:
+ *   offset size  field
+ *   0      4     length      of the whole message, this header included
+ *   4      1     type        enum replication_type
+ *   5      3     reserved    zero
+ *   8      ...   body
+ *
+ * HELLO (1)                                      WELCOME (2)
+ *   0   2  version          REPLICATION_VERSION    0   2  version
+ *   2   2  client_port      where the replica      2   2  client_port     where the primary answers clients
+ *                           answers clients        4   4  epoch           of the history that it writes
+ *   4   4  flags            HELLO_HAS_LOG,         8   8  node_id
+ *                           HELLO_HAS_DATA,        16  16 cluster_id
+ *                           HELLO_BOOTSTRAP        32  8  capacity        items
+ *   8   8  node_id                                 40  8  durable_lsn     last on its stable storage; to catch up to
+ *   16  16 cluster_id       zero: none yet         48  8  acknowledged_lsn
+ *   32  8  capacity         items                  56  8  wall_ms
+ *   40  8  history          of the last change     64  4  heartbeat_ms    as often the primary is heard of
+ *                           that it has; 0: none   68  4  timeout_ms      after so long without a word: gone
+ *   48  8  lsn              of that change         72  1  start           enum welcome_start
+ *   56  4  epoch            the highest it knows   73  3  reserved        zero
+ *   60  4  reserved         zero                   76  4  histories       count, 1..REPLICATION_HISTORIES_MAX
+ *   64  n  name             0..64 bytes of text    80  40*n histories, oldest first:
+ *                                                      0 id u64 | 8 first_lsn u64 | 16 node_id u64
+ *                                                      | 24 before_lsn u64 | 32 epoch u32 | 36 reserved u32
+ *
+ * REFUSE (3)                                     ACK (8)
+ *   0   2  reason           enum refuse_reason     0   8  applied_lsn     readers of the replica may see it
+ *   2   2  reserved         zero                   8   8  durable_lsn     on the replica's stable storage; 0: no log
+ *   4   n  text             0..200 bytes           16  8  echo_ns         sent_ns of the last BATCH or HEARTBEAT that is
+ *                                                                        applied whole
+ * SNAPSHOT_BEGIN (4)                               24  1  state           enum replica_state
+ *   0   8  start_lsn        0: none was taken;     25  7  reserved        zero
+ *                           the log is whole
+ *   8   8  flush_lsn                             BATCH (7)
+ *   16  8  capacity                                0   8  acknowledged_lsn
+ *   24  8  wall_ms                                 8   8  sent_ns         the primary's own monotonic clock
+ *   32  8  bytes            about, for progress    16  n  block           a block of the log as it stands on the
+ *                                                                        primary's disk, less its padding
+ * SNAPSHOT_CHUNK (5)                                                      (store/wal_block.h)
+ *   0   n  records          of one chunk
+ *                                                HEARTBEAT (9)
+ * SNAPSHOT_END (6)                                 0   8  acknowledged_lsn
+ *   0   8  end_lsn          whole from here on     8   8  durable_lsn     the primary's
+ *   8   8  items                                   16  8  sent_ns
+ *                                                  24  8  wall_ms
+ *
+ * Little-endian. acknowledged_lsn: changes up to it are what --durability and --min-replicas promise; a replica applies
+ * later ones at once, and shows them to nobody before the primary says so.
+ *
+ * Valid if and only if: length is one that the type can have; reserved bytes are zero; the type is known; versions are
+ * REPLICATION_VERSION or above; start, reason and state are known; text and names are printable ASCII. A message that is
+ * not ends the session.
+ */
+#ifndef WILD_REPLICATION_MESSAGE_H
+#define WILD_REPLICATION_MESSAGE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "handshake.h"
+
+enum {
+    REPLICATION_VERSION = 1,
+    REPLICATION_HEADER_BYTES = 8,
+    REPLICATION_HELLO_BYTES = 64, /* without the name; bodies, like those below */
+    REPLICATION_WELCOME_BYTES = 80,
+    REPLICATION_HISTORY_BYTES = 40,
+    REPLICATION_REFUSE_BYTES = 4,
+    REPLICATION_SNAPSHOT_BEGIN_BYTES = 40,
+    REPLICATION_SNAPSHOT_END_BYTES = 16,
+    REPLICATION_BATCH_BYTES = 16,
+    REPLICATION_ACK_BYTES = 32,
+    REPLICATION_HEARTBEAT_BYTES = 32,
+
+    REPLICATION_NAME_BYTES = 65, /* with the terminator */
+    REPLICATION_TEXT_BYTES = 201,
+    REPLICATION_HISTORIES_MAX = 408,
+    REPLICATION_PAYLOAD_BYTES_MAX = 256 * 1024, /* a block's, a chunk's */
+    REPLICATION_MESSAGE_BYTES_MAX =
+        REPLICATION_HEADER_BYTES + REPLICATION_BATCH_BYTES + REPLICATION_PAYLOAD_BYTES_MAX,
+    REPLICATION_UPSTREAM_BYTES_MAX = 256, /* the longest that a replica sends: a primary needs no more room */
+};
+
+enum replication_type {
+    REPLICATION_HELLO = 1,
+    REPLICATION_WELCOME = 2,
+    REPLICATION_REFUSE = 3,
+    REPLICATION_SNAPSHOT_BEGIN = 4,
+    REPLICATION_SNAPSHOT_CHUNK = 5,
+    REPLICATION_SNAPSHOT_END = 6,
+    REPLICATION_BATCH = 7,
+    REPLICATION_ACK = 8,
+    REPLICATION_HEARTBEAT = 9,
+};
+
+enum hello_flag {
+    HELLO_HAS_LOG = 0x01,   /* what it applies, it makes durable */
+    HELLO_HAS_DATA = 0x02,  /* history and lsn say what */
+    HELLO_BOOTSTRAP = 0x04, /* it asks for a snapshot whatever it has */
+};
+
+enum welcome_start {
+    WELCOME_RESUME = 1,    /* the log from hello.lsn on */
+    WELCOME_BOOTSTRAP = 2, /* a snapshot, then the log from there */
+};
+
+/* X(name, number, text): why a primary turns a replica away. */
+#define REFUSE_REASON_LIST(X)                                                                                \
+    X(VERSION, 1, "it speaks another version")                                                               \
+    X(NOT_PRIMARY, 2, "it is not a primary")                                                                 \
+    X(NOT_READY, 3, "it is still recovering")                                                                \
+    X(FOREIGN_CLUSTER, 4, "it is of another cluster")                                                        \
+    X(CAPACITY, 5, "its table is larger than ours: raise --capacity")                                        \
+    X(CROWDED, 6, "it has as many replicas as it can serve")                                                 \
+    X(DIVERGED, 7, "ours has changes that it does not have")                                                 \
+    X(STALE_EPOCH, 8, "its epoch is below one that we know")
+
+enum refuse_reason {
+#define REFUSE_ENUM(name, number, text) REFUSE_##name = number,
+    REFUSE_REASON_LIST(REFUSE_ENUM)
+#undef REFUSE_ENUM
+};
+const char *refuse_text(unsigned reason); /* "unknown reason" if it is */
+
+enum replica_state { REPLICA_CATCHING_UP = 1, REPLICA_SERVING = 2 };
+
+struct replication_hello {
+    uint64_t node_id, capacity, history, lsn;
+    uint32_t flags, epoch;
+    uint16_t version, client_port;
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    char name[REPLICATION_NAME_BYTES];
+};
+
+struct replication_history {
+    uint64_t id, first_lsn, node_id, before_lsn; /* store/meta.h */
+    uint32_t epoch;
+};
+
+struct replication_welcome {
+    uint64_t node_id, capacity, durable_lsn, acknowledged_lsn, wall_ms;
+    uint32_t epoch, heartbeat_ms, timeout_ms;
+    uint16_t version, client_port;
+    uint8_t start; /* enum welcome_start */
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    unsigned histories;
+    const uint8_t *history_bytes; /* decoded one by one with replication_history_decode() */
+};
+
+struct replication_refuse {
+    uint16_t reason;
+    char text[REPLICATION_TEXT_BYTES];
+};
+
+struct replication_snapshot_begin {
+    uint64_t start_lsn, flush_lsn, capacity, wall_ms, bytes;
+};
+
+struct replication_snapshot_end {
+    uint64_t end_lsn, items;
+};
+
+struct replication_batch {
+    uint64_t acknowledged_lsn, sent_ns;
+};
+
+struct replication_ack {
+    uint64_t applied_lsn, durable_lsn, echo_ns;
+    uint8_t state; /* enum replica_state */
+};
+
+struct replication_heartbeat {
+    uint64_t acknowledged_lsn, durable_lsn, sent_ns, wall_ms;
+};
+
+/* One message, decoded. */
+struct replication_message {
+    uint8_t type; /* enum replication_type: which of these it is */
+    union {
+        struct replication_hello hello;
+        struct replication_welcome welcome;
+        struct replication_refuse refuse;
+        struct replication_snapshot_begin begin;
+        struct replication_snapshot_end end;
+        struct replication_batch batch;
+        struct replication_ack ack;
+        struct replication_heartbeat heartbeat;
+    };
+    /* BATCH: the block; SNAPSHOT_CHUNK: the records. Into the bytes that were decoded. */
+    const uint8_t *payload;
+    uint32_t payload_bytes;
+};
+
+/*
+ * Bytes of the message that begins here, from its first REPLICATION_HEADER_BYTES: its length; 0: it cannot be one of at
+ * most `max` bytes.
+ */
+uint32_t replication_length(const uint8_t header[REPLICATION_HEADER_BYTES], uint32_t max);
+
+/* A whole message: 0 or -EBADMSG. */
+int replication_decode(struct replication_message *out, const uint8_t *bytes, size_t length);
+/* The n-th history of a welcome that was decoded. */
+struct replication_history replication_history_decode(const struct replication_welcome *welcome, unsigned n);
+
+/*
+ * The message's bytes up to its payload, whose length is in payload_bytes (the payload itself follows by other ways).
+ * Returns them; `out` has room for REPLICATION_UPSTREAM_BYTES_MAX, or for replication_welcome_bytes(). WELCOME:
+ * history_bytes is not read, `histories` are given to the encoder.
+ */
+size_t replication_encode(uint8_t *out, const struct replication_message *message,
+                          const struct replication_history *histories);
+size_t replication_welcome_bytes(unsigned histories);
+
+#endif

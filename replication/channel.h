@@ -1,0 +1,114 @@
+/*
+ * channel.h - the messages of one replication session on a link: handshake, sealed records, messages whole. Both ends.
+ *
+ *   server   INIT --> (mac1 checked, then may_compute asked) --> RESPONSE --> CONFIRM --> OPEN
+ *   client   INIT --> RESPONSE --> CONFIRM --> READY --> OPEN
+ *   OPEN --closed by us, by the peer, or what came is not in order--> ENDED
+ *
+ * Cost of a handshake: 60 us on the thread that owns the channel, on both sides; so a server's owner says how often. A
+ * peer without the role's key costs a SipHash; it gets no answer, and the link is aborted.
+ *
+ * Input. Messages come whole, in order, by `message`, in memory that is good until it returns. A message above
+ * `receive_bytes` ends the channel.
+ *
+ * Output. One message at a time: its head is copied, its payload is borrowed until channel_sending() says that it is
+ * through: the owner must keep those bytes as they are till then, or end the channel. Records are sealed straight into
+ * the stream's room: the one copy that they get.
+ *
+ * Nothing here allocates after channel_init(), waits, or reads a clock.
+ */
+#ifndef WILD_CHANNEL_H
+#define WILD_CHANNEL_H
+
+#include <stdbool.h>
+
+#include "handshake.h"
+#include "link.h"
+#include "record.h"
+#include "replication_message.h"
+
+struct channel;
+
+struct channel_events {
+    /* Server: a peer that holds the key wants to shake hands, now. False: the link is aborted. */
+    bool (*may_compute)(void *owner);
+    void (*opened)(void *owner);
+    void (*message)(void *owner, const struct replication_message *message);
+};
+
+struct channel_config {
+    const struct channel_events *events;
+    void *owner;
+    const struct role_keys
+        *keys[2]; /* secrets in force; keys[1] may be NULL. A client uses keys[0], then the other */
+    const struct handshake_identity *identity; /* server: ours */
+    const struct random_source *random;
+    struct session_keys *session; /* in an arena; the channel's as long as it lives, wiped at its end */
+    uint8_t *receive;             /* of the owner: receive_bytes of room for messages that come in pieces */
+    uint32_t receive_bytes;
+    bool server;
+};
+
+enum channel_state { CHANNEL_IDLE, CHANNEL_SHAKING, CHANNEL_OPEN, CHANNEL_ENDED };
+
+/* Why a channel has ended, for logs and counters. */
+enum channel_end {
+    CHANNEL_LIVES,
+    CHANNEL_CLOSED,       /* by an authenticated CLOSE, or by us */
+    CHANNEL_CUT,          /* the stream ended without a word */
+    CHANNEL_BAD_KEY,      /* what came first was not sealed with our key: garbage, or another secret */
+    CHANNEL_NOT_IN_ORDER, /* a record or message that is not valid */
+    CHANNEL_REFUSED,      /* may_compute said no */
+};
+
+struct channel {
+    struct channel_config config;
+    struct link link;
+    uint8_t state, end; /* enum channel_state, enum channel_end */
+    uint8_t key_index;  /* of config.keys: the one in use */
+    struct record_reader reader;
+    struct record_writer writer;
+    struct handshake_client client;
+    /* A record that came in part. */
+    uint8_t record[RECORD_BYTES_MAX];
+    /* The message that is coming: `have` of `need` bytes. */
+    uint32_t have, need;
+    /* The one that is going: head, then payload, `sent` of both. */
+    uint8_t head[REPLICATION_UPSTREAM_BYTES_MAX];
+    const uint8_t *payload;
+    uint32_t head_bytes, payload_bytes, sent;
+    const uint8_t *long_head; /* a WELCOME's, of the owner's */
+};
+
+/* The link is open. A client's first message leaves at once. */
+void channel_start(struct channel *channel, const struct channel_config *config, const struct link *link);
+/* What the link brought; all of it is taken. */
+void channel_received(struct channel *channel, uint8_t *bytes, size_t length);
+/* The link has room again, or time has passed: goes on sending. Returns bytes sent. */
+size_t channel_turn(struct channel *channel);
+
+/* A message is on its way out, and its payload is borrowed. */
+static inline bool channel_sending(const struct channel *channel)
+{
+    return channel->head_bytes != 0;
+}
+
+/* Whether `payload`, borrowed, is still wanted from its offset channel_payload_sent() on. */
+uint32_t channel_payload_sent(const struct channel *channel);
+
+/*
+ * Begins to send. OPEN, and nothing is being sent. message: as replication_encode() takes it; payload: message's
+ * payload_bytes, borrowed. histories: of a WELCOME, whose bytes are written to `long_head`, the owner's, with room for
+ * replication_welcome_bytes(); else NULL.
+ */
+void channel_send(struct channel *channel, const struct replication_message *message, const uint8_t *payload,
+                  const struct replication_history *histories, uint8_t *long_head);
+
+/* Ends in order, once what is being sent is (nothing is: at once). No more events come. */
+void channel_close(struct channel *channel);
+/* Ends now. No more events come. */
+void channel_abort(struct channel *channel);
+/* The link is gone, whoever ended it: nothing of it is used any more. Keys are wiped. */
+void channel_gone(struct channel *channel);
+
+#endif

@@ -1,0 +1,127 @@
+/*
+ * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent. Owner: the control
+ * lcore; nothing here waits for the disk, a replica or anybody, or allocates after primary_create().
+ *
+ * A session:
+ *   SHAKING --handshake--> HELLO_AWAITED --HELLO--> (WELCOME | REFUSE)
+ *   WELCOMED: RESUME              FEEDING or STREAMING, as the memory tail has what comes next or not
+ *             BOOTSTRAP --ACK-->  FEEDING: snapshot, then log, from disk (feeder.h)
+ *   FEEDING --the memory tail goes on from there--> STREAMING --it has gone past--> FEEDING
+ *
+ * What may follow (HELLO against our histories, meta.h):
+ *   no data, or HELLO_BOOTSTRAP             BOOTSTRAP, if its cluster id is ours or zero
+ *   data of our cluster, on our line        RESUME: its history is one of ours, and its lsn not above where that ended
+ *   ... not on our line                     REFUSE_DIVERGED
+ *   another cluster's data                  REFUSE_FOREIGN_CLUSTER
+ *   a smaller table                         REFUSE_CAPACITY
+ *
+ * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for it. When the
+ * tail goes past the cursor it is fed from disk; past a block that is half sent: the session ends, and the replica comes
+ * again. So no replica costs memory or time beyond its own place.
+ *
+ * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO, PRIMARY_SOURCE_MAX of
+ * those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of the source that holds most makes
+ * room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16.
+ */
+#ifndef WILD_PRIMARY_H
+#define WILD_PRIMARY_H
+
+#include "channel.h"
+#include "feeder.h"
+#include "meta.h"
+#include "replication_counters.h"
+#include "tail.h"
+
+enum {
+    PRIMARY_REPLICAS_MAX = 64,
+    PRIMARY_SHAKING_MAX = 32,
+    PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX,
+    PRIMARY_SOURCE_MAX = 8,
+    PRIMARY_HANDSHAKES_S = 200,
+    /* Bytes of messages that one session may be given in one turn: others have their share. */
+    PRIMARY_TURN_BYTES = 256 * 1024,
+};
+#define PRIMARY_HELLO_NS UINT64_C(3000000000)
+
+/* One line for the operator. */
+struct replication_voice {
+    void *state;
+    void (*say)(void *state, bool warning, const char *line);
+};
+
+struct primary;
+struct primary_session;
+
+struct primary_config {
+    const struct role_keys *keys[2]; /* borrowed, as all pointers here; keys[1] may be NULL */
+    const struct handshake_identity *identity;
+    const struct random_source *random;
+    struct session_keys *session_keys; /* PRIMARY_SESSIONS_MAX, in an arena */
+    const struct meta *meta;           /* the histories of the log that is written; does not change */
+    struct tail *tail;
+    struct feeder *feeder;
+    struct replication_counters *counters;
+    struct replication_voice voice;
+    uint64_t capacity;
+    uint32_t heartbeat_ms, timeout_ms;
+    uint16_t client_port;
+};
+
+struct primary *primary_create(const struct primary_config *config); /* NULL: memory is short */
+/* Ends every session (their links are aborted). */
+void primary_destroy(struct primary *primary);
+
+/* ---- links ---- */
+
+/* A link that a peer has opened. NULL: no place for it; the caller aborts it. */
+struct primary_session *primary_accept(struct primary *primary, const struct link *link, uint64_t mono_ns);
+void primary_received(struct primary_session *session, uint8_t *bytes, size_t length);
+void primary_writable(struct primary_session *session);
+/* The peer sends no more, or the link is gone: nothing of it is used any more after this. */
+void primary_link_closed(struct primary_session *session);
+
+/* ---- the log ---- */
+
+struct primary_log {
+    uint64_t durable_lsn;      /* on our stable storage */
+    uint64_t acknowledged_lsn; /* and on as many replicas' as --min-replicas asks */
+};
+/* Sends what there is to send, minds time-outs. Things done: 0 means idle. */
+unsigned primary_turn(struct primary *primary, const struct primary_log *log, uint64_t mono_ns,
+                      uint64_t wall_ms);
+
+/*
+ * The highest LSN that at least `count` replicas with different node ids have, on stable storage or, where applied_counts,
+ * in memory. 0: fewer replicas are there. count 0: UINT64_MAX.
+ */
+uint64_t primary_replicated_lsn(const struct primary *primary, unsigned count, bool applied_counts);
+
+/* No session goes on: the node stops, or is no primary any more. They are told in order. */
+void primary_close_all(struct primary *primary);
+
+/* ---- facts ---- */
+
+enum primary_replica_state {
+    PRIMARY_REPLICA_BOOTSTRAP = 1,
+    PRIMARY_REPLICA_CATCH_UP,
+    PRIMARY_REPLICA_STREAMING
+};
+
+struct primary_replica {
+    char name[REPLICATION_NAME_BYTES];
+    uint64_t node_id, applied_lsn, durable_lsn; /* as its last ACK says; durable 0: it has no log */
+    uint64_t
+        lag_ns; /* age of the newest change or heartbeat that it has said it has applied: round trip included */
+    uint64_t sent_bytes, since_ns;
+    uint8_t address[16];
+    uint16_t port, client_port;
+    uint8_t state; /* enum primary_replica_state */
+    bool has_log, serving;
+};
+/* Those who have been welcomed; how many were written to `out`. */
+unsigned primary_replicas(const struct primary *primary, uint64_t mono_ns, struct primary_replica *out,
+                          unsigned room);
+/* Sessions that are welcomed. */
+unsigned primary_replica_count(const struct primary *primary);
+
+#endif

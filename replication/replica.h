@@ -1,0 +1,119 @@
+/*
+ * replica.h - a replica's side of replication: one session to the primary, kept up; what comes is applied to the table,
+ * while the workers read. Owner: the control lcore. Allocates in replica_create(), and for a bootstrap's overflow region
+ * (apply.h); waits for nobody.
+ *
+ *   WAITING --delay over--> CONNECTING --stream, handshake--> GREETING (HELLO sent)
+ *   GREETING --WELCOME: RESUME--> FOLLOWING
+ *            --WELCOME: BOOTSTRAP--> HIDING (CATCHING_UP is published; until no worker can still be reading under what
+ *                    was published before) --> CLEARING --ACK--> LOADING --end_lsn is applied--> FOLLOWING
+ *            --REFUSE--> WAITING, and a line says why
+ *   any --the session ends, or nothing is heard for timeout_ms--> WAITING: 50 ms, doubled up to 2 s, each time a random
+ *            half to whole of that; anew from 50 ms once it has FOLLOWED
+ *
+ * What readers are told. SERVING: the table is a prefix of the primary's log, and stays one: also when the primary is gone.
+ * CATCHING_UP: from the start, or from HIDING, to the end of LOADING and until as much is applied as the primary had
+ * durable when it said WELCOME; every read is STALE. host.point: what readers may be shown; later changes are in the table
+ * and reads of them wait, as they do on a primary: min(applied, what the primary says is acknowledged).
+ *
+ * Order. A block counts if it continues what is applied: the same history and the next LSN, or a later history of the
+ * primary's, from where that one goes on. Anything else ends the session (counted as a gap); the next one resumes from what
+ * is applied. Blocks are verified whole (CRC, records) before any of it is applied.
+ *
+ * Whom it follows. Without data: whoever holds the secret. With data: only a node of its own cluster (cluster id), and no
+ * epoch below the highest it has seen; so an emptied or restored primary cannot take its data away: it says so, keeps
+ * serving what it has, and goes on trying.
+ */
+#ifndef WILD_REPLICA_H
+#define WILD_REPLICA_H
+
+#include "apply.h"
+#include "channel.h"
+#include "meta.h"
+#include "primary.h"
+#include "replication_counters.h"
+
+struct replica;
+
+/* What the node does for it. */
+struct replica_view {
+    uint64_t history;
+    uint32_t epoch;
+    bool serving;
+};
+
+struct replica_host {
+    void *state;
+    /* Begins to open a stream to the primary: replica_connected() or replica_link_closed() follow, not from inside. False: not now
+     * (no address yet): as if it had failed. */
+    bool (*connect)(void *state);
+    void (*publish)(void *state, const struct replica_view *view);
+    /* Whether every worker has ended the turn in which it may have read what was published before. */
+    bool (*quiescent)(void *state);
+    void (*point)(void *state, uint64_t lsn);
+    /* The primary's histories, by which a read's min_lsn is judged, and its address for clients: from a WELCOME. */
+    void (*welcomed)(void *state, const struct meta *histories, const uint8_t address[16],
+                     uint16_t client_port);
+};
+
+struct replica_config {
+    const struct role_keys *keys[2];
+    const struct random_source *random;
+    struct session_keys *session_keys; /* one, in an arena */
+    struct execute_context *apply;
+    struct replication_counters *counters;
+    struct replication_voice voice;
+    struct replica_host host;
+    uint64_t node_id, capacity;
+    uint16_t client_port;
+    char name[REPLICATION_NAME_BYTES];
+};
+
+struct replica *replica_create(const struct replica_config *config); /* NULL: memory is short */
+void replica_destroy(struct replica *replica);
+
+/* ---- the link ---- */
+
+void replica_connected(struct replica *replica, const struct link *link);
+void replica_received(struct replica *replica, uint8_t *bytes, size_t length);
+void replica_writable(struct replica *replica);
+/* It could not be opened, or is gone, or the peer sends no more. */
+void replica_link_closed(struct replica *replica);
+
+/* Things done: 0 means idle. */
+unsigned replica_turn(struct replica *replica, uint64_t mono_ns, uint64_t wall_ms);
+/* The node stops: the session is told, and none is begun any more. */
+void replica_stop(struct replica *replica);
+/* Another address is to be asked (the host knows it): the session ends, a new one begins at once. */
+void replica_reconnect(struct replica *replica);
+
+/* ---- facts ---- */
+
+enum replica_phase {
+    REPLICA_WAITING,
+    REPLICA_CONNECTING,
+    REPLICA_GREETING,
+    REPLICA_HIDING,
+    REPLICA_CLEARING,
+    REPLICA_LOADING,
+    REPLICA_FOLLOWING,
+};
+
+struct replica_facts {
+    enum replica_phase phase;
+    uint64_t applied_lsn, history;
+    uint64_t primary_lsn;                 /* its durable LSN, as last heard of */
+    uint64_t acknowledged_lsn;            /* as last heard of */
+    uint64_t heard_ns;                    /* mono_ns when anything last came; 0: never */
+    uint64_t behind_ns;                   /* since when it is behind what it was told of; 0: it is not */
+    uint64_t loaded_bytes, loading_bytes; /* LOADING */
+    uint32_t epoch;
+    bool serving, has_data;
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+    char refusal
+        [REPLICATION_TEXT_BYTES]; /* why the primary, or we, said no; "": neither did since the last WELCOME */
+};
+void replica_facts(const struct replica *replica, struct replica_facts *out);
+const char *replica_phase_name(enum replica_phase phase);
+
+#endif
