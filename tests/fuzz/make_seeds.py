@@ -9,6 +9,44 @@ import struct
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def journal_seeds():
+    """fuzz_journal.c: how, (where it is cut,) the time; then text, or lines by program."""
+    text, head, cut, now = 1, 2, 4, bytes([3])
+    write_set, delete, ok, unanswered, refused = range(5)
+    never = bytes([1])
+
+    def line(event, lsn, expiry):
+        return bytes([event]) + struct.pack("<H", 24) * (event < 2) + bytes([lsn * 2 + 1]) + expiry
+
+    def story(*events, expiry=never):
+        return b"".join(line(event, 9 + n, expiry) for n, event in enumerate(events))
+
+    both = story(write_set, ok, write_set, unanswered, write_set, ok, delete, refused, write_set, unanswered, delete)
+    soon = story(write_set, ok, write_set, unanswered, expiry=bytes([2]))
+    lines = [b"set load:00000000042 5f3a91c2.17 32 -", b"ok load:00000000042 5f3a91c2.17 4294967312 -",
+             b"set load:00000000042 5f3a91c2.18 32 1795000000000", b"unanswered load:00000000042 5f3a91c2.18",
+             b"delete load:00000000007 00000001.1", b"set load:000000000 (cut)", b"refused load:00000000007 00000001.1"]
+    whole = b"\n".join(lines) + b"\n"
+    for name, seed in {
+        "lines": bytes([0]) + now + both,
+        "lines-cut": bytes([cut, 77, 1]) + now + both + soon,
+        "lines-late": bytes([0]) + bytes([2]) + soon + both,
+        "outcome-first": bytes([0]) + now + story(ok),
+        "outcome-twice": bytes([0]) + now + story(write_set, ok, ok),
+        "two-runs": bytes([0]) + now + bytes([128 + 2, 7, 24, 0, 3, 1]) + both,
+        "text": bytes([text | head]) + now + whole,
+        "text-cut": bytes([text | head | cut, 60, 0]) + now + whole,
+        "text-headless": bytes([text]) + now + whole,
+        "text-empty": bytes([text]) + now,
+        "text-head": bytes([text | head]) + now,
+        "text-nul": bytes([text | head]) + now + whole.replace(b"set", b"s\0t", 1),
+        "text-long": bytes([text | head]) + now + 200 * b"x" + b" (cut)\n" + whole,
+        "text-numbers": bytes([text | head]) + now + b"set load:99999999999 ffffffff.4294967295 1024 18446744073709551615\n"
+        + b"ok load:99999999999 ffffffff.4294967295 18446744073709551615 18446744073709551615\n",
+    }.items():
+        write("journal", name, seed)
+
+
 def vectors():
     found = {}
     with open(os.path.join(HERE, "../unit/vectors.txt"), encoding="ascii") as file:
@@ -246,6 +284,7 @@ def main():
     write("snapshot", "delete", snapshot([record(first_lsn, b"k", b"", kind=2)]))
     write("snapshot", "many", snapshot([record(first_lsn + n, b"%04d" % n, bytes(1000)) for n in range(50)]))
     write("snapshot", "sums-wrong", b"\0" + snapshot(some)[1:])
+    journal_seeds()
     # fuzz_tcp.c: a byte of configuration, then steps
     for number, (name, steps) in enumerate(sorted(tcp_seeds().items())):
         write("tcp", name, bytes([0]) + steps)

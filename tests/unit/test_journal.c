@@ -2,6 +2,7 @@
  * test_journal.c - the journal's lines there and back, and what they say about what a node holds.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "journal_state.h"
 #include "load_values.h"
@@ -260,6 +261,91 @@ static void many_keys_are_told_apart(void)
     journal_state_free(&state);
 }
 
+/* A journal of those bytes: NULL, or what is said about it. */
+static const char *complaint(const char *bytes, size_t length)
+{
+    static char error[JOURNAL_ERROR_BYTES];
+    struct journal_state state;
+    FILE *file = fmemopen((void *)bytes, length, "r");
+    bool read = journal_state_read(&state, file, error);
+    fclose(file);
+    if (read)
+        journal_state_free(&state);
+    return read ? NULL : error;
+}
+
+static void what_is_no_journal_proves_nothing(void)
+{
+    static const char zeros[1 << 20], head[] = JOURNAL_HEAD "\n", nul[] = JOURNAL_HEAD "\0x\n";
+    static const char *const none = "line 1: no journal";
+    char lines[1024] = JOURNAL_HEAD "\n";
+    CU_ASSERT_PTR_NULL(complaint(head, strlen(head)));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(complaint("", 1));
+    CU_ASSERT(strstr(complaint("", 1), none) == complaint("", 1));
+    for (size_t length = 1; length < strlen(head); length++) /* its beginning alone */
+        CU_ASSERT_PTR_NOT_NULL(complaint(head, length));
+    CU_ASSERT_PTR_NOT_NULL(complaint(nul, sizeof(nul) - 1));
+    CU_ASSERT_PTR_NOT_NULL(complaint(zeros, sizeof(zeros)));
+    /* longer than any line, and as if it had been cut */
+    memset(lines + strlen(lines), 'x', 200);
+    strcat(lines, JOURNAL_CUT "\n");
+    CU_ASSERT_PTR_NOT_NULL(complaint(lines, strlen(lines)));
+    memset(lines + strlen(head), 'x', JOURNAL_LINE_BYTES - 1);
+    strcpy(lines + strlen(head) + JOURNAL_LINE_BYTES - 1, JOURNAL_CUT "\n");
+    CU_ASSERT_PTR_NULL(complaint(lines, strlen(lines)));
+}
+
+/* An endless file is not read to its end. */
+static void a_line_is_not_looked_for_in_an_endless_file(void)
+{
+    struct journal_state state;
+    char error[JOURNAL_ERROR_BYTES];
+    FILE *file = fopen("/dev/zero", "r");
+    CU_ASSERT_FATAL(file != NULL && !journal_state_read(&state, file, error));
+    fclose(file);
+}
+
+static void a_file_that_is_no_journal_is_not_written_to(void)
+{
+    static const char *const contents[] = {"root:x:0:0\n", "# wild-client-example journal 2\n", "#", "\n"};
+    char path[] = "/tmp/wild-test-journal-XXXXXX", error[JOURNAL_ERROR_BYTES], found[64];
+    int fd = mkstemp(path);
+    CU_ASSERT_FATAL(fd >= 0);
+    for (size_t i = 0; i < sizeof(contents) / sizeof(contents[0]); i++) {
+        size_t length = strlen(contents[i]);
+        CU_ASSERT(ftruncate(fd, 0) == 0 && pwrite(fd, contents[i], length, 0) == (ssize_t)length);
+        CU_ASSERT_EQUAL(journal_open(path, error), -1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(error, "something else"));
+        CU_ASSERT_EQUAL(pread(fd, found, sizeof(found), 0), (ssize_t)length);
+    }
+    CU_ASSERT_EQUAL(ftruncate(fd, 0), 0);
+    for (unsigned again = 0; again < 2; again++) {
+        int journal = journal_open(path, error);
+        CU_ASSERT(journal >= 0 && close(journal) == 0);
+        CU_ASSERT_EQUAL(pread(fd, found, sizeof(found), 0), (ssize_t)strlen(JOURNAL_HEAD "\n"));
+    }
+    close(fd);
+    unlink(path);
+}
+
+/* As far ahead as a number can say. */
+static void an_expiry_that_never_comes_has_not_passed(void)
+{
+    static const char text[] = JOURNAL_HEAD "\nset load:00000000042 5f3a91c2.1 24 18446744073709551615\n"
+                                            "ok load:00000000042 5f3a91c2.1 10 18446744073709551615\n";
+    struct journal_state state;
+    char error[JOURNAL_ERROR_BYTES];
+    uint8_t bytes[24];
+    FILE *file = fmemopen((void *)text, sizeof(text) - 1, "r");
+    CU_ASSERT_FATAL(journal_state_read(&state, file, error));
+    fclose(file);
+    load_value_fill(bytes, sizeof(bytes), KEY, 1, RUN);
+    struct journal_found found = {
+        .value = bytes, .length = sizeof(bytes), .version = 10, .asked_ms = NOW_MS, .answer_ms = NOW_MS};
+    CU_ASSERT_EQUAL(journal_judge(&state, &state.keys[0], &found), JOURNAL_FINE);
+    journal_state_free(&state);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -271,6 +357,10 @@ int main(void)
         {"expiry is held to as well", expiry_is_held_to_as_well},
         {"outcomes without a write are refused", outcomes_without_a_write_are_refused},
         {"many keys are told apart", many_keys_are_told_apart},
+        {"what is no journal proves nothing", what_is_no_journal_proves_nothing},
+        {"a line is not looked for in an endless file", a_line_is_not_looked_for_in_an_endless_file},
+        {"a file that is no journal is not written to", a_file_that_is_no_journal_is_not_written_to},
+        {"an expiry that never comes has not passed", an_expiry_that_never_comes_has_not_passed},
         CU_TEST_INFO_NULL,
     };
     return suite_run("journal", tests);

@@ -118,31 +118,35 @@ static bool write_all(int fd, const char *bytes, size_t length)
     return true;
 }
 
-/* The head of a new file; the end of a line that was cut off. */
-static bool prepare(int fd)
+/* The head of a new file; the end of a line that was cut off. NULL, or what is wrong. */
+static const char *prepare(int fd)
 {
+    static const char head[] = JOURNAL_HEAD "\n", cut[] = JOURNAL_CUT "\n";
+    char found[sizeof(head) - 1], last;
     struct stat stat;
-    char last;
     if (fstat(fd, &stat) != 0)
-        return false;
+        return strerror(errno);
     if (stat.st_size == 0)
-        return write_all(fd, JOURNAL_HEAD "\n", strlen(JOURNAL_HEAD "\n"));
+        return write_all(fd, head, strlen(head)) ? NULL : strerror(errno);
+    if (pread(fd, found, sizeof(found), 0) != (ssize_t)sizeof(found) ||
+        memcmp(found, head, sizeof(found)) != 0)
+        return "something else is in that file, and it is left as it is";
     if (pread(fd, &last, 1, stat.st_size - 1) != 1)
-        return false;
-    return last == '\n' || write_all(fd, JOURNAL_CUT "\n", strlen(JOURNAL_CUT "\n"));
+        return strerror(errno);
+    return last == '\n' || write_all(fd, cut, strlen(cut)) ? NULL : strerror(errno);
 }
 
 int journal_open(const char *path, char error[JOURNAL_ERROR_BYTES])
 {
     int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        snprintf(error, JOURNAL_ERROR_BYTES, "journal %s: another load test is writing to it", path);
-        close(fd);
-        return -1;
-    }
-    if (fd >= 0 && prepare(fd))
+    const char *wrong = fd < 0 ? strerror(errno) : NULL;
+    if (wrong == NULL && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        wrong = "another load test is writing to it";
+    if (wrong == NULL)
+        wrong = prepare(fd);
+    if (wrong == NULL)
         return fd;
-    snprintf(error, JOURNAL_ERROR_BYTES, "journal %s: %s", path, strerror(errno));
+    snprintf(error, JOURNAL_ERROR_BYTES, "journal %s: %s", path, wrong);
     if (fd >= 0)
         close(fd);
     return -1;

@@ -7,6 +7,10 @@
 
 #include "load_values.h"
 
+enum { LINE_BYTES_MAX = JOURNAL_LINE_BYTES + sizeof(JOURNAL_CUT) };
+
+static const char no_journal[] = "no journal: it does not begin with \"" JOURNAL_HEAD "\"";
+
 /* ---- keys by number: open addressing, at most half full ---- */
 
 static uint32_t slot_of(const struct journal_state *state, uint64_t number)
@@ -125,35 +129,46 @@ static bool is_cut(const char *text, size_t length)
 static const char *read_line(struct journal_state *state, char *text, size_t length)
 {
     struct journal_line line;
+    bool is_text = strlen(text) == length;
     if (state->lines == 1)
-        return strcmp(text, JOURNAL_HEAD) == 0 ? NULL
-                                               : "no journal: it does not begin with \"" JOURNAL_HEAD "\"";
-    if (is_cut(text, length))
+        return is_text && strcmp(text, JOURNAL_HEAD) == 0 ? NULL : no_journal;
+    if (length < LINE_BYTES_MAX - 1 && is_cut(text, length))
         return NULL;
-    return strlen(text) == length && journal_line_read(&line, text) ? take_line(state, &line)
-                                                                    : "not a line of a journal";
+    return is_text && journal_line_read(&line, text) ? take_line(state, &line) : "not a line of a journal";
+}
+
+/* A line without its newline, terminated; its length, or -1: the file ended before the line did. What is longer than any
+ * line is cut there, so that a file without lines is not read to its end. */
+static ssize_t next_line(char out[LINE_BYTES_MAX], FILE *file)
+{
+    size_t length = 0;
+    int c;
+    while ((c = getc_unlocked(file)) != EOF && c != '\n' && length < LINE_BYTES_MAX - 1)
+        out[length++] = (char)c;
+    out[length] = '\0';
+    return c == EOF ? -1 : (ssize_t)length;
 }
 
 bool journal_state_read(struct journal_state *state, FILE *file, char error[JOURNAL_ERROR_BYTES])
 {
-    char *text = NULL;
-    size_t room = 0;
+    char text[LINE_BYTES_MAX];
     ssize_t length;
     const char *wrong = NULL;
     *state = (struct journal_state){0};
-    while (wrong == NULL && (length = getline(&text, &room, file)) > 0 && text[length - 1] == '\n') {
-        text[length - 1] = '\0';
+    while (wrong == NULL && (length = next_line(text, file)) >= 0) {
         state->lines++;
-        wrong = read_line(state, text, (size_t)length - 1);
+        wrong = read_line(state, text, (size_t)length);
     }
-    free(text);
     if (wrong == NULL && ferror(file))
         wrong = strerror(errno);
+    if (wrong == NULL && state->lines == 0)
+        wrong = no_journal;
     for (uint32_t i = 0; wrong == NULL && i < state->key_count; i++)
         if (state->keys[i].any_pending && !keep_unanswered(state, &state->keys[i]))
             wrong = "memory is short";
     if (wrong != NULL) {
-        snprintf(error, JOURNAL_ERROR_BYTES, "line %" PRIu64 ": %s", state->lines, wrong);
+        snprintf(error, JOURNAL_ERROR_BYTES, "line %" PRIu64 ": %s", state->lines > 0 ? state->lines : 1,
+                 wrong);
         journal_state_free(state);
     }
     return wrong == NULL;
@@ -177,7 +192,8 @@ static bool may_be_gone(const struct journal_write *write, uint64_t now_ms)
 
 static bool must_be_gone(const struct journal_write *write, uint64_t now_ms)
 {
-    return write->removes || (write->expired_by != 0 && now_ms > write->expired_by + JOURNAL_CLOCKS_APART_MS);
+    return write->removes || (write->expired_by != 0 && now_ms > write->expired_by &&
+                              now_ms - write->expired_by > JOURNAL_CLOCKS_APART_MS);
 }
 
 static bool explains(const struct journal_write *write, uint64_t number, const struct journal_found *found)
