@@ -273,7 +273,8 @@
     X(native_tcp_starved, "times a connection was held back: no buffers to spare for its replies")           \
     X(native_tcp_buffer_waits, "times a connection was held back: no buffer for a record in part")           \
     X(native_tcp_no_buffer, "connections reset: neither segment nor buffer for a reply")                     \
-    X(native_tcp_lingered, "connections reset: closed by us, and the peer did not end")
+    X(native_tcp_lingered, "connections reset: closed by us, and the peer did not end")                      \
+    X(native_tcp_linger_displaced, "connections reset: the same, at once, to make room for newcomers")
 
 /* Pages (service/http.h). */
 #define COUNTER_LIST_HTTP(X)                                                                                 \

@@ -74,8 +74,7 @@ void native_tcp_release(struct native_connection *c)
 /* What is held for reading and answering is given up. */
 static void give_up(struct native_connection *c)
 {
-    native_tcp_unlist(c);
-    native_tcp_end_live(c);
+    native_tcp_leave(c);
     let_go(c);
 }
 
@@ -93,6 +92,7 @@ void native_tcp_close(struct native_connection *c)
     give_up(c);
     native_tcp_give_back(c);
     c->state = CONNECTION_CLOSING;
+    native_tcp_join(c, CROWD_LINGERING);
     if (c->unsent_first == NULL && c->parked == 0)
         stream_close(c->stream);
     stream_resume(c->stream); /* what was left is thrown away, or the peer's end would wait behind it */
@@ -106,8 +106,8 @@ static uint64_t idle_limit_ns(const struct native_connection *c)
 
 void native_tcp_live(struct native_connection *c)
 {
-    native_tcp_unlist(c);
-    native_tcp_begin_live(c);
+    native_tcp_leave(c);
+    native_tcp_join(c, CROWD_LIVE);
     c->state = CONNECTION_LIVE;
     c->since_ns = now_ns(c);
     stream_set_deadline(c->stream, c->since_ns + idle_limit_ns(c));
@@ -127,7 +127,7 @@ static size_t hand_to_http(struct native_connection *c, uint8_t *bytes, size_t l
         native_tcp_abort(c, COUNTER_native_tcp_full);
         return length;
     }
-    native_tcp_unlist(c);
+    native_tcp_leave(c);
     native_tcp_release(c);
     if (sniffed > 0)
         stream->events->received(stream, first, sniffed); /* less than a method: it takes them all */
@@ -298,8 +298,9 @@ static bool accepted(void *state, struct stream *stream)
                                     .id = c->id,
                                     .since_ns = service->engine.now.mono_ns,
                                     .source = source,
+                                    .crowd = CROWD_NONE,
                                     .state = CONNECTION_SNIFF};
-    native_tcp_list(c);
+    native_tcp_begin_unconfirmed(c);
     stream->user = c;
     stream->events = &events;
     stream_set_deadline(stream, c->since_ns + NATIVE_TCP_SNIFF_NS);
@@ -417,7 +418,8 @@ struct native_tcp_counts native_tcp_counts(const struct native_tcp *service)
 {
     return (struct native_tcp_counts){.connections = service->used,
                                       .unconfirmed = service->unconfirmed,
-                                      .live = service->live,
+                                      .live = service->crowds[CROWD_LIVE],
+                                      .lingering = service->crowds[CROWD_LINGERING],
                                       .held_back = service->held_back,
                                       .small_buffers = service->buffers.small.used,
                                       .large_buffers = service->buffers.large.used,

@@ -17,9 +17,11 @@
  *                          the places, 64 at most, is not for them. When the others are used up, who has just
  *                          shaken hands gets the place of a session of the source that holds most: of the
  *                          network, then its host, the one that was idle for longest of those looked at. It
- *                          is closed in order, or reset when many linger. If the newcomer's own source holds no
- *                          fewer, it is closed itself
- *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most
+ *                          is closed in order. If the newcomer's own network holds no fewer, the host is one of
+ *                          that; if the newcomer's own host holds no fewer, it is closed itself
+ *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most. When newcomers have
+ *                          no more than half of that eighth left, each has the oldest of these reset, of the source
+ *                          that has most of them, before any unconfirmed one makes room
  *
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
  * and the stream is closed without a CLOSE record.
@@ -133,6 +135,7 @@ void native_tcp_close_all(struct native_tcp *service);
 
 struct native_tcp_counts {
     unsigned connections, unconfirmed, live, held_back;
+    unsigned lingering;                    /* CLOSING */
     unsigned small_buffers, large_buffers; /* in use */
     unsigned parked;                       /* replies that wait for the log */
 };

@@ -1,6 +1,6 @@
 /*
- * native_tcp_admission.c - places, by source: who of the unconfirmed makes room for a newcomer, and who of those who have
- * a session for one who has just shaken hands.
+ * native_tcp_admission.c - places, by source: who of those who linger, and then of the unconfirmed, makes room for a
+ * newcomer, and who of those who have a session for one who has just shaken hands.
  */
 #include "service/native_tcp_internal.h"
 
@@ -13,10 +13,13 @@ enum { PLACES_SPARE = 64 };
  * request; those looked at go to the end of the line, so that each has its turn. */
 enum { IDLE_LOOKS = 64 };
 
-static struct native_host *host_of(const struct native_connection *c)
+static struct native_crowd *crowd_at(struct native_tcp *service, struct source source,
+                                     enum native_crowd_kind kind)
 {
-    return &c->service->hosts[c->source.network * SOURCE_HOSTS + c->source.host];
+    return &service->hosts[source.network * SOURCE_HOSTS + source.host].crowds[kind];
 }
+
+/* ---- crowds ---- */
 
 static void append(struct native_crowd *crowd, struct native_connection *c)
 {
@@ -45,55 +48,91 @@ static void cut(struct native_crowd *crowd, struct native_connection *c)
     crowd->count--;
 }
 
-/* ---- those who are not confirmed ---- */
-
-void native_tcp_list(struct native_connection *c)
+void native_tcp_join(struct native_connection *c, enum native_crowd_kind kind)
 {
     struct native_tcp *service = c->service;
-    if (!c->unconfirmed)
-        service->unconfirmed++;
-    c->unconfirmed = c->listed = true;
-    append(&host_of(c)->unconfirmed, c);
-    service->networks[c->source.network]++;
+    if (c->crowd != CROWD_NONE) {
+        cut(crowd_at(service, c->source, c->crowd), c);
+        service->networks[c->crowd][c->source.network]--;
+        service->crowds[c->crowd]--;
+    }
+    c->crowd = (uint8_t)kind;
+    if (kind != CROWD_NONE) {
+        append(crowd_at(service, c->source, kind), c);
+        service->networks[kind][c->source.network]++;
+        service->crowds[kind]++;
+    }
 }
 
-void native_tcp_delist(struct native_connection *c)
+void native_tcp_begin_unconfirmed(struct native_connection *c)
 {
-    if (!c->listed)
-        return;
-    c->listed = false;
-    cut(&host_of(c)->unconfirmed, c);
-    c->service->networks[c->source.network]--;
+    c->service->unconfirmed += !c->unconfirmed;
+    c->unconfirmed = true;
+    native_tcp_join(c, CROWD_UNCONFIRMED);
 }
 
-void native_tcp_unlist(struct native_connection *c)
+void native_tcp_leave(struct native_connection *c)
 {
-    native_tcp_delist(c);
     c->service->unconfirmed -= c->unconfirmed;
     c->unconfirmed = false;
+    native_tcp_join(c, CROWD_NONE);
 }
 
-/* How many may be unconfirmed now. */
+/* The host that holds most of that network. */
+static struct source heaviest_of(const struct native_tcp *service, uint8_t network,
+                                 enum native_crowd_kind kind, uint8_t from)
+{
+    uint32_t held[SOURCE_HOSTS];
+    const struct native_host *hosts = &service->hosts[network * SOURCE_HOSTS];
+    for (unsigned i = 0; i < SOURCE_HOSTS; i++)
+        held[i] = hosts[i].crowds[kind].count;
+    return (struct source){.network = network, .host = source_heaviest(held, from)};
+}
+
+/* The host that holds most of the network that does. There is somebody in a crowd of that kind. */
+static struct source heaviest(struct native_tcp *service, enum native_crowd_kind kind)
+{
+    uint8_t from = service->displaced++;
+    return heaviest_of(service, source_heaviest(service->networks[kind], from), kind, from);
+}
+
+static struct native_connection *oldest_of(struct native_tcp *service, struct source source,
+                                           enum native_crowd_kind kind)
+{
+    return &service->connections[crowd_at(service, source, kind)->oldest];
+}
+
+/* ---- newcomers ---- */
+
+/* How many may be unconfirmed now. Those who linger are no hindrance: they make room first. */
 static unsigned share(const struct native_tcp *service)
 {
-    unsigned others = service->used - service->unconfirmed, room = service->config.connections_max - others;
+    unsigned others = service->used - service->unconfirmed - service->crowds[CROWD_LINGERING];
+    unsigned room = service->config.connections_max - others;
     unsigned spare = RTE_MIN(room / 2, (unsigned)PLACES_SPARE);
     return RTE_MIN(room - spare, service->unconfirmed_max);
+}
+
+/*
+ * Half of the places that sessions leave are free, so that newcomers have one each before the `closed` of those who made
+ * room has come: whoever lingers beyond that is reset, for each newcomer one, of the source that has most of them.
+ */
+static void hurry_who_lingers(struct native_tcp *service)
+{
+    unsigned places = service->config.connections_max, kept_free = (places - service->live_max + 1) / 2;
+    if (service->crowds[CROWD_LINGERING] == 0 || places - service->used > kept_free)
+        return;
+    native_tcp_abort(oldest_of(service, heaviest(service, CROWD_LINGERING), CROWD_LINGERING),
+                     COUNTER_native_tcp_linger_displaced);
 }
 
 /* The source that holds most gives up its oldest; the newcomer's own only if that has had its chance. */
 static bool displace(struct native_tcp *service, struct source newcomer)
 {
-    uint32_t held[SOURCE_HOSTS];
-    uint8_t from = service->displaced++;
-    struct source source = {.network = source_heaviest(service->networks, from)};
-    if (service->networks[source.network] == 0)
+    if (service->crowds[CROWD_UNCONFIRMED] == 0)
         return false;
-    const struct native_host *hosts = &service->hosts[source.network * SOURCE_HOSTS];
-    for (unsigned i = 0; i < SOURCE_HOSTS; i++)
-        held[i] = hosts[i].unconfirmed.count;
-    source.host = source_heaviest(held, from);
-    struct native_connection *c = &service->connections[hosts[source.host].unconfirmed.oldest];
+    struct source source = heaviest(service, CROWD_UNCONFIRMED);
+    struct native_connection *c = oldest_of(service, source, CROWD_UNCONFIRMED);
     if (source_equal(source, newcomer) && service->engine.now.mono_ns - c->since_ns < NATIVE_TCP_GRACE_NS)
         return false;
     native_tcp_abort(c, COUNTER_native_pending_displaced);
@@ -102,6 +141,7 @@ static bool displace(struct native_tcp *service, struct source newcomer)
 
 bool native_tcp_make_room(struct native_tcp *service, struct source newcomer)
 {
+    hurry_who_lingers(service);
     if (service->unconfirmed >= share(service) && !displace(service, newcomer))
         return false;
     return service->free != NOBODY;
@@ -115,44 +155,26 @@ unsigned native_tcp_live_max(unsigned connections_max)
     return connections_max - (newcomers < 1 ? 1 : RTE_MIN(newcomers, (unsigned)PLACES_SPARE));
 }
 
-void native_tcp_begin_live(struct native_connection *c)
+/*
+ * The source that holds most sessions. If its network is no heavier than the newcomer's, it is of that: whether one of
+ * its hosts holds more than the newcomer's is then the question, not what networks of the same weight do.
+ */
+static struct source heaviest_live(struct native_tcp *service, struct source newcomer)
 {
-    c->live = true;
-    c->service->live++;
-    append(&host_of(c)->live, c);
-    c->service->live_networks[c->source.network]++;
-}
-
-void native_tcp_end_live(struct native_connection *c)
-{
-    if (!c->live)
-        return;
-    c->live = false;
-    c->service->live--;
-    cut(&host_of(c)->live, c);
-    c->service->live_networks[c->source.network]--;
-}
-
-/* The host that holds most of the network that does. */
-static struct source heaviest_live(struct native_tcp *service)
-{
-    uint32_t held[SOURCE_HOSTS];
-    uint8_t from = service->displaced++;
-    struct source source = {.network = source_heaviest(service->live_networks, from)};
-    const struct native_host *hosts = &service->hosts[source.network * SOURCE_HOSTS];
-    for (unsigned i = 0; i < SOURCE_HOSTS; i++)
-        held[i] = hosts[i].live.count;
-    source.host = source_heaviest(held, from);
-    return source;
+    const uint32_t *networks = service->networks[CROWD_LIVE];
+    struct source source = heaviest(service, CROWD_LIVE);
+    if (networks[source.network] > networks[newcomer.network])
+        return source;
+    return heaviest_of(service, newcomer.network, CROWD_LIVE, service->displaced);
 }
 
 /* Whether `other` holds more than `source`, as networks or, within one, as hosts. */
-static bool holds_more(const struct native_tcp *service, struct source other, struct source source)
+static bool holds_more(struct native_tcp *service, struct source other, struct source source)
 {
+    const uint32_t *networks = service->networks[CROWD_LIVE];
     if (other.network != source.network)
-        return service->live_networks[other.network] > service->live_networks[source.network];
-    const struct native_host *hosts = &service->hosts[source.network * SOURCE_HOSTS];
-    return hosts[other.host].live.count > hosts[source.host].live.count;
+        return networks[other.network] > networks[source.network];
+    return crowd_at(service, other, CROWD_LIVE)->count > crowd_at(service, source, CROWD_LIVE)->count;
 }
 
 static struct native_connection *idlest(struct native_tcp *service, struct native_crowd *crowd)
@@ -168,32 +190,17 @@ static struct native_connection *idlest(struct native_tcp *service, struct nativ
     return found;
 }
 
-/* In order, if that leaves newcomers room: whoever does not hang up keeps its place for NATIVE_TCP_CLOSING_NS. */
-static void end_session(struct native_connection *c, enum counter why)
-{
-    const struct native_tcp *service = c->service;
-    unsigned places = service->config.connections_max, spare = places - service->live_max;
-    if (places - service->used < (spare + 1) / 2) {
-        native_tcp_abort(c, why);
-        return;
-    }
-    native_tcp_count(service, why);
-    native_tcp_close_in_order(c);
-}
-
 void native_tcp_share_out(struct native_connection *c)
 {
     struct native_tcp *service = c->service;
-    if (service->live <= service->live_max)
+    const unsigned *live = &service->crowds[CROWD_LIVE];
+    if (*live <= service->live_max)
         return;
     native_tcp_execute(service); /* what was asked before is answered; that may end some, too */
-    if (c->state != CONNECTION_LIVE || service->live <= service->live_max)
+    if (c->state != CONNECTION_LIVE || *live <= service->live_max)
         return;
-    struct source source = heaviest_live(service);
-    if (holds_more(service, source, c->source)) {
-        struct native_host *host = &service->hosts[source.network * SOURCE_HOSTS + source.host];
-        end_session(idlest(service, &host->live), COUNTER_native_tcp_made_room);
-    } else {
-        end_session(c, COUNTER_native_tcp_no_share);
-    }
+    struct source source = heaviest_live(service, c->source);
+    bool made_room = holds_more(service, source, c->source);
+    native_tcp_count(service, made_room ? COUNTER_native_tcp_made_room : COUNTER_native_tcp_no_share);
+    native_tcp_close_in_order(made_room ? idlest(service, crowd_at(service, source, CROWD_LIVE)) : c);
 }

@@ -22,7 +22,7 @@ static void submit(struct native_connection *c, const struct role_keys *keys, co
     handshake_lane_submit(service->config.handshakes, job);
     service->computing[c->source.network]++;
     c->computing = true;
-    native_tcp_delist(c); /* its place could not be had before the helper is done */
+    native_tcp_join(c, CROWD_NONE); /* its place could not be had before the helper is done */
     c->state = CONNECTION_COMPUTING;
     c->reader.expected = 0; /* the client has nothing to say before it has the RESPONSE */
 }
@@ -94,7 +94,7 @@ static void respond(struct native_connection *c, const struct handshake_job *job
         return;
     }
     c->state = CONNECTION_CONFIRM;
-    native_tcp_list(c);
+    native_tcp_begin_unconfirmed(c);
     c->reader.expected = RECORD_KIND_BIT(DATAGRAM_CONFIRM);
     native_tcp_send(c, job->response, HANDSHAKE_RESPONSE_BYTES);
     native_tcp_count(service, COUNTER_native_responses);

@@ -55,15 +55,14 @@ struct native_connection {
     uint32_t id;            /* its session's: the place in the low bits, its uses in the others */
     uint32_t batch_bytes;   /* its replies in the batch take at most */
     uint32_t wants;         /* held back: bytes of the buffer that it waits for; 0: none */
-    int32_t next, previous; /* FREE: the free list; listed or live: its host's */
+    int32_t next, previous; /* FREE: the free list; in a crowd: its host's */
     int32_t holder_next, holder_previous; /* with a buffer: by holding_ns */
     int32_t held_next;                    /* the queue of those held back */
     uint8_t state;                        /* enum native_tcp_state */
     struct source source;
+    uint8_t crowd;    /* enum native_crowd_kind: the one that it is in */
     bool unconfirmed; /* counted as such */
-    bool listed;      /* and may make room: not COMPUTING */
     bool computing;   /* the helper has it */
-    bool live;        /* counted and listed as such */
     bool held_back, queued;
     bool watched;         /* LIVE: its timer comes within NATIVE_TCP_CHECK_NS */
     bool starved, called; /* held back until buffers can be spared; they could, and its turn has come */
@@ -76,6 +75,15 @@ struct native_connection {
 };
 static_assert(sizeof(struct native_connection) <= 512, "native_tcp.h says so");
 
+/* Why a connection may have to make room. */
+enum native_crowd_kind {
+    CROWD_UNCONFIRMED, /* not while COMPUTING; by age */
+    CROWD_LIVE,        /* in no particular order */
+    CROWD_LINGERING,   /* CLOSING, by age */
+    CROWD_KINDS,
+    CROWD_NONE = CROWD_KINDS,
+};
+
 /* Connections of one host, in a list; oldest and newest are valid if there are any. */
 struct native_crowd {
     int32_t oldest, newest;
@@ -84,9 +92,8 @@ struct native_crowd {
 
 /* What one host holds; networks' hosts side by side. Lists of those who hold nothing are not touched. */
 struct native_host {
-    struct native_crowd unconfirmed; /* that are listed, by age */
-    struct native_crowd live;        /* in no particular order */
-    uint16_t requests[2];            /* buffers, small and large */
+    struct native_crowd crowds[CROWD_KINDS];
+    uint16_t requests[2]; /* buffers, small and large */
 };
 
 /* Those who hold a buffer of one class for a record in part, the oldest record first. */
@@ -100,14 +107,14 @@ struct native_tcp {
     struct native_engine engine;
     bool draining;
     unsigned bits; /* of a place in an id */
-    unsigned used, unconfirmed, unconfirmed_max, live, live_max, held_back, starved;
+    unsigned used, unconfirmed, unconfirmed_max, live_max, held_back, starved;
     int32_t free;
     int32_t held_first, held_last;
-    struct native_holders holders[2];   /* small and large */
-    uint32_t networks[SOURCE_NETWORKS]; /* their listed connections */
-    uint32_t live_networks[SOURCE_NETWORKS];
-    struct native_host *hosts; /* SOURCE_HOSTS for each network */
-    uint8_t displaced;         /* where the look for the next one begins */
+    struct native_holders holders[2];                /* small and large */
+    unsigned crowds[CROWD_KINDS];                    /* how many there are of each kind */
+    uint32_t networks[CROWD_KINDS][SOURCE_NETWORKS]; /* the same, by network */
+    struct native_host *hosts;                       /* SOURCE_HOSTS for each network */
+    uint8_t displaced;                               /* where the look for the next one begins */
     struct native_connection *connections;
     struct retry_window *retries; /* a connection's, at the same place */
     struct session_keys *keys;    /* likewise; in the arena */
@@ -158,15 +165,14 @@ void native_tcp_release(struct native_connection *c);
 
 /* ---- native_tcp_admission.c ---- */
 
-/* Whether there is a place for a newcomer; an unconfirmed one may have made room for it. */
+/* Whether there is a place for a newcomer; one who lingers, or is unconfirmed, may have made room for it. */
 bool native_tcp_make_room(struct native_tcp *service, struct source newcomer);
-/* Unconfirmed, and may make room for newcomers; not for now; confirmed, or over. Each may be so already. */
-void native_tcp_list(struct native_connection *c);
-void native_tcp_delist(struct native_connection *c);
-void native_tcp_unlist(struct native_connection *c);
-/* It has a session; no more (it may have none). */
-void native_tcp_begin_live(struct native_connection *c);
-void native_tcp_end_live(struct native_connection *c);
+/* Unconfirmed, and in that crowd. */
+void native_tcp_begin_unconfirmed(struct native_connection *c);
+/* In another crowd than before, or in none. */
+void native_tcp_join(struct native_connection *c, enum native_crowd_kind kind);
+/* In none, and not unconfirmed: it is over, or before it joins another. */
+void native_tcp_leave(struct native_connection *c);
 /* After the session has begun: if there are too many, one of the source that holds most is closed in order, the one that
  * was idle for longest, or this one, if its own holds no fewer. */
 void native_tcp_share_out(struct native_connection *c);

@@ -132,7 +132,8 @@ static inline void tcp_node_stop(struct tcp_node *node)
     tcp_node_turn(node);
     struct native_tcp_counts counts = native_tcp_counts(node->service);
     native_check(counts.connections == 0 && counts.live == 0 && counts.unconfirmed == 0 &&
-                     counts.held_back == 0 && counts.small_buffers == 0 && counts.large_buffers == 0,
+                     counts.lingering == 0 && counts.held_back == 0 && counts.small_buffers == 0 &&
+                     counts.large_buffers == 0,
                  "something is left");
     for (unsigned s = 0; s < node->count; s++)
         fake_free(node->streams[s]);

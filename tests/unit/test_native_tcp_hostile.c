@@ -194,12 +194,13 @@ static void when_every_place_is_taken_the_next_is_refused(void)
     CU_ASSERT_PTR_NULL(tcp_client_open(node, 9));
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_full), 1);
     tcp_client_connect(last);
-    CU_ASSERT_TRUE(last->stream->closed); /* nobody has more than it */
+    CU_ASSERT_TRUE(last->closed); /* nobody has more than it */
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_no_share), 1);
     c[3]->stream->peer_reset = true;
     tcp_node_turn(node);
     struct tcp_client *next = tcp_client_open(node, 9);
     CU_ASSERT_TRUE(next != NULL && tcp_client_connect(next));
+    CU_ASSERT_TRUE(was_reset(last)); /* it had not hung up */
     for (unsigned i = 0; i < 7; i++)
         tcp_client_free(c[i]);
     tcp_client_free(last);
