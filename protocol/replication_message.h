@@ -65,9 +65,9 @@
  * Little-endian. acknowledged_lsn: changes up to it are what --durability and --min-replicas promise; a replica applies
  * later ones at once, and shows them to nobody before the primary says so.
  *
- * Valid if and only if: length is one that the type can have; reserved bytes are zero; the type is known; versions are
- * REPLICATION_VERSION or above; start, reason and state are known; text and names are printable ASCII. A message that is
- * not ends the session.
+ * Valid if and only if: length is one that the type can have (a payload: 1..REPLICATION_PAYLOAD_BYTES_MAX); reserved bytes
+ * are zero; the type is known; versions are REPLICATION_VERSION or above; flags, start, reason and state are known; text
+ * and names are printable ASCII. A message that is not ends the session.
  */
 #ifndef WILD_REPLICATION_MESSAGE_H
 #define WILD_REPLICATION_MESSAGE_H
@@ -117,6 +117,7 @@ enum hello_flag {
     HELLO_HAS_LOG = 0x01,   /* what it applies, it makes durable */
     HELLO_HAS_DATA = 0x02,  /* history and lsn say what */
     HELLO_BOOTSTRAP = 0x04, /* it asks for a snapshot whatever it has */
+    HELLO_FLAGS_ALL = HELLO_HAS_LOG | HELLO_HAS_DATA | HELLO_BOOTSTRAP,
 };
 
 enum welcome_start {
@@ -217,15 +218,16 @@ struct replication_message {
  */
 uint32_t replication_length(const uint8_t header[REPLICATION_HEADER_BYTES], uint32_t max);
 
-/* A whole message: 0 or -EBADMSG. */
+/* A whole message, of any length that its type can have: 0 or -EBADMSG. */
 int replication_decode(struct replication_message *out, const uint8_t *bytes, size_t length);
 /* The n-th history of a welcome that was decoded. */
 struct replication_history replication_history_decode(const struct replication_welcome *welcome, unsigned n);
 
 /*
- * The message's bytes up to its payload, whose length is in payload_bytes (the payload itself follows by other ways).
- * Returns them; `out` has room for REPLICATION_UPSTREAM_BYTES_MAX, or for replication_welcome_bytes(). WELCOME:
- * history_bytes is not read, `histories` are given to the encoder.
+ * Writes the message's bytes up to its payload, whose length is in payload_bytes (the payload itself follows by other
+ * ways), and returns how many. `out` has room for REPLICATION_UPSTREAM_BYTES_MAX, or for replication_welcome_bytes().
+ * WELCOME: history_bytes is not read, `histories` are given to the encoder. The message is valid: ours, so it is not
+ * checked.
  */
 size_t replication_encode(uint8_t *out, const struct replication_message *message,
                           const struct replication_history *histories);

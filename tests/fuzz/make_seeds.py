@@ -113,8 +113,49 @@ def tcp_seeds():
     }
 
 
+def replication_message(kind, body):
+    return struct.pack("<IB3x", 8 + len(body), kind) + body
+
+
+def replication_seeds():
+    history = struct.pack("<QQQQII", 7, 1 << 32, 3, 5, 1, 0)
+    some, text = bytes(range(1, 81)), b"replica-1"
+
+    def hello(name=text, version=1, flags=3):
+        return replication_message(1, struct.pack("<HHIQ16sQQQII", version, 7878, flags, 9, some[:16], 8192, 7,
+                                                  (1 << 32) + 4, 2, 0) + name)
+
+    def welcome(count, start=1):
+        return replication_message(2, struct.pack("<HHIQ16sQQQQIIB3xI", 1, 7878, 2, 9, some[:16], 8192, 100, 90, 1000, 100,
+                                                  1000, start, count) + count * history)
+
+    return {
+        "hello": hello(),
+        "hello-nameless": hello(b""),
+        "hello-longest": hello(64 * b"n", flags=7),
+        "hello-later": hello(version=2),
+        "welcome": welcome(1),
+        "welcome-bootstrap": welcome(3, 2),
+        "welcome-longest": welcome(408),
+        "refuse": replication_message(3, struct.pack("<HH", 4, 0) + text),
+        "refuse-longest": replication_message(3, struct.pack("<HH", 8, 0) + 200 * b"t"),
+        "snapshot-begin": replication_message(4, some[:40]),
+        "snapshot-chunk": replication_message(5, some),
+        "snapshot-end": replication_message(6, some[:16]),
+        "batch": replication_message(7, some),
+        "batch-least": replication_message(7, some[:17]),
+        "ack": replication_message(8, some[:24] + bytes([2]) + bytes(7)),
+        "heartbeat": replication_message(9, some[:32]),
+        "unknown": replication_message(10, some[:32]),
+        "cut": welcome(2)[:-1],
+    }
+
+
 def main():
     v = vectors()
+    # fuzz_replication_message.c: a message
+    for name, message in replication_seeds().items():
+        write("replication_message", name, message)
     # fuzz_message.c: replies (1), padding (2), then the message
     write("message", "request", b"\0" + v["message.request"])
     write("message", "padded", b"\2" + v["message.request"] + bytes(40))
