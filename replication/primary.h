@@ -35,13 +35,18 @@
 enum {
     PRIMARY_REPLICAS_MAX = 64,
     PRIMARY_SHAKING_MAX = 32,
-    PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX,
+    PRIMARY_ENDING_MAX = 32, /* spare: sessions that are over, whose links are not gone yet */
+    PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_ENDING_MAX,
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
     /* Bytes of messages that one session may be given in one turn: others have their share. */
     PRIMARY_TURN_BYTES = 256 * 1024,
 };
 #define PRIMARY_HELLO_NS UINT64_C(3000000000)
+/* For a replica that empties its table: until then it has nothing to say. */
+#define PRIMARY_EMPTY_NS UINT64_C(60000000000)
+/* For a link to go once its session is over; then it is aborted. */
+#define PRIMARY_END_NS UINT64_C(2000000000)
 
 /* One line for the operator. */
 struct replication_voice {
@@ -110,8 +115,9 @@ enum primary_replica_state {
 struct primary_replica {
     char name[REPLICATION_NAME_BYTES];
     uint64_t node_id, applied_lsn, durable_lsn; /* as its last ACK says; durable 0: it has no log */
-    uint64_t
-        lag_ns; /* age of the newest change or heartbeat that it has said it has applied: round trip included */
+    /* Age of the oldest change or heartbeat that it has not said it has applied; all are: what that age was of the newest
+     * when it said so. Round trip included. Before its first word of that kind: time since it was welcomed. */
+    uint64_t lag_ns;
     uint64_t sent_bytes, since_ns;
     uint8_t address[16];
     uint16_t port, client_port;

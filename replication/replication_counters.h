@@ -18,6 +18,7 @@
     X(refused, "replicas turned away with a reason")                                                         \
     X(timed_out, "replication sessions ended: nothing was heard in time")                                    \
     X(cut, "replication sessions that ended without a word")                                                 \
+    X(replaced, "replication sessions ended: the same node came again")                                      \
     X(too_slow, "replication sessions ended: the memory tail went past what was being sent")                 \
     X(tail_batches, "blocks of the log sent from memory")                                                    \
     X(feeds, "catch-ups begun from disk")                                                                    \

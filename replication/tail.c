@@ -130,3 +130,14 @@ bool tail_holds(const struct tail *tail, uint64_t number)
 {
     return number >= tail->oldest && number <= tail->count;
 }
+
+unsigned tail_behind(const struct tail *tail, uint64_t number)
+{
+    CHECK(tail_holds(tail, number));
+    if (number == tail->count)
+        return 0;
+    /* Whichever runs out first, bytes or entries. */
+    uint64_t of_bytes = (tail->end - entry_of(tail, number)->position) * 1024 / tail->bytes;
+    uint64_t of_entries = (tail->count - number) * 1024 / tail->entries;
+    return (unsigned)(of_bytes > of_entries ? of_bytes : of_entries);
+}

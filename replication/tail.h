@@ -39,6 +39,11 @@ void tail_append(struct tail *tail, const uint8_t *bytes, uint32_t length, uint6
 bool tail_find(const struct tail *tail, uint64_t lsn, uint64_t *number);
 /* The block of that number, which must be held: false: it is yet to come. */
 bool tail_at(const struct tail *tail, uint64_t number, struct tail_block *out);
+/*
+ * How near the block of that number, which must be held, is to being forgotten: in 1/1024 of the ring, what has come since
+ * it began. 0: the next to come.
+ */
+unsigned tail_behind(const struct tail *tail, uint64_t number);
 /* Whether it is still here, or the next to come. */
 bool tail_holds(const struct tail *tail, uint64_t number);
 

@@ -127,6 +127,30 @@ static void many_small_blocks_do_not_outgrow_the_entries(void)
     tail_destroy(tail);
 }
 
+static void how_near_a_block_is_to_being_forgotten_is_told_by_bytes_or_by_entries(void)
+{
+    struct tail *tail = tail_create(RING_BYTES, 0);
+
+    CU_ASSERT_EQUAL(tail_behind(tail, 0), 0);
+    put(tail, 7, FIRST, 1, RING_BYTES / 16);
+    CU_ASSERT_EQUAL(tail_behind(tail, 0), 1024 / 16);
+    CU_ASSERT_EQUAL(tail_behind(tail, 1), 0);
+    for (uint64_t i = 1; i < 16; i++)
+        put(tail, 7, FIRST + i, 1, RING_BYTES / 16);
+    CU_ASSERT_EQUAL(tail_behind(tail, 0), 1024); /* the next makes it go */
+    CU_ASSERT_EQUAL(tail_behind(tail, 8), 512);
+    put(tail, 7, FIRST + 16, 1, RING_BYTES / 16);
+    CU_ASSERT_FALSE(tail_holds(tail, 0));
+    tail_destroy(tail);
+
+    /* Blocks of a mark's size use up the entries first. */
+    tail = tail_create(RING_BYTES, 0);
+    for (uint64_t i = 0; i < RING_BYTES / 128 / 2; i++)
+        put(tail, 7, FIRST + i, 1, WAL_BLOCK_HEADER_BYTES);
+    CU_ASSERT_EQUAL(tail_behind(tail, 0), 512);
+    tail_destroy(tail);
+}
+
 int main(void)
 {
     CU_initialize_registry();
@@ -136,6 +160,7 @@ int main(void)
     CU_ADD_TEST(suite, each_lsn_leads_to_the_block_that_holds_the_next);
     CU_ADD_TEST(suite, the_oldest_blocks_make_room_and_are_found_no_more);
     CU_ADD_TEST(suite, many_small_blocks_do_not_outgrow_the_entries);
+    CU_ADD_TEST(suite, how_near_a_block_is_to_being_forgotten_is_told_by_bytes_or_by_entries);
     CU_basic_run_tests();
     unsigned failed = CU_get_number_of_failures();
     CU_cleanup_registry();
