@@ -24,11 +24,14 @@ struct control_streams;
 
 struct control_streams_config {
     struct stream_acceptor acceptor; /* accepted NULL: nobody listens */
+    /* Host order; where the acceptor listens, at the address that the node's clients use. 0: any that is free (over
+     * sockets). */
+    uint16_t port;
     unsigned streams_max;
     uint32_t send_bytes_max, receive_bytes_max; /* each */
 };
 
-/* 0 and *out; -1 with one line in `error`. node: its ports or sockets are open; borrowed. */
+/* 0 and *out; -1 with one line in `error`. node: its ports or sockets are open; borrowed. One a node. */
 int control_streams_create(struct control_streams **out, struct node *node,
                            const struct control_streams_config *config, char *error, size_t error_bytes);
 void control_streams_destroy(
@@ -38,10 +41,20 @@ void control_streams_destroy(
 struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
                                        const struct stream_events *events, void *user, struct instant now);
 
-/* Things done: 0 means idle. */
+/* Things done: 0 means idle. node_control_turn() calls it; what is written to streams later in that leaves with the next
+ * one. */
 unsigned control_streams_turn(struct control_streams *streams, struct instant now);
 
+/* The port that is listened at, host order; 0: none. */
+uint16_t control_streams_port(const struct control_streams *streams);
 /* How frames of the replication port come: "flow", "ring" or "sockets". For the start-up line. */
 const char *control_streams_tier(const struct control_streams *streams);
+
+/*
+ * For the nap of who calls the turns: readable (poll(2)) when something has arrived, -1: there is no such descriptor;
+ * and when the next turn has something to do anyway, UINT64_MAX: never.
+ */
+int control_streams_wait_fd(const struct control_streams *streams);
+uint64_t control_streams_next_ns(const struct control_streams *streams);
 
 #endif

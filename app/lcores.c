@@ -88,14 +88,21 @@ static bool any_logged(const struct lcores *lcores)
     return false;
 }
 
-/* Until a worker writes to the log, or a block of it is on the disk, and for `ns` at the most. */
-static void control_nap(struct lcores *lcores, uint32_t ns)
+/* Until a worker writes to the log, a block of it is on the disk, or a stream of the control lcore's has something to
+ * do; and for `ns` at the most. */
+static void control_nap(struct lcores *lcores, uint32_t ns, uint64_t now_ns)
 {
-    struct pollfd wake = {.fd = lcores->log_wake_fd, .events = POLLIN};
+    /* poll(2) leaves out what is -1 */
+    struct pollfd wake[] = {{.fd = lcores->log ? lcores->log_wake_fd : -1, .events = POLLIN},
+                            {.fd = node_control_wait_fd(lcores->node), .events = POLLIN}};
+    uint64_t next_ns = node_control_next_ns(lcores->node);
     eventfd_t count;
 
+    if (next_ns <= now_ns)
+        return;
+    ns = (uint32_t)RTE_MIN(ns, next_ns - now_ns);
     if (!lcores->log) {
-        nap(ns);
+        ppoll(&wake[1], 1, &(struct timespec){.tv_nsec = ns}, NULL);
         return;
     }
     /* seq_cst, so that this stands before the look at the rings. A worker looks here after it has written without such
@@ -103,7 +110,7 @@ static void control_nap(struct lcores *lcores, uint32_t ns)
     atomic_store_explicit(&lcores->control_naps, true, memory_order_seq_cst);
     if (any_logged(lcores)) /* just now, or the disk is full and nothing can be taken */
         ns = RTE_MIN(ns, (uint32_t)WORKER_NAP_NS);
-    if (ppoll(&wake, 1, &(struct timespec){.tv_nsec = ns}, NULL) > 0)
+    if (ppoll(wake, RTE_DIM(wake), &(struct timespec){.tv_nsec = ns}, NULL) > 0 && wake[0].revents != 0)
         eventfd_read(lcores->log_wake_fd, &count);
     atomic_store_explicit(&lcores->control_naps, false, memory_order_relaxed);
 }
@@ -258,6 +265,12 @@ static bool told_to_stop(struct lcores *lcores, int signals, struct logger *logg
     return false;
 }
 
+/* Whoever has something for the control lcore wakes it: its nap may be long from the beginning. */
+static bool is_woken(const struct lcores *lcores)
+{
+    return lcores->log || node_control_wait_fd(lcores->node) >= 0;
+}
+
 /* One turn, and its rest. True: a signal says stop. */
 static bool control_once(struct lcores *lcores, struct control_loop *loop, int signals, struct logger *logger)
 {
@@ -274,7 +287,7 @@ static bool control_once(struct lcores *lcores, struct control_loop *loop, int s
     if (lcores->idle != IDLE_POLL)
         rest_ns = napper_turn(&loop->napper, done != 0, now.mono_ns);
     if (rest_ns != 0)
-        control_nap(lcores, lcores->log ? CONTROL_NAP_NS : rest_ns); /* with a log it is woken */
+        control_nap(lcores, is_woken(lcores) ? CONTROL_NAP_NS : rest_ns, now.mono_ns);
     else if (done == 0)
         spin(lcores);
     return false;

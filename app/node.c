@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control_streams.h"
 #include "node_stats.h"
 #include "node_worker.h"
 #include "startup.h"
@@ -276,11 +277,24 @@ static bool workers_drained(const struct node *node)
 
 unsigned node_control_turn(struct node *node, struct instant now)
 {
-    unsigned done = control_turn(&node->control, now) + node_log_turn(&node->log, now);
+    unsigned done = control_turn(&node->control, now);
 
+    if (node->streams != NULL)
+        done += control_streams_turn(node->streams, now);
+    done += node_log_turn(&node->log, now);
     if (atomic_load_explicit(&node->draining, memory_order_relaxed) && workers_drained(node))
         node_log_finish(&node->log, now);
     return done;
+}
+
+int node_control_wait_fd(const struct node *node)
+{
+    return node->streams != NULL ? control_streams_wait_fd(node->streams) : -1;
+}
+
+uint64_t node_control_next_ns(const struct node *node)
+{
+    return node->streams != NULL ? control_streams_next_ns(node->streams) : UINT64_MAX;
 }
 
 bool node_helper_step(struct node *node)

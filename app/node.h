@@ -93,6 +93,10 @@ unsigned node_worker_turn(struct node *node, unsigned worker, struct instant now
 void node_worker_wait(struct node *node, unsigned worker, unsigned timeout_ms);
 /* Things done: 0 means idle. */
 unsigned node_control_turn(struct node *node, struct instant now);
+/* For control's nap: a descriptor that is readable when something has arrived for its turn, -1: none; and when that has
+ * something to do anyway, UINT64_MAX: it cannot say. Control thread. */
+int node_control_wait_fd(const struct node *node);
+uint64_t node_control_next_ns(const struct node *node);
 /* The worker has replies that wait for the log. */
 bool node_worker_waits(const struct node *node, unsigned worker);
 /* The worker has written to the log what no control turn has taken yet. On the worker's thread, or on control's. */

@@ -55,6 +55,7 @@ struct node {
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */
     struct control control;
+    struct control_streams *streams; /* NULL: none (control_streams.h) */
     struct node_log log;
     struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */

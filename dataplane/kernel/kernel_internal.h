@@ -108,7 +108,7 @@ struct kernel_worker {
     _Atomic bool woken; /* set: by whoever wakes; cleared: by the worker, before it looks for work */
     bool listening, draining;
     uint64_t accept_again_ns; /* 0: nobody is held up */
-    rte_be16_t port;          /* of both sockets */
+    rte_be16_t port;          /* of the socket for datagrams */
     struct kernel_todo todo;
     struct epoll_event event[KERNEL_EVENTS_MAX];
     unsigned events; /* that kernel_wait() has brought */

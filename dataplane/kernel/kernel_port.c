@@ -93,6 +93,8 @@ static int open_pair(struct opening *opening, unsigned i)
         if (port->port == 0 && getsockname(sockets->listener, (struct sockaddr *)&found, &length) == 0)
             port->port = rte_be_to_cpu_16(found.sin_port);
     }
+    if (opening->config->streams_alone)
+        return 0;
     sockets->datagrams = open_socket(opening, false, i == 0);
     if (sockets->datagrams < 0) {
         if (sockets->listener >= 0)
@@ -109,13 +111,14 @@ static void explain(const struct opening *opening, char *error, size_t error_byt
 {
     const struct kernel_port_config *config = opening->config;
     char address[INET_ADDRSTRLEN];
+    const char *name = config->port_name != NULL ? config->port_name : "--port";
     rte_be32_t ip4 = address_ip4(&config->address);
     inet_ntop(AF_INET, &ip4, address, sizeof(address));
     switch (opening->why) {
     case EADDRINUSE:
         snprintf(error, error_bytes,
-                 "port %u of %s is in use (ss -lntup shows by whom): stop that, or choose another --port",
-                 config->port, address);
+                 "port %u of %s is in use (ss -lntup shows by whom): stop that, or choose another %s",
+                 config->port, address, name);
         break;
     case EADDRNOTAVAIL:
         snprintf(error, error_bytes,
@@ -123,8 +126,8 @@ static void explain(const struct opening *opening, char *error, size_t error_byt
                  address);
         break;
     case EACCES:
-        snprintf(error, error_bytes,
-                 "port %u needs root or CAP_NET_BIND_SERVICE: choose a --port from 1024 on", config->port);
+        snprintf(error, error_bytes, "port %u needs root or CAP_NET_BIND_SERVICE: choose a %s from 1024 on",
+                 config->port, name);
         break;
     case EMFILE:
     case ENFILE:
@@ -159,7 +162,8 @@ void kernel_port_close(struct kernel_port *port)
 {
     while (port->workers > 0) {
         const struct kernel_sockets *sockets = &port->sockets[--port->workers];
-        close(sockets->datagrams);
+        if (sockets->datagrams >= 0)
+            close(sockets->datagrams);
         if (sockets->listener >= 0)
             close(sockets->listener);
     }

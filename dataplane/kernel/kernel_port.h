@@ -25,11 +25,13 @@ struct kernel_port_config {
     struct address address; /* IPv4; 0.0.0.0: every address of the machine */
     uint16_t port;          /* host order; 0: any that is free for both */
     unsigned workers;
-    bool streams; /* false: datagrams alone; nobody gets a connection that no one would answer */
+    bool streams;          /* false: datagrams alone; nobody gets a connection that no one would answer */
+    bool streams_alone;    /* and no datagrams */
+    const char *port_name; /* of the option that chose the port, for `error`; NULL: --port */
 };
 
 struct kernel_sockets {
-    int datagrams, listener; /* listener -1: none */
+    int datagrams, listener; /* -1: none */
 };
 
 struct kernel_port {

@@ -143,12 +143,25 @@ unsigned kernel_turn(struct kernel_worker *worker, struct instant now)
     return worker->done;
 }
 
-void kernel_wait(struct kernel_worker *worker, unsigned timeout_ms)
+uint64_t kernel_next_ns(const struct kernel_worker *worker)
 {
-    uint64_t now_ns = worker->now.mono_ns, next_ns = tcp_timers_earliest(&worker->timers);
+    uint64_t next_ns = tcp_timers_earliest(&worker->timers);
+    if (worker->todo.first != NULL || worker->events > 0)
+        return 0;
     if (worker->accept_again_ns != 0 && worker->accept_again_ns < next_ns)
         next_ns = worker->accept_again_ns;
-    if (worker->todo.first != NULL || worker->events > 0 || next_ns <= now_ns)
+    return next_ns;
+}
+
+int kernel_wait_fd(const struct kernel_worker *worker)
+{
+    return worker->epoll;
+}
+
+void kernel_wait(struct kernel_worker *worker, unsigned timeout_ms)
+{
+    uint64_t now_ns = worker->now.mono_ns, next_ns = kernel_next_ns(worker);
+    if (next_ns <= now_ns)
         return;
     uint64_t until_next_ms = (next_ns - now_ns - 1) / 1000000 + 1;
     poll_events(worker, (int)(until_next_ms < timeout_ms ? until_next_ms : timeout_ms));
@@ -200,21 +213,29 @@ static bool take_memory(struct kernel_worker *worker)
     return true;
 }
 
-static bool take_descriptors(struct kernel_worker *worker)
+static bool watch_datagrams(struct kernel_worker *worker)
 {
     struct epoll_event datagrams = {.events = EPOLLIN, .data.ptr = &worker->config.sockets.datagrams};
-    struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &worker->wake};
+    int fd = worker->config.sockets.datagrams;
     struct sockaddr_in local;
     socklen_t length = sizeof(local);
-    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
-    worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (worker->epoll < 0 || worker->wake < 0 ||
-        getsockname(worker->config.sockets.datagrams, (struct sockaddr *)&local, &length) != 0)
+    if (fd < 0)
+        return true;
+    if (getsockname(fd, (struct sockaddr *)&local, &length) != 0)
         return false;
     worker->port = local.sin_port;
+    return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, fd, &datagrams) == 0;
+}
+
+static bool take_descriptors(struct kernel_worker *worker)
+{
+    struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &worker->wake};
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (worker->epoll < 0 || worker->wake < 0 || !watch_datagrams(worker))
+        return false;
     kernel_listen(worker, worker->config.acceptor.accepted != NULL);
-    return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->config.sockets.datagrams, &datagrams) == 0 &&
-           epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &wake) == 0;
+    return epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->wake, &wake) == 0;
 }
 
 static void free_all(struct kernel_worker *worker)

@@ -58,7 +58,9 @@ enum {
 #define KERNEL_LINGER_NS UINT64_C(60000000000) /* FIN-WAIT-2, as tcp_limits.h has it */
 
 struct kernel_worker_config {
-    struct kernel_sockets sockets; /* borrowed: kernel_port_close() ends them, after the worker */
+    /* Borrowed: kernel_port_close() ends them, after the worker. Without a listener nobody comes, and without a
+     * socket for datagrams the service has none. */
+    struct kernel_sockets sockets;
     struct stream_acceptor acceptor;
     unsigned streams_max;
     unsigned per_source_max;            /* streams accepted from one address; 0: no limit */
@@ -88,6 +90,12 @@ unsigned kernel_turn(struct kernel_worker *worker, struct instant now);
  * last turn left something to do.
  */
 void kernel_wait(struct kernel_worker *worker, unsigned timeout_ms);
+/*
+ * For who sleeps by other means: a descriptor that is readable (poll(2)) once something has arrived or somebody wakes it;
+ * and when the next turn has something to do anyway, UINT64_MAX: never.
+ */
+int kernel_wait_fd(const struct kernel_worker *worker);
+uint64_t kernel_next_ns(const struct kernel_worker *worker);
 /*
  * From any thread: there is work that came by memory (release what it is before, the turn that follows
  * acquires it).

@@ -1,0 +1,71 @@
+/* control_streams.c - the streams of the control lcore: over sockets or ports, as the node has them. */
+#include "control_streams_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node_internal.h"
+
+int control_streams_create(struct control_streams **out, struct node *node,
+                           const struct control_streams_config *config, char *error, size_t error_bytes)
+{
+    struct control_streams *streams = calloc(1, sizeof *streams);
+
+    if (streams == NULL) {
+        snprintf(error, error_bytes, "not enough memory");
+        return -1;
+    }
+    streams->node = node;
+    streams->config = *config;
+    if (control_sockets_start(streams, error, error_bytes) != 0) {
+        free(streams);
+        return -1;
+    }
+    node->streams = *out = streams;
+    return 0;
+}
+
+void control_streams_destroy(struct control_streams *streams)
+{
+    if (streams == NULL)
+        return;
+    streams->node->streams = NULL;
+    control_sockets_stop(streams);
+    free(streams);
+}
+
+struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
+                                       const struct stream_events *events, void *user, struct instant now)
+{
+    struct flow to = {.peer = flow->peer, .local = address_from_ip4(0), .peer_port = flow->peer_port};
+
+    (void)now;
+    return kernel_connect(streams->sockets, &to, events, user);
+}
+
+unsigned control_streams_turn(struct control_streams *streams, struct instant now)
+{
+    return kernel_turn(streams->sockets, now);
+}
+
+uint16_t control_streams_port(const struct control_streams *streams)
+{
+    return streams->config.port;
+}
+
+const char *control_streams_tier(const struct control_streams *streams)
+{
+    (void)streams;
+    return "sockets";
+}
+
+int control_streams_wait_fd(const struct control_streams *streams)
+{
+    return kernel_wait_fd(streams->sockets);
+}
+
+uint64_t control_streams_next_ns(const struct control_streams *streams)
+{
+    return kernel_next_ns(streams->sockets);
+}
