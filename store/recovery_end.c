@@ -137,8 +137,11 @@ static int replace_segment(struct recovery *recovery, const char *name)
 
     if (recovery->facts.oldest_segment <= recovery->facts.end.segment)
         failed = disk->call->remove(disk->state, name);
+    /* Of a start and of a snapshot that did not get far: their room may be what lacks. */
     if (failed >= 0 || failed == -ENOENT)
-        failed = disk->call->remove(disk->state, temporary); /* of a start that did not get far */
+        failed = disk->call->remove(disk->state, temporary);
+    if (failed >= 0 || failed == -ENOENT)
+        failed = disk->call->remove(disk->state, SNAPSHOT_TEMPORARY);
     if (failed < 0 && failed != -ENOENT)
         return failed;
     file = disk->call->open(disk->state, temporary, DISK_CREATE, recovery->config.segment_bytes);
@@ -170,6 +173,17 @@ static int keep_segment(struct recovery *recovery, const char *name)
     return failed < 0 ? failed : whole;
 }
 
+/* What the next history needs cannot be written. */
+static int refuse_write(struct recovery *recovery, int error, const char *name)
+{
+    if (error != -ENOSPC)
+        return recovery_refuse_disk(recovery, error, name);
+    return recovery_refuse(
+        recovery, error,
+        "%s cannot be made: the disk is full. Make room for %llu MiB and start again: nothing is lost", name,
+        (unsigned long long)(recovery->config.segment_bytes >> 20));
+}
+
 static int make_segment(struct recovery *recovery, uint64_t segment)
 {
     char name[DISK_NAME_BYTES];
@@ -179,7 +193,7 @@ static int make_segment(struct recovery *recovery, uint64_t segment)
     if (failed == 0)
         failed = replace_segment(recovery, name);
     if (failed < 0)
-        return recovery_refuse_disk(recovery, failed, name);
+        return refuse_write(recovery, failed, name);
     if (recovery->facts.newest_segment < segment)
         recovery->facts.newest_segment = segment;
     if (recovery->facts.oldest_segment == 0)
@@ -207,7 +221,7 @@ int recovery_commit(struct recovery *recovery)
     meta_add(meta, &history);
     failed = meta_write(meta, &recovery->config.disk);
     if (failed != 0)
-        return recovery_refuse_disk(recovery, failed, "meta");
+        return refuse_write(recovery, failed, META_FILE);
     apply_next_lsn(recovery->config.apply, history.first_lsn);
     recovery->phase = DONE;
     return 0;

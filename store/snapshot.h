@@ -43,6 +43,8 @@
 #include "table_walk.h"
 #include "wal_position.h"
 
+#define SNAPSHOT_TEMPORARY "snapshot.tmp"
+
 enum {
     SNAPSHOT_FORMAT = 1,
     SNAPSHOT_HEADER_BYTES = 32,

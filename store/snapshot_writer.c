@@ -21,7 +21,7 @@ enum {
 };
 static_assert((int)LOCKED_BYTES >= (int)LOG_RECORD_BYTES_MAX, "any record can be copied");
 
-static const char temporary_name[] = "snapshot.tmp";
+static const char temporary_name[] = SNAPSHOT_TEMPORARY;
 
 struct snapshot_writer {
     struct disk disk;

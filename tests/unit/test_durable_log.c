@@ -303,17 +303,11 @@ static void no_segment_is_made_in_a_folder_that_is_gone(void)
     CU_ASSERT_EQUAL(changes, 0);
 }
 
-/* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
-static int recover_again(const char *without, const char *with, char *error, size_t error_bytes)
+static int recover_image(struct sim_disk *image, char *error, size_t error_bytes)
 {
     struct table_config table = {.capacity = 1000};
-    struct sim_disk *image = sim_disk_image(sim, SIM_CRASH_KILL, 1);
     struct disk disk = sim_disk_disk(image);
     struct fixture second;
-    if (without != NULL)
-        CU_ASSERT_EQUAL(disk.call->remove(disk.state, without), 0);
-    if (with != NULL)
-        disk.call->close(disk.state, disk.call->open(disk.state, with, DISK_CREATE, DISK_BLOCK_BYTES));
     fixture_open(&second, &table);
     struct recovery_config config = {.disk = disk,
                                      .apply = second.context,
@@ -327,6 +321,19 @@ static int recover_again(const char *without, const char *with, char *error, siz
     snprintf(error, error_bytes, "%s", recovery_error(again));
     recovery_destroy(again);
     fixture_close(&second);
+    return step;
+}
+
+/* How a recovery of what a kill leaves ends, `without` that file and `with` an empty one of that name. */
+static int recover_again(const char *without, const char *with, char *error, size_t error_bytes)
+{
+    struct sim_disk *image = sim_disk_image(sim, SIM_CRASH_KILL, 1);
+    struct disk disk = sim_disk_disk(image);
+    if (without != NULL)
+        CU_ASSERT_EQUAL(disk.call->remove(disk.state, without), 0);
+    if (with != NULL)
+        disk.call->close(disk.state, disk.call->open(disk.state, with, DISK_CREATE, DISK_BLOCK_BYTES));
+    int step = recover_image(image, error, error_bytes);
     sim_disk_destroy(image);
     return step;
 }
@@ -349,6 +356,31 @@ static void a_segment_that_nobody_could_have_written_does_not_hold_recovery_up(v
     CU_ASSERT_EQUAL(recover_again(NULL, "wal-ffffffffffffffff", error, sizeof error), 0);
 }
 
+/* Killed in the midst of a snapshot, with no segment ready and no room for one: what the snapshot took is enough. */
+static void a_start_on_a_full_disk_takes_the_room_of_a_snapshot_that_was_not_finished(void)
+{
+    char error[RECOVERY_TEXT_BYTES], next[DISK_NAME_BYTES];
+    take_snapshot();
+    come_to_rest();
+    meta_segment_name(next, 2);
+    for (unsigned unfinished = 0; unfinished < 2; unfinished++) {
+        struct sim_disk *image = sim_disk_image(sim, SIM_CRASH_KILL, 1);
+        struct disk disk = sim_disk_disk(image);
+        CU_ASSERT_EQUAL(disk.call->remove(disk.state, next), 0);
+        if (unfinished) {
+            int file = disk.call->open(disk.state, SNAPSHOT_TEMPORARY, DISK_CREATE, 2 * SEGMENT_BYTES);
+            CU_ASSERT_FATAL(file >= 0);
+            disk.call->close(disk.state, file);
+        }
+        sim_disk_set_space(image, (UINT64_C(1) << 30) - disk.call->space(disk.state) + META_BYTES +
+                                      DISK_BLOCK_BYTES);
+        int step = recover_image(image, error, sizeof error);
+        CU_ASSERT_EQUAL(step, unfinished ? 0 : -ENOSPC);
+        CU_ASSERT(unfinished || strstr(error, "Make room for 4 MiB") != NULL);
+        sim_disk_destroy(image);
+    }
+}
+
 int main(void)
 {
 #define TEST(what) {#what, what}
@@ -360,6 +392,7 @@ int main(void)
                            TEST(nothing_is_removed_from_a_folder_that_is_gone),
                            TEST(no_segment_is_made_in_a_folder_that_is_gone),
                            TEST(the_segment_that_a_snapshot_goes_on_in_is_missed),
+                           TEST(a_start_on_a_full_disk_takes_the_room_of_a_snapshot_that_was_not_finished),
                            TEST(a_segment_that_nobody_could_have_written_does_not_hold_recovery_up),
                            CU_TEST_INFO_NULL};
     return suite_run_each("durable_log", set_up, tear_down, tests);
