@@ -61,8 +61,8 @@ enum {
     /* Over kernel sockets: blocks of 4 KiB for what clients are slow to read; memory is taken as they come. */
     NODE_STREAM_BLOCKS = 8192,
 
-    /* On SIGTERM a worker answers what its queues hold, and connections that have yet to say what they want:
-     * until there is nothing of that, or for this long. */
+    /* On SIGTERM a worker answers what its queues hold, and connections that have yet to say what they want, those that
+     * come now among them: until there is nothing of that, or for this long. */
     WORKER_DRAIN_NS = 50 * 1000 * 1000,
     /* And for this much longer for the log, while replies wait for it. */
     WORKER_DRAIN_PARKED_NS = 1000 * 1000 * 1000,

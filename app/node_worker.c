@@ -223,30 +223,45 @@ static unsigned http_count(const struct node_worker *worker, unsigned (*count)(c
     return worker->http != NULL ? count(worker->http) : 0;
 }
 
-/* Something is answered, or somebody accepted may be about to ask: a load balancer's look at /health, say. */
+/* Connections that begin; the kernel keeps its own to itself. */
+static unsigned half_open(const struct node_worker *worker)
+{
+    return worker->tcp != NULL ? tcp_counts(worker->tcp).half_open : 0;
+}
+
+/* Something is answered, or somebody may be about to ask: a load balancer's look at /health, say. */
 static bool is_busy(const struct node_worker *worker, unsigned frames)
 {
-    return frames > 0 || native_tcp_counts(worker->streams).unconfirmed > 0 ||
+    return frames > 0 || half_open(worker) > 0 || native_tcp_counts(worker->streams).unconfirmed > 0 ||
            http_count(worker, http_busy) > 0;
 }
 
-/* What was received is answered, connections are ended in order, and then the worker is done. */
+static void stop_listening(struct node_worker *worker)
+{
+    if (worker->kernel != NULL)
+        kernel_drain(worker->kernel);
+    else
+        tcp_listen_stop(worker->tcp);
+}
+
+/*
+ * What was received is answered, connections are ended in order, and then the worker is done. Until that end begins
+ * whoever comes is let in, to be told by /health or turned away as a client: that the node stops, not that it is gone.
+ * Nobody who comes moves that moment: both parts have their time, from when they begin.
+ */
 static void drain(struct node_worker *worker, unsigned frames, struct instant now)
 {
     if (worker->drain_until_ns == 0) {
         worker->drain_until_ns = now.mono_ns + WORKER_DRAIN_NS;
         native_udp_drain(worker->service);
         native_tcp_drain(worker->streams);
-        if (worker->kernel != NULL)
-            kernel_drain(worker->kernel);
-        else
-            tcp_listen_stop(worker->tcp);
     }
     bool waits = parked(worker) > 0;
     bool late = now.mono_ns >= worker->drain_until_ns + (waits ? WORKER_DRAIN_PARKED_NS : 0);
     if (!worker->sessions_closed) {
         if ((is_busy(worker, frames) || waits) && !late)
             return;
+        stop_listening(worker);
         native_tcp_close_all(worker->streams);
         worker->sessions_closed = true;
         worker->drain_until_ns = now.mono_ns + WORKER_CLOSE_NS;

@@ -281,7 +281,7 @@ static const struct stream_events events = {
 static bool accepted(void *state, struct stream *stream)
 {
     struct native_tcp *service = state;
-    if (service->draining) {
+    if (service->closing || (service->draining && service->config.http == NULL)) {
         native_tcp_count(service, COUNTER_native_init_draining);
         return false;
     }
@@ -406,6 +406,7 @@ void native_tcp_drain(struct native_tcp *service)
 void native_tcp_close_all(struct native_tcp *service)
 {
     native_tcp_drain(service);
+    service->closing = true;
     turn_away_unconfirmed(service, true);
     if (service->config.http != NULL)
         http_close_all(service->config.http);

@@ -122,14 +122,14 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service);
 bool native_tcp_turn(struct native_tcp *service, struct instant now);
 
 /*
- * As native_udp_drain(): no new sessions; those there are go on being answered. A stream that has yet to say
- * what it is may still ask for a page, and /health tells it why.
+ * As native_udp_drain(): no new sessions; those there are go on being answered. Where there are pages, streams are
+ * accepted all the same: /health tells them why, and those that turn out to want a session are reset.
  */
 void native_tcp_drain(struct native_tcp *service);
 
 /*
  * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed; so are
- * those of pages. What is unconfirmed is reset. A few turns let that leave.
+ * those of pages. What is unconfirmed is reset, and nothing more is accepted. A few turns let that leave.
  */
 void native_tcp_close_all(struct native_tcp *service);
 

@@ -105,7 +105,8 @@ struct native_holders {
 struct native_tcp {
     struct native_tcp_config config;
     struct native_engine engine;
-    bool draining;
+    bool draining; /* no new sessions */
+    bool closing;  /* nor anything else: native_tcp_close_all() */
     unsigned bits; /* of a place in an id */
     unsigned used, unconfirmed, unconfirmed_max, live_max, held_back, starved;
     int32_t free;

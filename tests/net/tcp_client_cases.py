@@ -1,5 +1,6 @@
 """Cases of tests/net/run: a whole node and the clients that people have, over TCP: our own, browsers and their like."""
 import collections
+import itertools
 import json
 import os
 import random
@@ -7,9 +8,11 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 import threading
 import time
 
+from kernel_cases import Loopback
 from lab import NODE, PORT, STATION, Failed, must, network, operations, run
 from tcp_forge import SYN, Stranger, segment
 from tcp_lab import SEED, Wire, in_background, inside
@@ -212,6 +215,39 @@ def case_curl_and_wget_read_the_pages():
                                      (200, "--http1.0", f"{URL}/stats")):
             code = curl("-o", "/dev/null", "-w", "%{http_code}", *arguments).stdout
             must(code == str(expected), f"{arguments}: {code}, not {expected}")
+    return None
+
+
+def told_while_it_stops(net, address):
+    """Codes that curl gets, each over a connection of its own, until the node is gone."""
+    with subprocess.Popen(["ip", "netns", "exec", net.station_ns, "curl", "-s", "--fail-early", "--connect-timeout", "1",
+                           "-H", "Connection: close", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n",
+                           f"http://{address}:{PORT}/health#[1-1000000]"], stdout=subprocess.PIPE, text=True) as curl:
+        must(curl.stdout.readline() == "200 1\n", "before SIGTERM")
+        with inside(net.station_ns), socket.create_connection((address, PORT), timeout=5):  # the node waits for it a little
+            started = time.monotonic()
+            must(net.nodes[-1].stop() == 0, f"SIGTERM: {net.nodes[-1].log()}")
+            must(time.monotonic() - started < 2, "stopping took long")
+        codes = [line.split()[0] for line in curl.stdout]  # its first failure is its last try
+    must(codes[-1] == "000" and set(codes) <= {"200", "503", "000"} and codes == sorted(codes, key="200 503 000".find),
+         f"not first 200, then 503, then nobody: {[(code, len(list(same))) for code, same in itertools.groupby(codes)]}")
+    return codes
+
+
+def case_curl_hears_why_while_a_node_stops():
+    """Over connections, too, that come after SIGTERM."""
+    if why := lacks("curl"):
+        return why
+    for make, address in ((served, NODE), (Loopback, "127.0.0.1")):
+        with make() as net:
+            most = 0
+            for _ in range(5):  # it stops within 50 ms, and curl may be slow
+                if not net.nodes or net.nodes[-1].process.poll() is not None:
+                    net.start()
+                most = max(most, told_while_it_stops(net, address).count("503"))
+                if most >= 3:
+                    break
+            must(most >= 3, f"{make.__name__}: {most} heard why")
     return None
 
 

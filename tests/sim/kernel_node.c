@@ -387,12 +387,13 @@ static void say_text(int fd, const char *text)
     CU_ASSERT_EQUAL(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
 }
 
-/* One had come in when draining began and had said nothing, the other had asked before. */
+static const char get[] = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
+/* One had come in when draining began and had said nothing, the second had asked before, and the third comes then. */
 static void a_draining_node_says_so_in_health(void)
 {
-    static const char get[] = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
-    char answer[2][2048];
-    int fd[2];
+    char answer[3][2048];
+    int fd[3];
 
     start_with(1, 0);
     fd[0] = open_stream();
@@ -404,9 +405,11 @@ static void a_draining_node_says_so_in_health(void)
     node_drain(node);
     steps(10);
     CU_ASSERT_FALSE(node_drained(node));
+    fd[2] = open_stream();
     say_text(fd[0], get);
     say_text(fd[1], get + strlen("GET "));
-    for (unsigned i = 0; i < 2; i++) {
+    say_text(fd[2], get);
+    for (unsigned i = 0; i < 3; i++) {
         read_all(fd[i], answer[i], sizeof answer[i]);
         CU_ASSERT_PTR_EQUAL(strstr(answer[i], "HTTP/1.1 503 "), answer[i]);
         CU_ASSERT_PTR_NOT_NULL(strstr(answer[i], "\r\nConnection: close\r\n"));
@@ -440,6 +443,44 @@ static void a_draining_node_does_not_wait_long_for_those_that_say_nothing(void)
     stop();
 }
 
+/* They come without end: pages, clients, and who says nothing. Each is told, and the node ends when it would have. */
+static void who_comes_does_not_keep_a_draining_node(void)
+{
+    enum { DRAIN_TURNS = WORKER_DRAIN_NS / STEP_NS, EVERY = 8, ROUNDS = (DRAIN_TURNS + EVERY - 1) / EVERY };
+    static int fd[3 * ROUNDS];
+    unsigned count = 0, answered = 0, turns = 0;
+
+    start_with(1, 0);
+    steps(2);
+    node_drain(node);
+    for (; !node_drained(node) && turns < 10 * DRAIN_TURNS; turns++) {
+        uint8_t bytes[16];
+        for (unsigned i = 0; i < 3 && turns < DRAIN_TURNS && turns % EVERY == 0; i++) {
+            fd[count] = open_stream_from(0x7F000002 + (count % 5 << 8));
+            if (i == 0)
+                say_text(fd[count], get);
+            else if (i == 1)
+                ask(fd[count]);
+            count++;
+        }
+        step();
+        if (turns >= DRAIN_TURNS || turns % EVERY != EVERY - 1)
+            continue;
+        answered +=
+            recv(fd[count - 3], bytes, 12, MSG_DONTWAIT) == 12 && memcmp(bytes, "HTTP/1.1 503", 12) == 0;
+        close(fd[count - 3]); /* the others stay */
+        fd[count - 3] = -1;
+    }
+    CU_ASSERT_TRUE(node_drained(node));
+    CU_ASSERT_TRUE(turns >= DRAIN_TURNS);
+    CU_ASSERT_TRUE(turns <= DRAIN_TURNS + WORKER_CLOSE_NS / STEP_NS + 10);
+    CU_ASSERT_EQUAL(answered, DRAIN_TURNS / EVERY);
+    CU_ASSERT_EQUAL(node_counter(node, COUNTER_native_tcp_opened), 0);
+    while (count > 0)
+        close(fd[--count]);
+    stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -455,6 +496,7 @@ int main(void)
         {"a_draining_node_says_so_in_health", a_draining_node_says_so_in_health},
         {"a_draining_node_does_not_wait_long_for_those_that_say_nothing",
          a_draining_node_does_not_wait_long_for_those_that_say_nothing},
+        {"who_comes_does_not_keep_a_draining_node", who_comes_does_not_keep_a_draining_node},
         CU_TEST_INFO_NULL,
     };
 

@@ -277,7 +277,7 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
                         &(struct state_view){.mode = MODE_STANDALONE, .state = STATE_DRAINING});
     tcp_node_turn(node);
     CU_ASSERT_TRUE(was_reset(begun));
-    CU_ASSERT_PTR_NULL(tcp_client_open(node, 3));
+    CU_ASSERT_PTR_NULL(tcp_client_open(node, 3)); /* what could it be told? there are no pages */
     CU_ASSERT_EQUAL(tcp_client_do(live, native_set("k", "v")).status, STATUS_OK);
     CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_init_draining), 2);
     /* its end is said in order, behind the last reply */
@@ -293,7 +293,7 @@ static void a_draining_node_answers_sessions_and_takes_no_more(void)
 }
 
 /* Whether they want a session or a page shows with their first bytes. */
-static void a_draining_node_still_shows_pages_to_those_that_it_has_let_in(void)
+static void a_draining_node_still_shows_pages(void)
 {
     struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.http = true});
     struct tcp_client *page = tcp_client_open(node, 1), *session = tcp_client_open(node, 2);
@@ -316,10 +316,24 @@ static void a_draining_node_still_shows_pages_to_those_that_it_has_let_in(void)
                                   strlen("Connection: close")));
     CU_ASSERT_TRUE(page->stream->close_asked);
     CU_ASSERT_EQUAL(native_tcp_counts(node->service).unconfirmed, 1);
+    struct tcp_client *late_page = tcp_client_open(node, 5), *late_session = tcp_client_open(node, 6);
+    CU_ASSERT_FATAL(late_page != NULL && late_session != NULL);
+    tcp_client_send(late_page, "GET", 3);
+    tcp_client_send(late_page, rest, sizeof rest - 1);
+    tcp_client_start(late_session);
+    tcp_client_send(late_session, late_session->handshake.init, HANDSHAKE_INIT_BYTES);
+    tcp_node_turn(node);
+    CU_ASSERT_TRUE(was_reset(late_session));
+    CU_ASSERT_PTR_NOT_NULL(memmem(late_page->stream->out, late_page->stream->out_length, "Connection: close",
+                                  strlen("Connection: close")));
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_responses), 0);
     native_tcp_close_all(node->service);
     tcp_node_turn(node);
     CU_ASSERT_TRUE(was_reset(silent));
     CU_ASSERT_EQUAL(native_tcp_counts(node->service).connections, 0);
+    CU_ASSERT_PTR_NULL(tcp_client_open(node, 7)); /* and that was all */
+    tcp_client_free(late_page);
+    tcp_client_free(late_session);
     tcp_client_free(page);
     tcp_client_free(session);
     tcp_client_free(begun);
@@ -477,8 +491,7 @@ int main(void)
         {"a flood from one prefix leaves room in the lane", a_flood_from_one_prefix_leaves_room_in_the_lane},
         {"a draining node answers sessions and takes no more",
          a_draining_node_answers_sessions_and_takes_no_more},
-        {"a draining node still shows pages to those that it has let in",
-         a_draining_node_still_shows_pages_to_those_that_it_has_let_in},
+        {"a draining node still shows pages", a_draining_node_still_shows_pages},
         {"keys are wiped when their session ends", keys_are_wiped_when_their_session_ends},
         {"idle sessions hold no buffers", idle_sessions_hold_no_buffers},
         {"an opened record leaves nothing in the buffer that it came in",
