@@ -27,9 +27,10 @@ int apply_records(struct execute_context *context, const uint8_t *records, size_
 int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
 
 /*
- * Empties the table, up to `buckets` buckets a call: true once it is as table_create() made it, but for its expiry clock.
- * Nobody else writes and nobody's answer may depend on what readers find meanwhile (a replica that begins anew). Not
- * between apply_begin() and apply_end(); first `true` after a call that returned false ends that one clearing.
+ * clear.c: empties the table, up to `buckets` buckets a call; false: not done yet, to be called again. True: it is as
+ * table_create() made it, LSNs included, but for its expiry clock; the next call begins another clearing.
+ * Nobody else writes, no snapshot is taken, and nobody's answer may depend on what readers find meanwhile (a replica
+ * that begins anew). Not between apply_begin() and apply_end().
  */
 bool apply_clear(struct execute_context *context, unsigned buckets);
 

@@ -138,6 +138,20 @@ void chain_remove(struct bucket_array *array, struct bucket *main, struct slot s
     }
 }
 
+void chain_clear(struct bucket_array *array, struct bucket *main)
+{
+    uint32_t next = bucket_next(main);
+    set_next(main, 0);
+    for (unsigned i = 0; i < BUCKET_SLOTS; i++)
+        set_slot(main, i, 0, 0);
+    while (next != 0) {
+        uint32_t number = next;
+        next = bucket_next(&array->bucket[number]); /* before it is linked elsewhere */
+        push_free(array, number);
+        atomic_fetch_sub_explicit(&array->overflow_used, 1, memory_order_relaxed);
+    }
+}
+
 void chain_set_line(struct slot slot, uint32_t line)
 {
     set_slot(slot.bucket, slot.index, bucket_tag(slot.bucket, slot.index), line);

@@ -198,6 +198,8 @@ void chain_append(struct bucket_array *array, struct bucket *main, unsigned tag,
 void chain_remove(struct bucket_array *array, struct bucket *main, struct slot slot);
 /* The item in the slot now starts at another line. */
 void chain_set_line(struct slot slot, uint32_t line);
+/* Takes every slot out, and gives the overflow buckets back. Before the items' lines are released. */
+void chain_clear(struct bucket_array *array, struct bucket *main);
 /* Moves overflow buckets of this chain that lie in the tail to ordinary ones. */
 void chain_leave_tail(struct bucket_array *array, struct bucket *main);
 

@@ -15,6 +15,7 @@ struct execute_context {
     struct log_ring *log;
     unsigned worker;
     uint32_t evict_bucket; /* the clock's hand: next bucket to visit */
+    uint32_t clear_bucket; /* next one that a clear that is under way visits */
     struct execute_counters counters;
     struct line_cache cache;
     uint8_t key[KEY_BYTES_MAX];
@@ -88,6 +89,8 @@ void place_load(const struct table *table, struct slot slot, struct found *out);
 /* Copies key and value of an item out. */
 void place_key(const struct table *table, const struct found *found, uint8_t out[KEY_BYTES_MAX]);
 void place_value(const struct table *table, const struct found *found, uint8_t out[VALUE_BYTES_MAX]);
+/* Numbers of the item's lines, in order; returns how many. */
+unsigned place_lines(const struct table *table, const struct found *found, uint32_t out[ITEM_LINES_MAX]);
 /* Lines that the item's new state takes beyond those it has; these must be admitted first. */
 int place_more_lines(const struct found *found, size_t key_length, size_t value_length);
 /* Puts the state of `record` in place of what was found (or adds it), and releases lines it leaves over. */

@@ -59,8 +59,7 @@ int place_more_lines(const struct found *found, size_t key_length, size_t value_
     return (int)item_lines(key_length + value_length) - (int)found_lines(found);
 }
 
-/* Numbers of the item's lines, in order; returns how many. */
-static unsigned list_lines(const struct table *table, const struct found *found, uint32_t out[ITEM_LINES_MAX])
+unsigned place_lines(const struct table *table, const struct found *found, uint32_t out[ITEM_LINES_MAX])
 {
     unsigned count = found_lines(found);
     uint32_t number = found->line;
@@ -107,7 +106,7 @@ void place_store(struct execute_context *context, struct bucket *main, unsigned 
 {
     struct table *table = context->table;
     uint32_t number[ITEM_LINES_MAX];
-    unsigned had = list_lines(table, found, number);
+    unsigned had = place_lines(table, found, number);
     unsigned needs = item_lines((size_t)record->key_length + record->value_length);
 
     if (needs > had)
@@ -131,7 +130,7 @@ void place_remove(struct execute_context *context, struct bucket *main, const st
 {
     struct table *table = context->table;
     uint32_t number[ITEM_LINES_MAX];
-    unsigned had = list_lines(table, found, number);
+    unsigned had = place_lines(table, found, number);
 
     /* The overflow bucket goes before the count: spare buckets suffice as long as items <= lines in use. */
     chain_remove(&table->buckets, main, found->slot);

@@ -52,6 +52,7 @@ int table_create(struct table **out, const struct table_config *config, struct t
     table->hash_start = siphash_start(&key);
     explicit_bzero(&key, sizeof key);
     table->capacity = config->capacity;
+    table->first_lsn = config->first_lsn;
     table->workers = config->workers;
     table->evict = config->evict;
     table->force_equal_hashes = config->force_equal_hashes;

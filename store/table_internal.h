@@ -24,7 +24,7 @@ struct table {
     struct lines lines;
     struct siphash_state hash_start; /* under the table's key */
     struct region bucket_region, line_region;
-    uint64_t capacity;
+    uint64_t capacity, first_lsn;
     unsigned workers;
     enum evict evict;
     bool force_equal_hashes;
@@ -34,9 +34,9 @@ struct table {
 
     /* Read by every operation, written seldom: the clock once a millisecond, the others by FLUSH. */
     _Alignas(LINE_BYTES) _Atomic uint64_t clock_ms;  /* highest time shown; only rises */
-    _Atomic uint64_t flush_lsn;                      /* items with a lower version are gone; only rises */
+    _Atomic uint64_t flush_lsn;                      /* items with a lower version are gone; only rises, until a clear */
     _Atomic uint64_t flushes_begun, flushes_visible; /* flush.c */
-    _Atomic uint64_t reclaimed_lsn; /* no item is left that a FLUSH up to this LSN hid; writer: reclaim.c */
+    _Atomic uint64_t reclaimed_lsn; /* no item is left that a FLUSH up to this LSN hid; writers: sweep.c, clear.c */
 
     /* housekeeping: writers are the workers that sweep; reclaim_* belong to whoever holds reclaim_lock */
     _Alignas(LINE_BYTES) _Atomic uint32_t reclaim_lock;
