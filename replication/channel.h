@@ -1,9 +1,16 @@
 /*
  * channel.h - the messages of one replication session on a link: handshake, sealed records, messages whole. Both ends.
  *
- *   server   INIT --> (mac1 checked, then may_compute asked) --> RESPONSE --> CONFIRM --> OPEN
+ *   server   INIT --> (mac1 checked, then may_compute asked) --> RESPONSE --> CONFIRM --> OPEN, READY
  *   client   INIT --> RESPONSE --> CONFIRM --> READY --> OPEN
- *   OPEN --closed by us, by the peer, or what came is not in order--> ENDED
+ *   OPEN --channel_close()--> CLOSING --all is sent--> ENDED
+ *   any --channel_abort(), ended by the peer, or what came is not in order--> ENDED
+ *
+ * IDLE     nothing has begun
+ * SHAKING  no message goes or comes
+ * OPEN     both keys are there
+ * CLOSING  no event comes; what was being sent still goes, then CLOSE; then the link is closed. How long: the owner's to mind
+ * ENDED    the link is closed or aborted, keys are wiped; no event comes; channel_gone() is all that is left
  *
  * Cost of a handshake: 60 us on the thread that owns the channel, on both sides; so a server's owner says how often. A
  * peer without the role's key costs a SipHash; it gets no answer, and the link is aborted.
@@ -13,9 +20,12 @@
  *
  * Output. One message at a time: its head is copied, its payload is borrowed until channel_sending() says that it is
  * through: the owner must keep those bytes as they are till then, or end the channel. Records are sealed straight into
- * the stream's room: the one copy that they get.
+ * the stream's room: the one copy that they get (what shares a record with the head has two).
  *
- * Nothing here allocates after channel_init(), waits, or reads a clock.
+ * The owner learns of an end by `state` and `end`, after each call. It may close or abort the channel from inside an
+ * event; the channel's memory stays until that call has returned.
+ *
+ * Nothing here allocates, waits, or reads a clock.
  */
 #ifndef WILD_CHANNEL_H
 #define WILD_CHANNEL_H
@@ -39,52 +49,65 @@ struct channel_events {
 struct channel_config {
     const struct channel_events *events;
     void *owner;
-    const struct role_keys
-        *keys[2]; /* secrets in force; keys[1] may be NULL. A client uses keys[0], then the other */
+    /* Secrets in force; keys[1] may be NULL. A server takes either; a client uses one, and the other at its next start
+     * if the handshake did not come to its end. */
+    const struct role_keys *keys[2];
     const struct handshake_identity *identity; /* server: ours */
     const struct random_source *random;
     struct session_keys *session; /* in an arena; the channel's as long as it lives, wiped at its end */
     uint8_t *receive;             /* of the owner: receive_bytes of room for messages that come in pieces */
-    uint32_t receive_bytes;
+    uint32_t receive_bytes;       /* at least REPLICATION_UPSTREAM_BYTES_MAX */
     bool server;
+    const struct record_limits *limits; /* NULL: record_limits_default */
 };
 
-enum channel_state { CHANNEL_IDLE, CHANNEL_SHAKING, CHANNEL_OPEN, CHANNEL_ENDED };
+enum channel_state { CHANNEL_IDLE, CHANNEL_SHAKING, CHANNEL_OPEN, CHANNEL_CLOSING, CHANNEL_ENDED };
 
 /* Why a channel has ended, for logs and counters. */
 enum channel_end {
     CHANNEL_LIVES,
     CHANNEL_CLOSED,       /* by an authenticated CLOSE, or by us */
     CHANNEL_CUT,          /* the stream ended without a word */
-    CHANNEL_BAD_KEY,      /* what came first was not sealed with our key: garbage, or another secret */
-    CHANNEL_NOT_IN_ORDER, /* a record or message that is not valid */
+    CHANNEL_BAD_KEY,      /* what came first was not made with our key: garbage, or another secret */
+    CHANNEL_NOT_IN_ORDER, /* later: a record or message that is not valid, or not expected */
     CHANNEL_REFUSED,      /* may_compute said no */
 };
 
-struct channel {
+struct channel { /* zeroed before its first start */
     struct channel_config config;
     struct link link;
     uint8_t state, end; /* enum channel_state, enum channel_end */
     uint8_t key_index;  /* of config.keys: the one in use */
+    bool shaken;        /* the handshake came to its end */
     struct record_reader reader;
     struct record_writer writer;
     struct handshake_client client;
     /* A record that came in part. */
     uint8_t record[RECORD_BYTES_MAX];
-    /* The message that is coming: `have` of `need` bytes. */
+    /* The message that is coming: `have` of `need` bytes; need 0: its length is not there yet. */
     uint32_t have, need;
-    /* The one that is going: head, then payload, `sent` of both. */
+    /* A message of the handshake that is yet to be sent. */
+    uint8_t shake[HANDSHAKE_INIT_BYTES];
+    uint32_t shake_bytes; /* 0: none */
+    /* The message that is going: head, then payload, `sent` of both. */
     uint8_t head[REPLICATION_UPSTREAM_BYTES_MAX];
     const uint8_t *payload;
     uint32_t head_bytes, payload_bytes, sent;
     const uint8_t *long_head; /* a WELCOME's, of the owner's */
+    size_t fresh_bytes;       /* given to the link since channel_turn() last told */
 };
 
-/* The link is open. A client's first message leaves at once. */
+/*
+ * Begins on a link that is open. A client's first message leaves at once. The channel is IDLE, or ENDED and its link
+ * gone; config is copied.
+ */
 void channel_start(struct channel *channel, const struct channel_config *config, const struct link *link);
 /* What the link brought; all of it is taken. */
 void channel_received(struct channel *channel, uint8_t *bytes, size_t length);
-/* The link has room again, or time has passed: goes on sending. Returns bytes sent. */
+/*
+ * The link has room again, or time has passed: goes on sending until there is no room or nothing to send. Returns the
+ * bytes that were given to the link since it last returned, channel_send()'s and the handshake's among them.
+ */
 size_t channel_turn(struct channel *channel);
 
 /* A message is on its way out, and its payload is borrowed. */
@@ -93,18 +116,21 @@ static inline bool channel_sending(const struct channel *channel)
     return channel->head_bytes != 0;
 }
 
-/* Whether `payload`, borrowed, is still wanted from its offset channel_payload_sent() on. */
+/* The payload that is borrowed is still wanted from this offset on. */
 uint32_t channel_payload_sent(const struct channel *channel);
 
 /*
- * Begins to send. OPEN, and nothing is being sent. message: as replication_encode() takes it; payload: message's
- * payload_bytes, borrowed. histories: of a WELCOME, whose bytes are written to `long_head`, the owner's, with room for
- * replication_welcome_bytes(); else NULL.
+ * Begins to send: as much as there is room for now, the rest by channel_turn(). OPEN, and nothing is being sent.
+ * message: as replication_encode() takes it; payload: message's payload_bytes, borrowed. histories: of a WELCOME, whose
+ * bytes are written to `long_head`, the owner's, with room for replication_welcome_bytes() and borrowed too; else NULL.
  */
 void channel_send(struct channel *channel, const struct replication_message *message, const uint8_t *payload,
                   const struct replication_history *histories, uint8_t *long_head);
 
-/* Ends in order, once what is being sent is (nothing is: at once). No more events come. */
+/*
+ * Ends in order, once what is being sent is (nothing is: at once, if there is room): channel_turn() goes on till then.
+ * No more events come. SHAKING: now, for there is nothing to end yet.
+ */
 void channel_close(struct channel *channel);
 /* Ends now. No more events come. */
 void channel_abort(struct channel *channel);
