@@ -69,6 +69,37 @@ def case_what_was_written_is_there_after_a_restart():
         must(node.stop() == 0 and net.node("--durability", "async").stop() == 0, "again, async")
 
 
+def case_a_node_says_that_it_is_recovering_while_it_reads_its_log():
+    with Durable("recovering") as net:
+        node = net.node("--snapshot-log", "0", "--snapshot-interval", "0")
+        for number in range(3):
+            net.ask("set", f"k{number}", "v")
+        must(node.stop() == 0, "SIGTERM")
+        # Each of the first reads of the segment takes 3 s; strace is not in the way otherwise.
+        segment = os.path.join(net.log_folder, "wal-0000000000000001")
+        node = net.node("--snapshot-log", "0", "--snapshot-interval", "0", ready=False, prefix=(
+            "strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", segment, "-e", "trace=pread64", "-e",
+            "inject=pread64:delay_enter=3000000:when=1..3"))
+
+        def answers():
+            must(node.process.poll() is None, node.log())
+            return net.station("curl", "-s", "http://127.0.0.1:7878/health", check=False).returncode == 0
+
+        net.until(answers, "no page")
+        status, health = net.page("/health")
+        must(status == 503 and health["state"] == "recovering" and health["why"], f"{status} {health}")
+        must("ready" not in node.log(), node.log())
+        read = net.ask("get", "k1", check=False)
+        must(read.returncode != 0 and "v" not in read.stdout, f"a read while the table is incomplete: {read}")
+        must(net.ask("set", "k1", "early", check=False).returncode != 0, "a write while the table is incomplete")
+        must(net.page("/health")[1]["state"] == "recovering", "it came through before it was asked")
+        node.wait_ready()
+        status, health = net.page("/health")
+        must(status == 200 and health["state"] == "serving", f"{status} {health}")
+        must(net.ask("get", "k1").stdout.strip() == "v", "what was written before")
+        must(node.stop() == 0, "SIGTERM")
+
+
 def case_acknowledged_writes_survive_kill_9():
     print(f"# {rounds} kills, WILD_SEED={seed}")
     chance = random.Random(seed)
