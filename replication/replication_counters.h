@@ -22,6 +22,7 @@
     X(too_slow, "replication sessions ended: the memory tail went past what was being sent")                 \
     X(tail_batches, "blocks of the log sent from memory")                                                    \
     X(feeds, "catch-ups begun from disk")                                                                    \
+    X(feed_ended, "catch-ups ended: what comes next cannot be read from disk")                               \
     X(bootstraps, "snapshots sent, or on a replica loaded")                                                  \
     X(sent_bytes, "bytes of messages sent to replicas")                                                      \
     X(applied_blocks, "blocks of the primary's log applied")                                                 \
