@@ -76,6 +76,16 @@ enum {
     SNAPSHOT_LOG_MAX_MIB = 1 << 20,
     SNAPSHOT_STEP_BUCKETS = 1024, /* copied between two pauses of the housekeeper's */
 
+    REPLICATION_DEFAULT_PORT = 9001,
+    /* A replica is no slower to notice than this, nor does a primary speak more often. */
+    REPLICATION_HEARTBEAT_DEFAULT_MS = 100,
+    REPLICATION_HEARTBEAT_MIN_MS = 10,
+    REPLICATION_HEARTBEAT_MAX_MS = 10000,
+    REPLICATION_TIMEOUT_DEFAULT_MS = 1000,
+    REPLICATION_TIMEOUT_MIN_MS = 50,
+    REPLICATION_TIMEOUT_MAX_MS = 60000,
+    REPLICATION_TIMEOUT_HEARTBEATS = 3, /* fit the time-out at least */
+
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };
 

@@ -34,7 +34,7 @@ int option_wrong(struct parse *parse, const char *format, ...)
 
 /* ---- values ---- */
 
-static int number(struct parse *parse, enum option_id id, const char *value, uint64_t low, uint64_t high,
+int option_number(struct parse *parse, enum option_id id, const char *value, uint64_t low, uint64_t high,
                   uint64_t *out)
 {
     char *end;
@@ -47,7 +47,7 @@ static int number(struct parse *parse, enum option_id id, const char *value, uin
     return 0;
 }
 
-static int choice(struct parse *parse, enum option_id id, const char *value, const char *const *choices,
+int option_choice(struct parse *parse, enum option_id id, const char *value, const char *const *choices,
                   unsigned count, unsigned *out)
 {
     for (*out = 0; *out < count; (*out)++)
@@ -176,9 +176,9 @@ static int set_cluster_name(struct parse *parse, const char *value)
 }
 
 /* The secret that was put into the next place: a damaged one is found here, not when ports are open. */
-static int accept_secret(struct parse *parse, size_t length)
+static int accept_secret(struct parse *parse, struct secret_list list, size_t length)
 {
-    struct secret_option *secret = &parse->out->secret[parse->out->secrets];
+    struct secret_option *secret = &list.secret[*list.count];
     char why[OPTIONS_ERROR_BYTES];
 
     if (keys_start() != 0)
@@ -186,35 +186,33 @@ static int accept_secret(struct parse *parse, size_t length)
     if (keys_check_node_secret(secret->text, length, why, sizeof why) != 0)
         return option_wrong(parse, "%s", why);
     secret->length = length;
-    parse->out->secrets++;
+    (*list.count)++;
     return 0;
 }
 
-static int add_secret(struct parse *parse, const char *text)
+int option_secret(struct parse *parse, struct secret_list list, const char *text)
 {
-    struct options *out = parse->out;
     size_t length = strlen(text);
 
-    if (out->secrets == NODE_SECRETS_MAX)
+    if (*list.count == NODE_SECRETS_MAX)
         return option_wrong(parse, "at most %d secrets are valid at once", NODE_SECRETS_MAX);
     if (length == 0 || length > SECRET_TEXT_BYTES_MAX)
         return option_wrong(parse, "a secret has 1 to %d bytes", SECRET_TEXT_BYTES_MAX);
-    memcpy(out->secret[out->secrets].text, text, length);
-    return accept_secret(parse, length);
+    memcpy(list.secret[*list.count].text, text, length);
+    return accept_secret(parse, list, length);
 }
 
-static int add_secret_file(struct parse *parse, const char *path)
+int option_secret_file(struct parse *parse, struct secret_list list, const char *path)
 {
-    struct options *out = parse->out;
     char why[OPTIONS_ERROR_BYTES];
     int length;
 
-    if (out->secrets == NODE_SECRETS_MAX)
+    if (*list.count == NODE_SECRETS_MAX)
         return option_wrong(parse, "at most %d secrets are valid at once", NODE_SECRETS_MAX);
-    length = keys_read_secret_file(path, out->secret[out->secrets].text, why, sizeof why);
+    length = keys_read_secret_file(path, list.secret[*list.count].text, why, sizeof why);
     if (length < 0)
         return option_wrong(parse, "%s", why);
-    return accept_secret(parse, (size_t)length);
+    return accept_secret(parse, list, (size_t)length);
 }
 
 static int add_http_host(struct parse *parse, const char *value)
@@ -252,9 +250,13 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     static const char *const ios[] = {[DISK_QUEUE_THREAD] = "thread", [DISK_QUEUE_URING] = "uring"};
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     struct options *out = parse->out;
+    struct secret_list secrets = {out->secret, &out->secrets};
     unsigned chosen = 0;
     uint64_t n = 0;
-    int failed = 0;
+    int failed = option_set_replication(parse, id, value);
+
+    if (failed <= 0)
+        return failed;
 
     switch (id) {
     case OPTION_nic:
@@ -266,44 +268,44 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     case OPTION_gateway:
         return set_gateway(parse, value);
     case OPTION_port:
-        failed = number(parse, id, value, 1, UINT16_MAX, &n);
+        failed = option_number(parse, id, value, 1, UINT16_MAX, &n);
         out->port = (uint16_t)n;
         return failed;
     case OPTION_workers:
-        failed = number(parse, id, value, 1, NODE_WORKERS_MAX, &n);
+        failed = option_number(parse, id, value, 1, NODE_WORKERS_MAX, &n);
         out->workers = (unsigned)n;
         return failed;
     case OPTION_idle:
-        failed = choice(parse, id, value, idles, 2, &chosen);
+        failed = option_choice(parse, id, value, idles, 2, &chosen);
         out->idle = chosen;
         return failed;
     case OPTION_capacity:
         /* Item lines are numbered in 32 bits. */
-        return number(parse, id, value, TABLE_CAPACITY_MIN, TABLE_CAPACITY_MAX, &out->capacity);
+        return option_number(parse, id, value, TABLE_CAPACITY_MIN, TABLE_CAPACITY_MAX, &out->capacity);
     case OPTION_evict:
-        failed = choice(parse, id, value, evicts, 2, &chosen);
+        failed = option_choice(parse, id, value, evicts, 2, &chosen);
         out->evict = chosen;
         return failed;
     case OPTION_auth_secret:
-        return add_secret(parse, value);
+        return option_secret(parse, secrets, value);
     case OPTION_auth_secret_file:
-        return add_secret_file(parse, value);
+        return option_secret_file(parse, secrets, value);
     case OPTION_insecure_no_auth:
         out->insecure_no_auth = true;
         return 0;
     case OPTION_cluster_name:
         return set_cluster_name(parse, value);
     case OPTION_sessions:
-        failed = number(parse, id, value, NODE_SESSIONS_MIN, NODE_SESSIONS_MAX, &n);
+        failed = option_number(parse, id, value, NODE_SESSIONS_MIN, NODE_SESSIONS_MAX, &n);
         for (out->sessions = NODE_SESSIONS_MIN; out->sessions < n;)
             out->sessions *= 2;
         return failed;
     case OPTION_connections:
-        failed = number(parse, id, value, NODE_CONNECTIONS_MIN, NODE_CONNECTIONS_MAX, &n);
+        failed = option_number(parse, id, value, NODE_CONNECTIONS_MIN, NODE_CONNECTIONS_MAX, &n);
         out->connections = (unsigned)n;
         return failed;
     case OPTION_http:
-        failed = choice(parse, id, value, switches, 2, &chosen);
+        failed = option_choice(parse, id, value, switches, 2, &chosen);
         out->http_off = chosen == 1;
         return failed;
     case OPTION_http_host:
@@ -314,30 +316,30 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     case OPTION_wal_path:
         return set_wal_path(parse, value);
     case OPTION_durability:
-        failed = choice(parse, id, value, durabilities, 2, &chosen);
+        failed = option_choice(parse, id, value, durabilities, 2, &chosen);
         out->log.async = chosen == 1;
         return failed;
     case OPTION_reads:
-        failed = choice(parse, id, value, reads, 2, &chosen);
+        failed = option_choice(parse, id, value, reads, 2, &chosen);
         out->log.reads_memory = chosen == 1;
         return failed;
     case OPTION_snapshot_interval:
-        failed = number(parse, id, value, 0, SNAPSHOT_INTERVAL_MAX_S, &n);
+        failed = option_number(parse, id, value, 0, SNAPSHOT_INTERVAL_MAX_S, &n);
         out->log.snapshot_interval_s = (unsigned)n;
         return failed;
     case OPTION_snapshot_log:
-        failed = number(parse, id, value, 0, SNAPSHOT_LOG_MAX_MIB, &n);
+        failed = option_number(parse, id, value, 0, SNAPSHOT_LOG_MAX_MIB, &n);
         out->log.snapshot_mib = (unsigned)n;
         return failed;
     case OPTION_wal_io:
-        failed = choice(parse, id, value, ios, 2, &chosen);
+        failed = option_choice(parse, id, value, ios, 2, &chosen);
         out->log.io = chosen;
         return failed;
     case OPTION_config:
         parse->config = value;
         return 0;
     case OPTION_log_level:
-        failed = choice(parse, id, value, levels, 4, &chosen);
+        failed = option_choice(parse, id, value, levels, 4, &chosen);
         out->log_level = chosen;
         return failed;
     case OPTION_help:
@@ -346,7 +348,7 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     case OPTION_version:
         parse->version = true;
         return 0;
-    case OPTION_COUNT:
+    default:
         break;
     }
     return option_wrong(parse, "no such option");
@@ -410,7 +412,8 @@ static int check_log(struct parse *parse)
     if (log->enabled && log->path[0] == '\0')
         return option_wrong(parse, "--enable-wal needs --wal-path FOLDER");
     for (unsigned i = 0; !log->enabled && i < sizeof needs_log / sizeof needs_log[0]; i++)
-        if (parse->given[needs_log[i]] != SOURCE_NONE)
+        if (parse->given[needs_log[i]] != SOURCE_NONE &&
+            (needs_log[i] != OPTION_reads || parse->out->replication.mode != MODE_REPLICA))
             return option_wrong(parse, "--%s is of no use without --enable-wal",
                                 option_rows[needs_log[i]].name);
     if (log->async && parse->given[OPTION_reads] != SOURCE_NONE && !log->reads_memory)
@@ -428,5 +431,7 @@ int options_check(struct parse *parse)
         return option_wrong(
             parse, "a secret is needed: --auth-secret-file FILE, --auth-secret TEXT or WILD_AUTH_SECRET"
                    " (--insecure-no-auth for a bench)");
-    return check_log(parse) != 0 ? -1 : check_nics(parse);
+    if (options_check_replication(parse) != 0 || check_log(parse) != 0)
+        return -1;
+    return check_nics(parse);
 }

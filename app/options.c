@@ -9,9 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SECRET_ENVIRONMENT_LENGTH = 16 };
-static const char secret_environment[] = "WILD_AUTH_SECRET";
-static_assert(sizeof secret_environment - 1 == SECRET_ENVIRONMENT_LENGTH, "name length");
+static const char secret_environment[] = "WILD_AUTH_SECRET", name_environment[] = "WILD_REPLICA_ID";
 
 static bool is_secret(enum option_id id)
 {
@@ -29,8 +27,13 @@ static void forget(struct parse *parse, enum option_id id)
         parse->addresses = 0;
     if (id == OPTION_http_host)
         parse->out->http_hosts = 0;
+    if (id == OPTION_replication_secret_file) {
+        keys_wipe(parse->out->replication.secret, sizeof parse->out->replication.secret);
+        parse->out->replication.secrets = 0;
+    }
     if (is_secret(id)) {
-        options_wipe(parse->out);
+        keys_wipe(parse->out->secret, sizeof parse->out->secret);
+        parse->out->secrets = 0;
         parse->given[OPTION_auth_secret] = SOURCE_NONE;
         parse->given[OPTION_auth_secret_file] = SOURCE_NONE;
         if (parse->given[OPTION_insecure_no_auth] < parse->source)
@@ -124,20 +127,30 @@ static int take_command_line(struct parse *parse, int argc, char **argv)
     return 0;
 }
 
+static char *in_environment(char **environ_list, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (; environ_list != NULL && *environ_list != NULL; environ_list++)
+        if (strncmp(*environ_list, name, length) == 0 && (*environ_list)[length] == '=')
+            return *environ_list + length + 1;
+    return NULL;
+}
+
 static int take_environment(struct parse *parse, char **environ_list)
 {
-    parse->source = SOURCE_ENVIRONMENT;
-    for (; environ_list != NULL && *environ_list != NULL; environ_list++) {
-        char *value = *environ_list + SECRET_ENVIRONMENT_LENGTH + 1;
-        int failed;
+    char *secret = in_environment(environ_list, secret_environment);
+    char *name = in_environment(environ_list, name_environment);
+    int failed = 0;
 
-        if (strncmp(*environ_list, secret_environment, SECRET_ENVIRONMENT_LENGTH) != 0 || value[-1] != '=')
-            continue;
-        failed = take(parse, OPTION_auth_secret, value);
-        keys_wipe(value, strlen(value));
-        return failed;
+    parse->source = SOURCE_ENVIRONMENT;
+    if (secret != NULL) {
+        failed = take(parse, OPTION_auth_secret, secret);
+        keys_wipe(secret, strlen(secret));
     }
-    return 0;
+    if (failed == 0 && name != NULL)
+        failed = option_set_replica_id(parse, name);
+    return failed;
 }
 
 static int take_file_entry(void *user, const char *section, const char *name, const char *value)
@@ -227,7 +240,10 @@ static void print_help(FILE *print)
                  option_rows[id].argument != NULL ? option_rows[id].argument : "");
         fprintf(print, "  %-36s %s\n", left, option_rows[id].help);
     }
-    fprintf(print, "\nThe secret may also be in the environment: %s.\n", secret_environment);
+    fprintf(print,
+            "\nThe secret may also be in the environment: %s. What other nodes call this one: %s\n"
+            "(default: host name and port).\n",
+            secret_environment, name_environment);
 }
 
 /* --config must be known before the command line is taken in order: the file is the lowest source. */
@@ -255,6 +271,10 @@ enum options_outcome options_parse(struct options *out, int argc, char **argv, c
         .port = PROTOCOL_DEFAULT_PORT,
         .bind_ip4 = INADDR_LOOPBACK,
         .cluster_name = "wild",
+        .replication = {.port = REPLICATION_DEFAULT_PORT,
+                        .primary_port = REPLICATION_DEFAULT_PORT,
+                        .heartbeat_ms = REPLICATION_HEARTBEAT_DEFAULT_MS,
+                        .timeout_ms = REPLICATION_TIMEOUT_DEFAULT_MS},
         .log = {.snapshot_interval_s = SNAPSHOT_INTERVAL_DEFAULT_S, .snapshot_mib = SNAPSHOT_LOG_DEFAULT_MIB},
         .log_level = LOG_LEVEL_INFO};
     error[0] = '\0';
@@ -283,4 +303,6 @@ void options_wipe(struct options *options)
 {
     keys_wipe(options->secret, sizeof options->secret);
     options->secrets = 0;
+    keys_wipe(options->replication.secret, sizeof options->replication.secret);
+    options->replication.secrets = 0;
 }

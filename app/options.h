@@ -20,6 +20,8 @@
 #include "disk_folder.h"
 #include "keys.h"
 #include "log.h"
+#include "message.h"
+#include "replication_message.h"
 #include "table.h"
 
 enum {
@@ -28,6 +30,7 @@ enum {
     CLUSTER_NAME_BYTES = 65,
     HTTP_HOST_NAME_BYTES = 256,
     LOG_PATH_BYTES = 512,
+    PRIMARY_ADDRESS_BYTES = 254, /* RFC 1035 2.3.4 */
     OPTIONS_EAL_MAX = 32
 };
 
@@ -62,6 +65,20 @@ struct log_options {
     enum disk_folder_queue io;
 };
 
+/* Who leads, who follows. */
+struct replication_options {
+    enum mode mode;
+    uint16_t port;                               /* primary: where replicas connect */
+    uint16_t primary_port;                       /* replica: where it connects */
+    char primary_address[PRIMARY_ADDRESS_BYTES]; /* host name or IPv4 address */
+    char name[REPLICATION_NAME_BYTES];           /* WILD_REPLICA_ID; "": make one up */
+    unsigned min_replicas;                       /* a write waits for so many */
+    bool ack_applied;                            /* what is in their memory counts */
+    unsigned heartbeat_ms, timeout_ms;
+    struct secret_option secret[NODE_SECRETS_MAX]; /* between nodes; none: the node's own secrets */
+    unsigned secrets;
+};
+
 enum idle { IDLE_ADAPTIVE, IDLE_POLL };
 
 struct options {
@@ -86,6 +103,7 @@ struct options {
     unsigned http_hosts;
     unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
     struct log_options log;
+    struct replication_options replication;
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
     unsigned eals;
@@ -104,7 +122,7 @@ enum options_outcome {
 enum options_outcome options_parse(struct options *out, int argc, char **argv, char **environ_list,
                                    FILE *print, char error[OPTIONS_ERROR_BYTES]);
 
-/* Ends the secrets; the rest stays. */
+/* Ends the secrets, those of replication too; the rest stays. */
 void options_wipe(struct options *options);
 
 #endif

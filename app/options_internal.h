@@ -51,6 +51,23 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "a snapshot whenever the log has grown by so much, in whole segments of 64 (default 256; 0: no limit)") \
     X(wal_io, "wal-io", "thread|uring", false,                                                                \
       "how the log is written: by a thread of its own, or by io_uring (default thread)")                      \
+    X(mode, "mode", "standalone|primary|replica", false,                                                      \
+      "whether other nodes follow this one, or it follows another (default standalone)")                      \
+    X(replication_port, "replication-port", "N", false,                                                       \
+      "of a primary: port that its replicas connect to (default 9001)")                                       \
+    X(primary_address, "primary-address", "HOST", false, "of a replica: the primary's name or address")       \
+    X(primary_port, "primary-port", "N", false,                                                               \
+      "of a replica: the primary's --replication-port (default 9001)")                                        \
+    X(min_replicas, "min-replicas", "N", false,                                                               \
+      "of a primary: a write is acknowledged when so many replicas have it, too (default 0)")                 \
+    X(replica_ack, "replica-ack", "durable|applied", false,                                                   \
+      "with --min-replicas: what counts, a replica's disk or its memory (default durable)")                   \
+    X(heartbeat_ms, "heartbeat-ms", "N", false,                                                               \
+      "of a primary: replicas hear of it so often when there is nothing else to tell (default 100)")          \
+    X(replication_timeout_ms, "replication-timeout-ms", "N", false,                                           \
+      "of a primary: after so long without a word the other side is gone (default 1000)")                     \
+    X(replication_secret_file, "replication-secret-file", "FILE", true,                                       \
+      "secret between nodes, if it is not the clients'; twice while it is being replaced")                    \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                     \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")             \
     X(help, "help", NULL, false, "this text")                                                                 \
@@ -93,6 +110,25 @@ int option_wrong(struct parse *parse, const char *format, ...) __attribute__((fo
 
 /* Checks and keeps one value: 0, or -1 with the error. */
 int option_set(struct parse *parse, enum option_id id, const char *value);
+
+/* A number, or one of `count` words, for that option: 0, or -1 with the error. */
+int option_number(struct parse *parse, enum option_id id, const char *value, uint64_t low, uint64_t high,
+                  uint64_t *out);
+int option_choice(struct parse *parse, enum option_id id, const char *value, const char *const *choices,
+                  unsigned count, unsigned *out);
+
+/* Secrets in force, NODE_SECRETS_MAX at most: the text, or the file's, becomes the next. 0, or -1 with the error. */
+struct secret_list {
+    struct secret_option *secret;
+    unsigned *count;
+};
+int option_secret(struct parse *parse, struct secret_list list, const char *text);
+int option_secret_file(struct parse *parse, struct secret_list list, const char *path);
+
+/* Those of replication: option_set()'s part, 1: it is none of them. WILD_REPLICA_ID. options_check()'s part. */
+int option_set_replication(struct parse *parse, enum option_id id, const char *value);
+int option_set_replica_id(struct parse *parse, const char *value);
+int options_check_replication(struct parse *parse);
 
 /* What no single option can tell: 0, or -1 with the error. */
 int options_check(struct parse *parse);

@@ -13,11 +13,11 @@
 
 static struct options options;
 static char error[OPTIONS_ERROR_BYTES], printed[8192];
-static char words[32][160], *argv[33], environment[160], *environ_list[2];
+static char words[32][160], *argv[33], environment[160], *environ_list[3];
 static int argc;
 
-/* Splits `line` at spaces and parses it; `env` is the value of WILD_AUTH_SECRET or NULL. */
-static enum options_outcome parse_with(const char *line, const char *env)
+/* Splits `line` at spaces and parses it; `env` is the value of WILD_AUTH_SECRET or NULL, `other` another entry. */
+static enum options_outcome parse_in(const char *line, const char *env, char *other)
 {
     char copy[1024], *save = NULL;
     FILE *print;
@@ -32,13 +32,19 @@ static enum options_outcome parse_with(const char *line, const char *env)
     }
     argv[argc] = NULL;
     snprintf(environment, sizeof environment, "WILD_AUTH_SECRET=%s", env != NULL ? env : "");
-    environ_list[0] = env != NULL ? environment : NULL;
-    environ_list[1] = NULL;
+    environ_list[0] = env != NULL ? environment : other;
+    environ_list[1] = env != NULL ? other : NULL;
+    environ_list[2] = NULL;
     memset(printed, 0, sizeof printed);
     print = fmemopen(printed, sizeof printed - 1, "w");
     outcome = options_parse(&options, argc, argv, environ_list, print, error);
     fclose(print);
     return outcome;
+}
+
+static enum options_outcome parse_with(const char *line, const char *env)
+{
+    return parse_in(line, env, NULL);
 }
 
 static enum options_outcome parse(const char *line)
@@ -100,6 +106,73 @@ static void a_log_is_safe_unless_asked_otherwise(void)
     CU_ASSERT_EQUAL(options.log.snapshot_interval_s, 60);
     CU_ASSERT_EQUAL(options.log.snapshot_mib, 0);
     CU_ASSERT_EQUAL(options.log.io, DISK_QUEUE_URING);
+}
+
+#define PRIMARY "--auth-secret s3 --mode primary --enable-wal --wal-path w "
+#define REPLICA "--auth-secret s3 --mode replica --primary-address p.example.com "
+
+static void a_node_stands_alone_leads_or_follows(void)
+{
+    const struct replication_options *replication = &options.replication;
+
+    CU_ASSERT_EQUAL(parse("--auth-secret s3"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->mode, MODE_STANDALONE);
+    CU_ASSERT_EQUAL(parse("--auth-secret s3 --mode standalone"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(parse(PRIMARY), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->mode, MODE_PRIMARY);
+    CU_ASSERT_EQUAL(replication->port, 9001);
+    CU_ASSERT_EQUAL(replication->min_replicas, 0);
+    CU_ASSERT_FALSE(replication->ack_applied);
+    CU_ASSERT_EQUAL(replication->heartbeat_ms, 100);
+    CU_ASSERT_EQUAL(replication->timeout_ms, 1000);
+    CU_ASSERT_EQUAL(parse(PRIMARY
+                          "--replication-port 9002 --min-replicas 2 --replica-ack applied --heartbeat-ms 20 "
+                          "--replication-timeout-ms 60"),
+                    OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->port, 9002);
+    CU_ASSERT_EQUAL(replication->min_replicas, 2);
+    CU_ASSERT_TRUE(replication->ack_applied);
+    CU_ASSERT_EQUAL(replication->heartbeat_ms, 20);
+    CU_ASSERT_EQUAL(replication->timeout_ms, 60);
+    CU_ASSERT_EQUAL(parse(REPLICA), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->mode, MODE_REPLICA);
+    CU_ASSERT_STRING_EQUAL(replication->primary_address, "p.example.com");
+    CU_ASSERT_EQUAL(replication->primary_port, 9001);
+    CU_ASSERT_STRING_EQUAL(replication->name, "");
+    CU_ASSERT_EQUAL(parse(REPLICA "--primary-port 9002 --reads memory"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->primary_port, 9002);
+    CU_ASSERT_TRUE(options.log.reads_memory);
+}
+
+static void a_node_has_the_name_that_the_environment_gives_it(void)
+{
+    char name[] = "WILD_REPLICA_ID=replica1", other[] = "WILD_REPLICA_IDS=x", blank[] = "WILD_REPLICA_ID=a b";
+    char empty[] = "WILD_REPLICA_ID=";
+
+    CU_ASSERT_EQUAL(parse_in("--mode replica --primary-address 198.18.0.1", "s3", name), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(options.replication.name, "replica1");
+    CU_ASSERT_EQUAL(parse_in("", "s3", other), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(options.replication.name, "");
+    CU_ASSERT_EQUAL(parse_in("", "s3", blank), OPTIONS_WRONG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error, "WILD_REPLICA_ID takes"));
+    CU_ASSERT_EQUAL(parse_in("", "s3", empty), OPTIONS_WRONG);
+}
+
+static void replication_has_its_own_secret_if_it_is_given_one(void)
+{
+    char line[256];
+
+    snprintf(line, sizeof line, REPLICA "--replication-secret-file %s", write_file("between-nodes\n", 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.secrets, 1);
+    CU_ASSERT_EQUAL(options.replication.secrets, 1);
+    CU_ASSERT_EQUAL(options.replication.secret[0].length, 13);
+    CU_ASSERT_EQUAL(memcmp(options.replication.secret[0].text, "between-nodes", 13), 0);
+    options_wipe(&options);
+    CU_ASSERT_EQUAL(options.replication.secrets, 0);
+    CU_ASSERT_EQUAL(options.replication.secret[0].text[0], '\0');
+    snprintf(line, sizeof line, REPLICA "--replication-secret-file %s", write_file("between-nodes\n", 0644));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
 }
 
 static void every_option_is_understood(void)
@@ -167,8 +240,7 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"", "a secret is needed"},
         {"--insecure-no-auth --auth-secret x", "contradict"},
         {"--auth-secret x --insecure-no-auth", "contradict"},
-        {"--auth-secret x --mode primary", "unknown option '--mode'"},
-        {"--auth-secret x --replication-port 9001", "unknown option '--replication-port'"},
+        {"--auth-secret x --leader yes", "unknown option '--leader'"},
         {"--auth-secret x --enable-wal", "--enable-wal needs --wal-path"},
         {"--auth-secret x --enable-wal --wal-path=", "--wal-path takes"},
         {"--auth-secret x --wal-path w", "--wal-path is of no use without --enable-wal"},
@@ -245,6 +317,30 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {"--auth-secret x --gateway gw", "--gateway takes"},
         {"--auth-secret x --insecure-no-auth=1", "takes no value"},
         {"--auth-secret x --config /nowhere/at/all", "/nowhere/at/all"},
+        {"--auth-secret x --mode leader", "--mode takes standalone|primary|replica"},
+        {"--auth-secret x --mode primary", "--enable-wal"},
+        {"--auth-secret x --mode replica", "--primary-address"},
+        {"--auth-secret x --primary-address h", "--mode replica"},
+        {"--auth-secret x --replication-port 9", "--mode primary"},
+        {"--auth-secret x --replication-secret-file /nowhere", "/nowhere"},
+        {"--insecure-no-auth --mode replica --primary-address h", "--insecure-no-auth"},
+        {"--insecure-no-auth --mode primary --enable-wal --wal-path w", "--insecure-no-auth"},
+        {PRIMARY "--primary-address h", "--mode replica"},
+        {PRIMARY "--primary-port 9", "--mode replica"},
+        {PRIMARY "--replication-port 0", "--replication-port takes"},
+        {PRIMARY "--replication-port 9 --port 9", "must differ"},
+        {PRIMARY "--min-replicas 65", "--min-replicas takes"},
+        {PRIMARY "--min-replicas 1 --durability async", "--durability sync"},
+        {PRIMARY "--replica-ack applied", "--min-replicas"},
+        {PRIMARY "--min-replicas 1 --replica-ack heard", "--replica-ack takes"},
+        {PRIMARY "--heartbeat-ms 9", "--heartbeat-ms takes"},
+        {PRIMARY "--heartbeat-ms 400", "3 times"},
+        {REPLICA "--enable-wal --wal-path w", "not built yet"},
+        {REPLICA "--durability async", "--enable-wal"},
+        {REPLICA "--replication-port 9002", "--mode primary"},
+        {REPLICA "--min-replicas 1", "--mode primary"},
+        {REPLICA "--heartbeat-ms 100", "--mode primary"},
+        {"--auth-secret x --mode replica --primary-address a/b", "--primary-address takes"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -255,6 +351,7 @@ static void what_is_wrong_is_refused_in_one_line(void)
             CU_FAIL("a wrong option is refused");
         }
         CU_ASSERT_EQUAL(options.secrets, 0);
+        CU_ASSERT_EQUAL(options.replication.secrets, 0);
     }
 }
 
@@ -381,6 +478,9 @@ int main(void)
 #define TEST(name) {#name, name}
         TEST(defaults_need_only_a_secret),
         TEST(a_log_is_safe_unless_asked_otherwise),
+        TEST(a_node_stands_alone_leads_or_follows),
+        TEST(a_node_has_the_name_that_the_environment_gives_it),
+        TEST(replication_has_its_own_secret_if_it_is_given_one),
         TEST(every_option_is_understood),
         TEST(kernel_sockets_are_asked_for_or_come_by_default),
         TEST(an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk),
