@@ -127,8 +127,8 @@ bool node_snapshot(struct node *node);
 void node_drain(struct node *node);
 /* Every worker has answered what it had received, and the log, if there is one, is on the disk. */
 bool node_drained(const struct node *node);
-/* After that: whether changes that were acknowledged are not on the disk (--durability async, and a disk that takes no
- * more). */
+/* After that: whether changes that were acknowledged may not be there at the next start (--durability async, and a disk
+ * that takes no more; or the log's folder was not in its place once). */
 bool node_lost_changes(const struct node *node);
 
 /* What the node is, for the start-up lines and tests. */
