@@ -19,9 +19,9 @@
  *                          network, then its host, the one that was idle for longest of those looked at. It
  *                          is closed in order. If the newcomer's own network holds no fewer, the host is one of
  *                          that; if the newcomer's own host holds no fewer, it is closed itself
- *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most. When newcomers have
- *                          no more than half of that eighth left, each has the oldest of these reset, of the source
- *                          that has most of them, before any unconfirmed one makes room
+ *   CLOSING                nothing more is read; what was answered is still sent; 5 s at most. When no more than half
+ *                          of that eighth is free, each newcomer has the oldest of these reset, of the source that
+ *                          has most of them. They count as room: unconfirmed ones make room as if there were none
  *
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
  * and the stream is closed without a CLOSE record.

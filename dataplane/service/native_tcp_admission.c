@@ -141,9 +141,10 @@ static bool displace(struct native_tcp *service, struct source newcomer)
 
 bool native_tcp_make_room(struct native_tcp *service, struct source newcomer)
 {
-    hurry_who_lingers(service);
-    if (service->unconfirmed >= share(service) && !displace(service, newcomer))
-        return false;
+    if (service->unconfirmed < share(service))
+        hurry_who_lingers(service);
+    else if (!displace(service, newcomer))
+        return false; /* and nobody was hurried for it */
     return service->free != NOBODY;
 }
 

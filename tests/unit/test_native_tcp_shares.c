@@ -335,6 +335,33 @@ static void of_those_who_linger_the_source_with_most_makes_room(void)
     empty_house(node, c);
 }
 
+/* Who has no secret and all that the unconfirmed may have takes no more from those who linger. */
+static void a_flood_of_the_unconfirmed_hurries_few_who_linger(void)
+{
+    enum { SESSIONS = 38, LINGERING = 9, UNCONFIRMED = (PLACES - SESSIONS) / 2 };
+    struct tcp_client *c[SESSIONS + LINGERING], *crowd[UNCONFIRMED + 100];
+    struct tcp_node *node = tcp_node_start(&(struct tcp_node_options){.connections = PLACES});
+    unsigned count = 0;
+    for (unsigned i = 0; i < SESSIONS + LINGERING; i++)
+        c[i] = session_from(node, HEAVY, 1000 + i);
+    for (unsigned i = 0; i < LINGERING; i++)
+        say_close(c[i]);
+    for (unsigned i = 0; i < UNCONFIRMED + 100; i++) {
+        crowd[count] = tcp_client_open_from(node, LIGHT, (uint16_t)(1000 + i));
+        count += crowd[count] != NULL;
+        tcp_node_turn(node);
+    }
+    CU_ASSERT_EQUAL(count, UNCONFIRMED);
+    CU_ASSERT_EQUAL(native_tcp_counts(node->service).connections, PLACES - 4);
+    CU_ASSERT_EQUAL(closed_streams(c, SESSIONS + LINGERING), 0);
+    CU_ASSERT_EQUAL(tcp_counted(node, COUNTER_native_tcp_linger_displaced), 0);
+    while (count > 0)
+        tcp_client_free(crowd[--count]);
+    for (unsigned i = 0; i < SESSIONS + LINGERING; i++)
+        tcp_client_free(c[i]);
+    tcp_node_stop(node);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -353,6 +380,8 @@ int main(void)
          a_burst_of_newcomers_finds_places_among_those_who_linger},
         {"of those who linger, the source with most makes room",
          of_those_who_linger_the_source_with_most_makes_room},
+        {"a flood of the unconfirmed hurries few who linger",
+         a_flood_of_the_unconfirmed_hurries_few_who_linger},
         CU_TEST_INFO_NULL,
     };
     return suite_run("native_tcp_shares", tests);
