@@ -68,24 +68,9 @@ static bool records_valid(const struct wal_block *block)
     return at == block->records_bytes;
 }
 
-static bool fields_valid(const struct wal_block *block, const uint8_t *bytes)
+/* What can be said of a header alone. */
+static void decode_header(struct wal_block *out, const uint8_t *bytes)
 {
-    return wire_u16(bytes + AT_RESERVED) == 0 &&
-           wire_is_zero(bytes + AT_RESERVED_END, AT_STAMP - AT_RESERVED_END) &&
-           wire_is_zero(bytes + block->length, wal_block_padded(block->length) - block->length) &&
-           block->history != 0 && block->first_lsn <= UINT64_MAX - block->count &&
-           block->durable_lsn < block->first_lsn + block->count;
-}
-
-enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length,
-                                  uint64_t segment, uint32_t offset)
-{
-    if (length < sizeof magic)
-        return WAL_SHORT;
-    if (memcmp(bytes + AT_MAGIC, magic, sizeof magic) != 0)
-        return WAL_NO_BLOCK;
-    if (length < WAL_BLOCK_HEADER_BYTES)
-        return WAL_SHORT;
     *out = (struct wal_block){
         .first_lsn = wire_u64(bytes + AT_FIRST_LSN),
         .history = wire_u64(bytes + AT_HISTORY),
@@ -100,19 +85,67 @@ enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, s
         .previous_crc = wire_u32(bytes + AT_PREVIOUS_CRC),
         .records = bytes + WAL_BLOCK_HEADER_BYTES,
     };
+    if (out->length >= WAL_BLOCK_HEADER_BYTES)
+        out->records_bytes = out->length - WAL_BLOCK_HEADER_BYTES;
+}
+
+static bool length_valid(const struct wal_block *block)
+{
+    return block->length >= WAL_BLOCK_HEADER_BYTES && block->length <= WAL_BLOCK_BYTES_MAX;
+}
+
+/* Of a block whose crc is right. */
+static enum wal_verdict judge_fields(const struct wal_block *block, const uint8_t *bytes)
+{
+    if (wire_u16(bytes + AT_FORMAT) > WAL_FORMAT)
+        return WAL_NEWER_FORMAT;
+    bool valid = wire_u16(bytes + AT_FORMAT) == WAL_FORMAT && wire_u16(bytes + AT_RESERVED) == 0 &&
+                 wire_is_zero(bytes + AT_RESERVED_END, AT_STAMP - AT_RESERVED_END) && block->history != 0 &&
+                 block->first_lsn <= UINT64_MAX - block->count &&
+                 block->durable_lsn < block->first_lsn + block->count && records_valid(block);
+    return valid ? WAL_WHOLE : WAL_BROKEN;
+}
+
+enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length,
+                                  uint64_t segment, uint32_t offset)
+{
+    if (length < sizeof magic)
+        return WAL_SHORT;
+    if (memcmp(bytes + AT_MAGIC, magic, sizeof magic) != 0)
+        return WAL_NO_BLOCK;
+    if (length < WAL_BLOCK_HEADER_BYTES)
+        return WAL_SHORT;
+    decode_header(out, bytes);
     /* Place before crc: in a file that is used again nearly every block is out of place. */
-    if (out->segment != segment || out->offset != offset || out->length < WAL_BLOCK_HEADER_BYTES ||
-        out->length > WAL_BLOCK_BYTES_MAX)
+    if (out->segment != segment || out->offset != offset || !length_valid(out))
         return WAL_BROKEN;
-    out->records_bytes = out->length - WAL_BLOCK_HEADER_BYTES;
     size_t padded = wal_block_padded(out->length);
     if (length < padded)
         return WAL_SHORT;
     if (wal_crc(0, bytes + CRC_FROM, padded - CRC_FROM) != out->crc)
         return WAL_BROKEN;
-    if (wire_u16(bytes + AT_FORMAT) > WAL_FORMAT)
-        return WAL_NEWER_FORMAT;
-    if (wire_u16(bytes + AT_FORMAT) != WAL_FORMAT || !fields_valid(out, bytes) || !records_valid(out))
+    enum wal_verdict verdict = judge_fields(out, bytes);
+    /* a later format may have something behind its length */
+    return verdict == WAL_WHOLE && !wire_is_zero(bytes + out->length, padded - out->length) ? WAL_BROKEN
+                                                                                            : verdict;
+}
+
+enum wal_verdict wal_block_decode_bare(struct wal_block *out, const uint8_t *bytes, size_t length)
+{
+    static const uint8_t padding[DISK_BLOCK_BYTES];
+    if (length < sizeof magic)
+        return WAL_SHORT;
+    if (memcmp(bytes + AT_MAGIC, magic, sizeof magic) != 0)
+        return WAL_NO_BLOCK;
+    if (length < WAL_BLOCK_HEADER_BYTES)
+        return WAL_SHORT;
+    decode_header(out, bytes);
+    if (!length_valid(out) || length > out->length)
         return WAL_BROKEN;
-    return WAL_WHOLE;
+    if (length < out->length)
+        return WAL_SHORT;
+    uint32_t crc = wal_crc(0, bytes + CRC_FROM, length - CRC_FROM);
+    if (wal_crc(crc, padding, wal_block_padded(length) - length) != out->crc)
+        return WAL_BROKEN;
+    return judge_fields(out, bytes);
 }

@@ -87,5 +87,10 @@ enum wal_verdict {
  * it is WAL_NO_BLOCK or too short for a header; only if it is WAL_WHOLE may it be relied upon. */
 enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length,
                                   uint64_t segment, uint32_t offset);
+/*
+ * The same for a block that came another way than from its file: where it was written does not matter, and of its padding,
+ * which is zeros, nothing came: `length` bytes are the block.
+ */
+enum wal_verdict wal_block_decode_bare(struct wal_block *out, const uint8_t *bytes, size_t length);
 
 #endif

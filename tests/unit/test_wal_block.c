@@ -174,6 +174,35 @@ static void zeros_are_no_block_and_lost_sectors_break_one(void)
     CU_ASSERT_EQUAL(judge(padded), WAL_WHOLE);
 }
 
+static void a_block_without_its_padding_is_judged_alike(void)
+{
+    for (unsigned count = 0; count < 150; count += 50) {
+        struct wal_block in = sample(count), out;
+        size_t padded = make_block(bytes, &in, 10);
+        CU_ASSERT_EQUAL(wal_block_decode_bare(&out, bytes, in.length), WAL_WHOLE);
+        CU_ASSERT(out.first_lsn == in.first_lsn && out.count == count && out.crc == in.crc);
+        CU_ASSERT(out.records == in.records && out.records_bytes == in.records_bytes);
+        CU_ASSERT(out.segment == SEGMENT && out.offset == OFFSET && out.history == in.history);
+        for (size_t length = 0; length < in.length; length++)
+            if (wal_block_decode_bare(&out, bytes, length) != WAL_SHORT)
+                CU_FAIL("a short block passes");
+        CU_ASSERT_EQUAL(wal_block_decode_bare(&out, bytes, in.length + 1), WAL_BROKEN);
+        CU_ASSERT_EQUAL(wal_block_decode_bare(&out, bytes, padded), WAL_BROKEN);
+        for (size_t bit = 0; bit < (size_t)in.length * 8; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            if (wal_block_decode_bare(&out, bytes, in.length) == WAL_WHOLE)
+                CU_FAIL("a flipped bit passes");
+            bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        }
+    }
+    /* records that are not valid under a right crc */
+    struct wal_block in = sample(3), out;
+    size_t padded = make_block(bytes, &in, 10);
+    bytes[WAL_BLOCK_HEADER_BYTES + 16] = 99; /* the first one's type */
+    fix_crc(bytes, padded);
+    CU_ASSERT_EQUAL(wal_block_decode_bare(&out, bytes, in.length), WAL_BROKEN);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -184,6 +213,7 @@ int main(void)
          every_wrong_field_is_noticed_though_the_crc_is_right},
         {"a mark is valid only without records", a_mark_is_valid_only_without_records},
         {"zeros are no block, and lost sectors break one", zeros_are_no_block_and_lost_sectors_break_one},
+        {"a block without its padding is judged alike", a_block_without_its_padding_is_judged_alike},
         CU_TEST_INFO_NULL};
     return suite_run("wal_block", tests);
 }
