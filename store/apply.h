@@ -4,8 +4,8 @@
  *
  * While a table is being rebuilt it may hold more than its capacity, since a fuzzy snapshot mixes states
  * (lines_rebuild_limit() has the sum): apply_begin() opens an overflow region in ordinary memory; apply_end()
- * moves what is left there back and fails if the final set exceeds the capacity. One thread applies, nobody
- * else writes; readers may run.
+ * moves what is left there back and fails if the final set exceeds the capacity: the region stays open then.
+ * One thread applies, nobody else writes; readers may run.
  */
 #ifndef WILD_APPLY_H
 #define WILD_APPLY_H
@@ -30,7 +30,8 @@ int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is o
  * clear.c: empties the table, up to `buckets` buckets a call; false: not done yet, to be called again. True: it is as
  * table_create() made it, LSNs included, but for its expiry clock; the next call begins another clearing.
  * Nobody else writes, no snapshot is taken, and nobody's answer may depend on what readers find meanwhile (a replica
- * that begins anew). Not between apply_begin() and apply_end().
+ * that begins anew). Between apply_begin() and apply_end() too, for a rebuild that is given up: the overflow region is
+ * empty then as well, and apply_end() cannot fail.
  */
 bool apply_clear(struct execute_context *context, unsigned buckets);
 
