@@ -1,28 +1,36 @@
 /*
- * replica.h - a replica's side of replication: one session to the primary, kept up; what comes is applied to the table,
- * while the workers read. Owner: the control lcore. Allocates in replica_create(), and for a bootstrap's overflow region
- * (apply.h); waits for nobody.
+ * replica.h - a replica's side of replication: one session to the primary, kept up; what comes is applied to the
+ * table, while the workers read. Owner: the control lcore. Allocates in replica_create(), and for a bootstrap's overflow
+ * region (apply.h); waits for nobody.
  *
  *   WAITING --delay over--> CONNECTING --stream, handshake--> GREETING (HELLO sent)
  *   GREETING --WELCOME: RESUME--> FOLLOWING
- *            --WELCOME: BOOTSTRAP--> HIDING (CATCHING_UP is published; until no worker can still be reading under what
- *                    was published before) --> CLEARING --ACK--> LOADING --end_lsn is applied--> FOLLOWING
+ *            --WELCOME: BOOTSTRAP--> HIDING (CATCHING_UP is published; until no worker can still be reading under
+ *                    what was published before) --> CLEARING --ACK--> LOADING --end_lsn is applied--> FOLLOWING
  *            --REFUSE--> WAITING, and a line says why
- *   any --the session ends, or nothing is heard for timeout_ms--> WAITING: 50 ms, doubled up to 2 s, each time a random
- *            half to whole of that; anew from 50 ms once it has FOLLOWED
+ *   any --the session ends, or nothing is heard for timeout_ms--> WAITING: 50 ms, doubled up to 2 s, each time a
+ *            random half to whole of that; anew from 50 ms once it has FOLLOWED, unless it was what the primary
+ *            sent that ended it
  *
- * What readers are told. SERVING: the table is a prefix of the primary's log, and stays one: also when the primary is gone.
- * CATCHING_UP: from the start, or from HIDING, to the end of LOADING and until as much is applied as the primary had
- * durable when it said WELCOME; every read is STALE. host.point: what readers may be shown; later changes are in the table
- * and reads of them wait, as they do on a primary: min(applied, what the primary says is acknowledged).
+ * What readers are told. SERVING: the table is a prefix of the primary's log, and stays one: also when the primary is
+ * gone. CATCHING_UP: from the start, or from HIDING, to the end of LOADING and until as much is applied as the primary
+ * had durable when it said WELCOME; every read is STALE. A session that ends in HIDING has taken nothing away: SERVING
+ * again. host.point: what readers may be shown; later changes are in the table and reads of them wait, as they do on a
+ * primary: min(applied, what the primary says is acknowledged). It never goes back, but for a bootstrap: 0 from
+ * CLEARING until the moment before SERVING.
  *
  * Order. A block counts if it continues what is applied: the same history and the next LSN, or a later history of the
- * primary's, from where that one goes on. Anything else ends the session (counted as a gap); the next one resumes from what
- * is applied. Blocks are verified whole (CRC, records) before any of it is applied.
+ * primary's, from where that one goes on. The first block of a session may begin with what is applied, which is left out
+ * (another primary may have cut the log into other blocks). Anything else ends the session (counted as a gap); the next
+ * one resumes from what is applied. Blocks are verified whole (CRC, records) before any of it is applied.
  *
- * Whom it follows. Without data: whoever holds the secret. With data: only a node of its own cluster (cluster id), and no
- * epoch below the highest it has seen; so an emptied or restored primary cannot take its data away: it says so, keeps
- * serving what it has, and goes on trying.
+ * Whom it follows. Without data: whoever holds the secret. With data: only a node of its own cluster (cluster id), and
+ * no epoch below the highest it has seen; so an emptied or restored primary cannot take its data away: it says so, keeps
+ * serving what it has, and goes on trying. Of the cluster that it had data of last, a lower epoch is turned down even
+ * without.
+ *
+ * Lines for the operator: why there is no primary, once until the reason is another or one was followed for a second;
+ * and from where on it is followed then.
  */
 #ifndef WILD_REPLICA_H
 #define WILD_REPLICA_H
@@ -37,18 +45,20 @@ struct replica;
 
 /* What the node does for it. */
 struct replica_view {
-    uint64_t history;
-    uint32_t epoch;
+    uint64_t history; /* that the table is of; 0: none yet */
+    uint32_t epoch;   /* of that history */
     bool serving;
 };
 
 struct replica_host {
     void *state;
-    /* Begins to open a stream to the primary: replica_connected() or replica_link_closed() follow, not from inside. False: not now
-     * (no address yet): as if it had failed. */
+    /* Begins to open a stream to the primary. replica_connected() may follow; replica_link_closed() does, just once, also
+     * where the replica has closed or aborted the link itself: no other is opened before. Neither from inside, nor from
+     * inside any function of the link. False: not now (no address yet): as if it had failed. */
     bool (*connect)(void *state);
     void (*publish)(void *state, const struct replica_view *view);
-    /* Whether every worker has ended the turn in which it may have read what was published before. */
+    /* Whether every worker has ended the turn in which it may have read what was published before, and no answer that it
+     * found then still waits for the point: that would be let out by a point of another table. */
     bool (*quiescent)(void *state);
     void (*point)(void *state, uint64_t lsn);
     /* The primary's histories, by which a read's min_lsn is judged, and its address for clients: from a WELCOME. */
@@ -101,13 +111,13 @@ enum replica_phase {
 
 struct replica_facts {
     enum replica_phase phase;
-    uint64_t applied_lsn, history;
-    uint64_t primary_lsn;                 /* its durable LSN, as last heard of */
-    uint64_t acknowledged_lsn;            /* as last heard of */
-    uint64_t heard_ns;                    /* mono_ns when anything last came; 0: never */
-    uint64_t behind_ns;                   /* since when it is behind what it was told of; 0: it is not */
+    uint64_t applied_lsn, history; /* all up to it: at the start of a history, what is below its first */
+    uint64_t primary_lsn;          /* its durable LSN, as last heard of */
+    uint64_t acknowledged_lsn;     /* as last heard of */
+    uint64_t heard_ns;             /* mono_ns when anything last came; 0: never */
+    uint64_t behind_ns;            /* since when it is behind what it was told of; 0: it is not */
     uint64_t loaded_bytes, loading_bytes; /* LOADING */
-    uint32_t epoch;
+    uint32_t epoch;                       /* the highest that it knows */
     bool serving, has_data;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     char refusal
