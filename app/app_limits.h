@@ -30,6 +30,16 @@ enum {
     /* Frames on their way from the workers to the control lcore (ARP). */
     NODE_CONTROL_RING_FRAMES = 256,
 
+    /* Streams of the control lcore's, for replication. Frames of them on their way from the workers, and to worker 0 where
+     * the device has no queue for the control lcore; each port. */
+    NODE_STREAMS_RING_FRAMES = 1024,
+    /* What its TCP holds: sent and not acknowledged, held back or out of order. */
+    NODE_STREAMS_SEND_FRAMES = 4096,
+    NODE_STREAMS_RECEIVE_FRAMES = 2048,
+    NODE_STREAMS_HALF_OPEN = 64,
+    /* A device's queue wakes nobody: the longest nap where the device steers frames to the control lcore's. */
+    NODE_STREAMS_NAP_NS = 50 * 1000,
+
     /* A control turn drains at most this many log records, so that its other tasks get their share. */
     CONTROL_LOG_RECORDS_TURN = 4096,
     CONTROL_FRAMES_TURN = 32,
@@ -105,6 +115,11 @@ enum {
     (NODE_TCP_SEND_FRAMES(connections) + TCP_FRAMES_FOR_PIECES(NODE_TCP_SEND_FRAMES(connections)) +          \
      NODE_TCP_RECEIVE_FRAMES)
 
+/* Frames that the control lcore's streams may have, over so many ports. */
+#define NODE_STREAMS_FRAMES(ports)                                                                           \
+    (NODE_STREAMS_SEND_FRAMES + TCP_FRAMES_FOR_PIECES(NODE_STREAMS_SEND_FRAMES) +                            \
+     NODE_STREAMS_RECEIVE_FRAMES + (ports)*2 * NODE_STREAMS_RING_FRAMES)
+
 /* Our own TCP keeps those that are half open as well: a flood of SYNs takes no accepted one's place. */
 #define NODE_TCP_CONNECTIONS(connections) (NODE_STREAMS(connections) + NODE_HALF_OPEN)
 
@@ -124,6 +139,7 @@ static_assert((int)NODE_WORKERS_MAX == (int)PORT_WORKERS_MAX, "a worker has a qu
 static_assert((int)NODE_WORKERS_MAX == (int)KERNEL_WORKERS_MAX, "a worker has sockets of its own");
 static_assert((int)NODE_LOG_RING_BYTES >= (int)LOG_RING_BYTES_MIN, "log_ring.h");
 static_assert((NODE_LOG_RING_BYTES & (NODE_LOG_RING_BYTES - 1)) == 0, "log_ring.h");
+static_assert((NODE_STREAMS_RING_FRAMES & (NODE_STREAMS_RING_FRAMES - 1)) == 0, "rte_ring");
 static_assert((NODE_CONTROL_RING_FRAMES & (NODE_CONTROL_RING_FRAMES - 1)) == 0, "rte_ring");
 
 #endif

@@ -7,21 +7,27 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <rte_ring_elem.h>
 
 #include "net/arp_control.h"
 #include "node.h"
 
 /* Rings live in the node's own memory: names in the EAL would be shared by all nodes of a process. */
-static struct rte_ring *ring_create(unsigned frames, unsigned flags)
+static struct rte_ring *ring_create_elements(unsigned bytes_each, unsigned elements, unsigned flags)
 {
-    ssize_t bytes = rte_ring_get_memsize(frames);
+    ssize_t bytes = rte_ring_get_memsize_elem(bytes_each, elements);
     struct rte_ring *ring = bytes < 0 ? NULL : aligned_alloc(64, ((size_t)bytes + 63) & ~(size_t)63);
 
-    if (ring != NULL && rte_ring_init(ring, "control", frames, flags) != 0) {
+    if (ring != NULL && rte_ring_init(ring, "control", elements, flags) != 0) {
         free(ring);
         return NULL;
     }
     return ring;
+}
+
+static struct rte_ring *ring_create(unsigned frames, unsigned flags)
+{
+    return ring_create_elements(sizeof(struct rte_mbuf *), frames, flags);
 }
 
 static void ring_destroy(struct rte_ring *ring)
@@ -68,14 +74,19 @@ static int start_link(struct control *control, unsigned i)
     /* The gateway is asked for on the one network that it lies in. */
     if (config->gateway_ip4 != 0 && ((config->gateway_ip4 ^ ip4) & mask) == 0)
         arp.gateway = rte_cpu_to_be_32(config->gateway_ip4);
-    if (port->port.control_queue) {
+    if (port->streams_only) {
+        arp.queue = port->port.queue[0];
+    } else if (port->port.control_queue) {
         arp.queue = port->port.queue[port->port.workers];
     } else {
-        link->by_worker = ring_create(NODE_CONTROL_RING_FRAMES, RING_F_SP_ENQ | RING_F_SC_DEQ);
+        link->by_worker = ring_create(NODE_STREAMS_RING_FRAMES, RING_F_SP_ENQ | RING_F_SC_DEQ);
         if (link->by_worker == NULL)
             return -1;
         arp.queue = (struct port_queue){link->by_worker, receive_nothing, transmit_by_worker};
     }
+    link->to_streams = ring_create(NODE_STREAMS_RING_FRAMES, RING_F_SC_DEQ);
+    if (link->to_streams == NULL)
+        return -1;
     link->arp = arp_control_create(&arp);
     link->up = port->link_up == NULL || port->link_up(&port->port);
     return link->arp != NULL ? 0 : -1;
@@ -89,6 +100,14 @@ int control_start(struct control *control, const struct node_config *config, str
     control->from_workers = ring_create(NODE_CONTROL_RING_FRAMES, RING_F_SC_DEQ);
     if (control->from_workers == NULL)
         return -1;
+    if (config->ports > 0) {
+        control->icmp_errors =
+            ring_create_elements(sizeof(struct tcp_icmp_error), NODE_ICMP_RING_ERRORS, RING_F_SC_DEQ);
+        if (control->icmp_errors == NULL) {
+            control_stop(control);
+            return -1;
+        }
+    }
     for (unsigned i = 0; i < config->ports; i++)
         if (start_link(control, i) != 0) {
             control_stop(control);
@@ -101,12 +120,23 @@ void control_stop(struct control *control)
 {
     ring_destroy(control->from_workers);
     control->from_workers = NULL;
+    free(control->icmp_errors);
+    control->icmp_errors = NULL;
     for (unsigned i = 0; i < NODE_PORTS_MAX; i++) {
         if (control->link[i].arp != NULL)
             arp_control_destroy(control->link[i].arp);
         ring_destroy(control->link[i].by_worker);
+        ring_destroy(control->link[i].to_streams);
         control->link[i] = (struct control_link){0};
     }
+}
+
+bool control_has_frames(const struct control *control)
+{
+    for (unsigned i = 0; i < control->config->ports; i++)
+        if (!rte_ring_empty(control->link[i].to_streams))
+            return true;
+    return false;
 }
 
 /* ---- tasks ---- */

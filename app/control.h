@@ -12,6 +12,7 @@
 #include "counters.h"
 #include "instant.h"
 #include "log_merge.h"
+#include "worker.h"
 
 struct node_config;
 struct rte_ring;
@@ -21,6 +22,7 @@ struct control_link {
     struct arp_control *arp;
     struct rte_ring
         *by_worker; /* to worker 0, where the device has no queue for the control lcore; else NULL */
+    struct rte_ring *to_streams; /* from the workers: frames of the control lcore's streams */
     bool up;
 };
 
@@ -31,6 +33,8 @@ struct control {
     uint64_t log_records, log_bytes;
     struct rte_ring *from_workers; /* ARP frames; mbuf->port is the index of the port */
     struct control_link link[NODE_PORTS_MAX];
+    struct worker_handover handover; /* which segments are the streams' (control_streams.h) */
+    struct rte_ring *icmp_errors;    /* from the workers, about theirs: struct tcp_icmp_error */
     uint64_t links_due_ns;
     struct counters counters;
 };
@@ -39,6 +43,8 @@ struct control {
 int control_start(struct control *control, const struct node_config *config, struct log_ring *const *logs,
                   uint64_t first_lsn);
 void control_stop(struct control *control);
+/* Workers have handed over what no turn has taken yet. A hint, on any thread. */
+bool control_has_frames(const struct control *control);
 /* Things done: 0 means idle. */
 unsigned control_turn(struct control *control, struct instant now);
 

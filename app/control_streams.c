@@ -7,6 +7,11 @@
 
 #include "node_internal.h"
 
+static bool over_sockets(const struct control_streams *streams)
+{
+    return streams->node->config.kernel != NULL;
+}
+
 int control_streams_create(struct control_streams **out, struct node *node,
                            const struct control_streams_config *config, char *error, size_t error_bytes)
 {
@@ -18,7 +23,9 @@ int control_streams_create(struct control_streams **out, struct node *node,
     }
     streams->node = node;
     streams->config = *config;
-    if (control_sockets_start(streams, error, error_bytes) != 0) {
+    streams->steering = config->steering != NULL ? config->steering : &port_steering_functions;
+    if ((over_sockets(streams) ? control_sockets_start : control_ports_start)(streams, error, error_bytes) !=
+        0) {
         free(streams);
         return -1;
     }
@@ -31,7 +38,10 @@ void control_streams_destroy(struct control_streams *streams)
     if (streams == NULL)
         return;
     streams->node->streams = NULL;
-    control_sockets_stop(streams);
+    if (over_sockets(streams))
+        control_sockets_stop(streams);
+    else
+        control_ports_stop(streams);
     free(streams);
 }
 
@@ -40,13 +50,14 @@ struct stream *control_streams_connect(struct control_streams *streams, const st
 {
     struct flow to = {.peer = flow->peer, .local = address_from_ip4(0), .peer_port = flow->peer_port};
 
-    (void)now;
+    if (!over_sockets(streams))
+        return control_ports_connect(streams, flow, events, user, now);
     return kernel_connect(streams->sockets, &to, events, user);
 }
 
 unsigned control_streams_turn(struct control_streams *streams, struct instant now)
 {
-    return kernel_turn(streams->sockets, now);
+    return over_sockets(streams) ? kernel_turn(streams->sockets, now) : control_ports_turn(streams, now);
 }
 
 uint16_t control_streams_port(const struct control_streams *streams)
@@ -56,16 +67,15 @@ uint16_t control_streams_port(const struct control_streams *streams)
 
 const char *control_streams_tier(const struct control_streams *streams)
 {
-    (void)streams;
-    return "sockets";
+    return over_sockets(streams) ? "sockets" : control_ports_tier(streams);
 }
 
 int control_streams_wait_fd(const struct control_streams *streams)
 {
-    return kernel_wait_fd(streams->sockets);
+    return over_sockets(streams) ? kernel_wait_fd(streams->sockets) : -1;
 }
 
 uint64_t control_streams_next_ns(const struct control_streams *streams)
 {
-    return kernel_next_ns(streams->sockets);
+    return over_sockets(streams) ? kernel_next_ns(streams->sockets) : control_ports_next_ns(streams);
 }

@@ -5,9 +5,10 @@
  * Over ports the control lcore runs a worker of its own (worker.h) whose queues are rings. What arrives:
  *   tier 1, flow    the device steers frames of the replication port to the control lcore's queue (rte_flow), where it
  *                   has such a queue and accepts such a rule
- *   tier 2, ring    a worker that receives a frame of the replication port (as its destination; on a replica, as its
- *                   source, from the primary) hands it over by a ring
- * What leaves goes by the control lcore's queue, else by worker 0's, as ARP does (control.h).
+ *   tier 2, ring    a worker that receives a frame for the replication port, or of a flow that this node has opened, hands
+ *                   it over by a ring, which is bounded: what it does not hold is dropped and counted
+ * What leaves goes by the control lcore's queue, else by worker 0's, as ARP does (control.h). A port that is for streams
+ * alone (node_port.streams_only) is polled by the control lcore itself; then the others carry none.
  *
  * Owner: the control lcore.
  */
@@ -20,6 +21,7 @@
 #include "stream.h"
 
 struct node;
+struct port_steering_functions;
 struct control_streams;
 
 struct control_streams_config {
@@ -28,7 +30,8 @@ struct control_streams_config {
      * sockets). */
     uint16_t port;
     unsigned streams_max;
-    uint32_t send_bytes_max, receive_bytes_max; /* each */
+    uint32_t send_bytes_max, receive_bytes_max;     /* each */
+    const struct port_steering_functions *steering; /* NULL: the devices' own (port_steering.h) */
 };
 
 /* 0 and *out; -1 with one line in `error`. node: its ports or sockets are open; borrowed. One a node. */
@@ -37,7 +40,8 @@ int control_streams_create(struct control_streams **out, struct node *node,
 void control_streams_destroy(
     struct control_streams *streams); /* NULL is fine; every stream's `closed` is called */
 
-/* Opens: peer and peer_port of *flow. `connected` or `closed` follow, never from inside. NULL: not now. */
+/* Opens: peer and peer_port of *flow. `connected` or `closed` follow, never from inside. NULL: not now, or no way there.
+ * Over ports it waits until the next hop is known; who is not found within seconds is unreachable. */
 struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
                                        const struct stream_events *events, void *user, struct instant now);
 
@@ -47,7 +51,7 @@ unsigned control_streams_turn(struct control_streams *streams, struct instant no
 
 /* The port that is listened at, host order; 0: none. */
 uint16_t control_streams_port(const struct control_streams *streams);
-/* How frames of the replication port come: "flow", "ring" or "sockets". For the start-up line. */
+/* How frames of streams come: "flow", "ring", "port" (one for them alone) or "sockets". A device's reason to want no rule is a line of the log. */
 const char *control_streams_tier(const struct control_streams *streams);
 
 /*

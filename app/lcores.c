@@ -80,20 +80,26 @@ static void nap(uint32_t ns)
 
 /* ---- the control thread's nap ---- */
 
-static bool any_logged(const struct lcores *lcores)
+/* Without a log what workers write to theirs is only counted: nobody is woken for that. */
+static bool has_news(const struct lcores *lcores, unsigned worker)
+{
+    return (lcores->log && node_worker_logged(lcores->node, worker)) || node_control_has_frames(lcores->node);
+}
+
+static bool any_news(const struct lcores *lcores)
 {
     for (unsigned i = 0; i < lcores->eal->workers; i++)
-        if (node_worker_logged(lcores->node, i))
+        if (has_news(lcores, i))
             return true;
     return false;
 }
 
-/* Until a worker writes to the log, a block of it is on the disk, or a stream of the control lcore's has something to
- * do; and for `ns` at the most. */
+/* Until a worker has something for it, a block of the log is on the disk, or a stream over sockets has something to do;
+ * and for `ns` at the most. */
 static void control_nap(struct lcores *lcores, uint32_t ns, uint64_t now_ns)
 {
     /* poll(2) leaves out what is -1 */
-    struct pollfd wake[] = {{.fd = lcores->log ? lcores->log_wake_fd : -1, .events = POLLIN},
+    struct pollfd wake[] = {{.fd = lcores->wake_fd, .events = POLLIN},
                             {.fd = node_control_wait_fd(lcores->node), .events = POLLIN}};
     uint64_t next_ns = node_control_next_ns(lcores->node);
     eventfd_t count;
@@ -101,17 +107,17 @@ static void control_nap(struct lcores *lcores, uint32_t ns, uint64_t now_ns)
     if (next_ns <= now_ns)
         return;
     ns = (uint32_t)RTE_MIN(ns, next_ns - now_ns);
-    if (!lcores->log) {
+    if (lcores->wake_fd < 0) {
         ppoll(&wake[1], 1, &(struct timespec){.tv_nsec = ns}, NULL);
         return;
     }
     /* seq_cst, so that this stands before the look at the rings. A worker looks here after it has written without such
-     * an order: rarely it sees no nap, and its record waits for the nap's end. */
+     * an order: rarely it sees no nap, and what it has written waits for the nap's end. */
     atomic_store_explicit(&lcores->control_naps, true, memory_order_seq_cst);
-    if (any_logged(lcores)) /* just now, or the disk is full and nothing can be taken */
+    if (any_news(lcores)) /* just now, or the disk is full and nothing can be taken */
         ns = RTE_MIN(ns, (uint32_t)WORKER_NAP_NS);
     if (ppoll(wake, RTE_DIM(wake), &(struct timespec){.tv_nsec = ns}, NULL) > 0 && wake[0].revents != 0)
-        eventfd_read(lcores->log_wake_fd, &count);
+        eventfd_read(lcores->wake_fd, &count);
     atomic_store_explicit(&lcores->control_naps, false, memory_order_relaxed);
 }
 
@@ -119,10 +125,9 @@ static void control_nap(struct lcores *lcores, uint32_t ns, uint64_t now_ns)
 static inline void wake_control(struct lcores *lcores, unsigned worker)
 {
     /* relaxed: a hint */
-    if (atomic_load_explicit(&lcores->control_naps, memory_order_relaxed) &&
-        node_worker_logged(lcores->node, worker) &&
+    if (atomic_load_explicit(&lcores->control_naps, memory_order_relaxed) && has_news(lcores, worker) &&
         atomic_exchange_explicit(&lcores->control_naps, false, memory_order_relaxed))
-        eventfd_write(lcores->log_wake_fd, 1);
+        eventfd_write(lcores->wake_fd, 1);
 }
 
 /* ---- workers ---- */
@@ -215,13 +220,32 @@ static void end_threads(struct lcores *lcores)
         pthread_join(lcores->helper, NULL);
     if (lcores->housekeeper_runs)
         pthread_join(lcores->housekeeper, NULL);
+    if (!lcores->log && lcores->wake_fd >= 0)
+        close(lcores->wake_fd);
+    lcores->wake_fd = -1;
     lcores->launched = 0;
     lcores->helper_runs = lcores->housekeeper_runs = false;
 }
 
+static int choose_wake_fd(struct lcores *lcores)
+{
+    lcores->wake_fd = lcores->log_wake_fd;
+    if (lcores->log || !node_control_takes_frames(lcores->node))
+        return 0;
+    lcores->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return lcores->wake_fd >= 0 ? 0 : -1;
+}
+
 int lcores_start(struct lcores *lcores, char *error, size_t error_bytes)
 {
-    int failed = rte_ctrl_thread_create(&lcores->helper, "wild-handshake", NULL, helper_loop, lcores);
+    int failed;
+
+    if (choose_wake_fd(lcores) != 0) {
+        snprintf(error, error_bytes,
+                 "no descriptor to wake the control thread by: raise the limit (ulimit -n)");
+        return -1;
+    }
+    failed = rte_ctrl_thread_create(&lcores->helper, "wild-handshake", NULL, helper_loop, lcores);
 
     if (failed != 0) {
         snprintf(error, error_bytes, "no thread for handshakes: %s", strerror(-failed));
@@ -268,7 +292,7 @@ static bool told_to_stop(struct lcores *lcores, int signals, struct logger *logg
 /* Whoever has something for the control lcore wakes it: its nap may be long from the beginning. */
 static bool is_woken(const struct lcores *lcores)
 {
-    return lcores->log || node_control_wait_fd(lcores->node) >= 0;
+    return lcores->wake_fd >= 0 || node_control_wait_fd(lcores->node) >= 0;
 }
 
 /* One turn, and its rest. True: a signal says stop. */

@@ -31,9 +31,12 @@ struct lcores {
     bool helper_runs, housekeeper_runs;
     bool log;        /* the node has a log: the housekeeper is wanted */
     int log_wake_fd; /* with a log: disk_folder_wake_fd() */
+    /* What workers raise for the control thread: log_wake_fd; without a log an eventfd of its own, -1: they have nothing for
+     * it. Set at start. */
+    int wake_fd;
     struct lcore_worker worker[NODE_WORKERS_MAX];
     _Alignas(64) _Atomic bool stop; /* writer: the control thread; readers: workers and the helper */
-    /* The control thread naps, and a worker that has written to the log raises log_wake_fd. Set by control, cleared
+    /* The control thread naps, and a worker that has something for it raises wake_fd. Set by control, cleared
      * by whoever wakes it or by itself. */
     _Alignas(64) _Atomic bool control_naps;
 };

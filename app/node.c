@@ -292,6 +292,16 @@ int node_control_wait_fd(const struct node *node)
     return node->streams != NULL ? control_streams_wait_fd(node->streams) : -1;
 }
 
+bool node_control_takes_frames(const struct node *node)
+{
+    return node->streams != NULL && node->config.kernel == NULL;
+}
+
+bool node_control_has_frames(const struct node *node)
+{
+    return control_has_frames(&node->control);
+}
+
 uint64_t node_control_next_ns(const struct node *node)
 {
     return node->streams != NULL ? control_streams_next_ns(node->streams) : UINT64_MAX;

@@ -34,6 +34,8 @@ struct node_port {
     struct port port; /* queues, MAC, MTU, offloads; the caller opened it and closes it after the node */
     struct address address; /* the node's own on this port */
     uint8_t prefix_length;
+    /* The control lcore's whole, for its streams (control_streams.h): queue 0, no worker sees it. These are the last. */
+    bool streams_only;
     /* Whether the link is up now; NULL: always. */
     bool (*link_up)(const struct port *port);
 };
@@ -97,6 +99,10 @@ unsigned node_control_turn(struct node *node, struct instant now);
  * something to do anyway, UINT64_MAX: it cannot say. Control thread. */
 int node_control_wait_fd(const struct node *node);
 uint64_t node_control_next_ns(const struct node *node);
+/* Whether workers hand the control lcore frames of its streams, and whether there are some that no control turn has taken
+ * yet: a hint, on any thread. */
+bool node_control_takes_frames(const struct node *node);
+bool node_control_has_frames(const struct node *node);
 /* The worker has replies that wait for the log. */
 bool node_worker_waits(const struct node *node, unsigned worker);
 /* The worker has written to the log what no control turn has taken yet. On the worker's thread, or on control's. */

@@ -19,7 +19,7 @@ static uint16_t no_frames(void *state, struct rte_mbuf **frames, uint16_t count)
 /* The ports as worker `i` sees them. */
 static void worker_ports(const struct node *node, unsigned i, struct worker_config *out)
 {
-    for (unsigned p = 0; p < node->config.ports; p++) {
+    for (unsigned p = 0; p < node->config.ports && !node->config.port[p].streams_only; p++) {
         const struct node_port *from = &node->config.port[p];
 
         out->port[out->ports++] = (struct worker_port){
@@ -32,6 +32,7 @@ static void worker_ports(const struct node *node, unsigned i, struct worker_conf
             .tx_checksum_offload = from->port.tx_checksum_offload,
             .mtu = from->port.mtu,
             .from_control = i == 0 ? node->control.link[p].by_worker : NULL,
+            .to_streams = node->control.link[p].to_streams,
         };
     }
 }
@@ -132,13 +133,15 @@ static int start_ports(struct node *node, unsigned i)
         .udp_port = node->config.udp_port,
         .pool = node->config.pool,
         .to_control = node->control.from_workers,
-        .workers = node->config.workers,
+        .handover = &node->control.handover,
+        .workers = node->config.workers + 1,
         .counters = &worker->counters,
     };
 
     worker_ports(node, i, &config);
     for (unsigned j = 0; j < node->config.workers; j++)
         config.icmp_errors_of[j] = node->worker[j].icmp_errors;
+    config.icmp_errors_of[node->config.workers] = node->control.icmp_errors;
     worker->worker = worker_create(&config, node->config.numa_node);
     return worker->worker != NULL ? start_tcp(node, i) : -1;
 }

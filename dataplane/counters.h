@@ -41,6 +41,8 @@
     X(arp_to_control, "ARP packets handed to the control lcore")                                             \
     X(arp_control_full, "ARP dropped: the control lcore's ring is full or absent")                           \
     X(arp_requested, "ARP requests sent")                                                                    \
+    X(handed_over, "TCP segments handed to the control lcore, for replication")                              \
+    X(handed_over_full, "TCP segments dropped: the control lcore's ring was full")                           \
     X(arp_announced, "gratuitous ARP sent")                                                                  \
     X(arp_conflict, "ARP in which another station claims our address")                                       \
     X(arp_neighbour_confirmed, "ARP answers that confirmed a neighbour")                                     \
@@ -189,7 +191,7 @@
     X(tcp_accepted, "TCP connections established by peers")                                                  \
     X(tcp_connected, "TCP connections established by us")                                                    \
     X(tcp_unwanted, "TCP connections reset: the service does not want them")                                 \
-    X(tcp_connect_failed, "TCP connections not opened: no connection, frame or port to be had")              \
+    X(tcp_connect_failed, "TCP connections not opened: no connection, frame, port or station to be had")     \
     X(tcp_bad_syn_ack, "TCP dropped while opening: an ACK of something never sent")                          \
     X(tcp_refused, "TCP openings refused by peers")                                                          \
     X(tcp_reset, "TCP connections reset by peers")                                                           \

@@ -26,13 +26,15 @@ void worker_flush(struct worker *worker, struct worker_link *link)
         bytes += link->tx[i]->pkt_len;
     for (unsigned tries = 0; sent < count && tries <= WORKER_TX_RETRIES_MAX; tries++)
         sent += link->queue.transmit(link->queue.state, link->tx + sent, (uint16_t)(count - sent));
-    counter_add(worker->counters, COUNTER_tx_frames, sent);
     if (unlikely(sent < count)) {
         counter_add(worker->counters, COUNTER_tx_ring_full, count - sent);
         for (unsigned i = sent; i < count; i++)
             bytes -= link->tx[i]->pkt_len;
         rte_pktmbuf_free_bulk(link->tx + sent, count - sent);
     }
+    if (unlikely(link->tx_relayed))
+        return;
+    counter_add(worker->counters, COUNTER_tx_frames, sent);
     counter_add(worker->counters, COUNTER_tx_bytes, bytes);
 }
 
@@ -46,7 +48,7 @@ void worker_send(struct worker *worker, struct worker_link *link, struct rte_mbu
 /*
  * The predicates between hot and cold. plain_ip4(): one segment, untagged, for our MAC, IPv4 without options or
  * fragments, every length and address right. plain_datagram(), plain_segment(): UDP for the service's port,
- * or TCP, and the checksum right. What fails here is judged, and its reason counted, in worker_slow_frame().
+ * or TCP that is not the control lcore's, and the checksum right. What fails here is judged, and its reason counted, in worker_slow_frame().
  * A device's word replaces our sum only if it was asked for it and says GOOD, or NONE ("the sum in the packet is
  * not right, but the data was verified": guests of a local hypervisor), of which GOOD is one bit; BAD and
  * UNKNOWN are verified here.
@@ -124,8 +126,9 @@ static inline bool plain_segment(const struct worker *worker, const struct worke
     const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)segment;
     uint32_t length = rte_be_to_cpu_16(ip4->total_length) - (uint32_t)IP4_HEADER_BYTES;
     uint64_t flags = link->rx_checksum_offload ? frame->ol_flags : 0;
-    if (worker->tcp == NULL || tcp_ip4_validate(segment, length, (const uint8_t *)&ip4->src_addr,
-                                                flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD) != NET_ACCEPT)
+    if (worker->tcp == NULL || ((tcp->dst_port ^ worker->udp_port) & worker->own_port_mask) ||
+        tcp_ip4_validate(segment, length, (const uint8_t *)&ip4->src_addr,
+                         flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD) != NET_ACCEPT)
         return false;
     out->frame = frame;
     out->header = segment;
@@ -200,8 +203,10 @@ static unsigned link_turn(struct worker *worker, struct worker_link *link)
         bytes += frames[i]->pkt_len;
         sort_frame(worker, link, frames[i], &sorted);
     }
-    counter_add(worker->counters, COUNTER_rx_frames, count);
-    counter_add(worker->counters, COUNTER_rx_bytes, bytes);
+    if (likely(!link->rx_relayed)) {
+        counter_add(worker->counters, COUNTER_rx_frames, count);
+        counter_add(worker->counters, COUNTER_rx_bytes, bytes);
+    }
     if (sorted.datagrams > 0)
         answer_datagrams(worker, link, sorted.datagrams);
     if (sorted.segments > 0) {

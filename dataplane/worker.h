@@ -8,6 +8,7 @@
 #ifndef WILD_WORKER_H
 #define WILD_WORKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,8 +20,26 @@
 
 enum { WORKER_PORTS_MAX = 4 };
 
+enum { WORKER_HANDOVER_FLOWS = 16 };
+
 struct neighbour_table;
 struct rte_ring;
+
+/*
+ * Segments that are for another TCP of this node's, the control lcore's: they are handed over, as the frames that they
+ * came in. Only those of the port where that one listens, and of flows that it has opened. Writer: control; readers: the
+ * workers, which look here when a segment is not for their own port (worker_config.udp_port).
+ */
+struct worker_handover {
+    _Atomic rte_be16_t port;                      /* 0: nobody listens */
+    _Atomic uint64_t flow[WORKER_HANDOVER_FLOWS]; /* worker_handover_flow(); 0: none */
+};
+
+/* An IPv4 flow in one word, as the one that opened it sees it. Its own address does not count. */
+static inline uint64_t worker_handover_flow(rte_be32_t peer, rte_be16_t peer_port, rte_be16_t local_port)
+{
+    return (uint64_t)peer << 32 | (uint64_t)peer_port << 16 | local_port;
+}
 
 /* One port as this worker sees it. */
 struct worker_port {
@@ -33,6 +52,10 @@ struct worker_port {
     /* Frames that the control lcore sends through this queue, where the device has none for it (ring of
      * mbufs, any number of producers, consumer: this worker). NULL: none. */
     struct rte_ring *from_control;
+    /* Where segments that are handed over go (many producers, consumer: the control lcore), with a handover below. */
+    struct rte_ring *to_streams;
+    /* The frames come from another worker, or leave by one, which counts them. */
+    bool rx_relayed, tx_relayed;
 };
 
 struct worker_config {
@@ -44,13 +67,14 @@ struct worker_config {
     /* ARP frames that the control lcore must see, untagged; mbuf->port is the index in port[] above. NULL:
      * freed and counted. */
     struct rte_ring *to_control;
+    const struct worker_handover *handover; /* borrowed; NULL: every segment is this worker's */
     /*
      * Where the workers give each other ICMP errors about TCP segments, for those come by any queue: one ring of
-     * struct tcp_icmp_error a worker (rte_ring_create_elem(), RING_F_SC_DEQ), at its id. `workers` of them; none
-     * where there is one worker.
+     * struct tcp_icmp_error a worker (rte_ring_create_elem(), RING_F_SC_DEQ), at its id. `workers` of them, the one
+     * of the control lcore's streams included; NULL where there is nobody, or nobody else.
      */
     unsigned workers;
-    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX];
+    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX + 1];
     struct counters *counters;
 };
 

@@ -29,13 +29,14 @@ struct worker_link {
     struct ip4_local ip4;
     uint8_t mac[6];
     bool rx_checksum_offload, tx_checksum_offload;
+    bool rx_relayed, tx_relayed;
     uint16_t mtu;
     uint32_t plain_bytes_max; /* an untagged frame that the MTU allows */
     struct address address;
     struct port_queue queue;
     unsigned tx_count;
     struct rte_mbuf *tx[WORKER_TX_FRAMES];
-    struct rte_ring *from_control;
+    struct rte_ring *from_control, *to_streams;
 };
 
 struct worker;
@@ -49,6 +50,8 @@ struct worker {
     struct counters *counters;
     rte_be16_t udp_port;
     uint16_t ip4_id; /* of the next packet */
+    /* Bits of a segment's port that must be udp_port's for it to be plain: none where nothing is handed over. */
+    rte_be16_t own_port_mask;
     unsigned links;
     struct udp_datagram datagram[PORT_BURST_MAX];
     struct rte_mbuf *datagram_frame[PORT_BURST_MAX];
@@ -61,11 +64,12 @@ struct worker {
     struct token_bucket echo_limit, unreachable_limit, icmp_error_limit;
     struct rte_mempool *pool;
     struct rte_ring *to_control;
+    const struct worker_handover *handover;
     /* ICMP errors come by any queue: each goes to every worker. Elements: struct tcp_icmp_error; many producers, this
      * worker consumes its own, NULL where it is the only one. */
     struct rte_ring *icmp_errors;
     unsigned workers;
-    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX];
+    struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX + 1];
     struct worker_transmit_handle transmit[WORKER_PORTS_MAX];
 };
 
@@ -87,6 +91,15 @@ enum frame_owner {
  */
 enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
                                    struct udp_datagram *datagram, struct tcp_arrival *arrival);
+/* ---- worker_handover.c ---- */
+
+/* Whether this segment, of which the ports are there at least, is the control lcore's. */
+bool worker_hands_over(const struct worker *worker, rte_be32_t source, const uint8_t *segment);
+/* Takes the frame: handed over, or dropped and counted. */
+void worker_hand_over(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame);
+
+/* ---- worker_slow.c ---- */
+
 /* What other workers received for connections that may be this one's. */
 void worker_take_icmp_errors(struct worker *worker);
 

@@ -271,6 +271,11 @@ static unsigned slow_udp(struct worker *worker, struct worker_link *link, struct
 static unsigned slow_tcp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
                          const struct ip4_view *ip4)
 {
+    if (worker->handover != NULL && ip4->payload_bytes >= TCP_HEADER_BYTES_MIN &&
+        worker_hands_over(worker, ip4->source, ip4->payload)) {
+        worker_hand_over(worker, link, slow->mbuf);
+        return NET_ACCEPT;
+    }
     unsigned verdict =
         tcp_ip4_validate(ip4->payload, ip4->payload_bytes, ip4->header + 12, slow->l4_checksum_good);
     if (verdict != NET_ACCEPT)
@@ -425,6 +430,9 @@ static void link_init(struct worker_link *link, const struct worker_port *port)
         .address = port->address,
         .queue = port->queue,
         .from_control = port->from_control,
+        .to_streams = port->to_streams,
+        .rx_relayed = port->rx_relayed,
+        .tx_relayed = port->tx_relayed,
     };
     memcpy(link->mac, port->mac.addr_bytes, 6);
 }
@@ -442,6 +450,8 @@ struct worker *worker_create(const struct worker_config *config, int numa_node)
     worker->links = config->ports;
     worker->pool = config->pool;
     worker->to_control = config->to_control;
+    worker->handover = config->handover;
+    worker->own_port_mask = config->handover != NULL ? UINT16_MAX : 0;
     worker->echo_limit = token_bucket_make(WORKER_ECHO_PER_SECOND, WORKER_ECHO_BURST);
     worker->icmp_error_limit = token_bucket_make(WORKER_ICMP_ERRORS_PER_SECOND, WORKER_ICMP_ERRORS_BURST);
     worker->workers = config->workers;
@@ -457,6 +467,11 @@ struct worker *worker_create(const struct worker_config *config, int numa_node)
 
 void worker_destroy(struct worker *worker)
 {
+    if (worker == NULL)
+        return;
+    /* What was sent outside of turns, and none came any more. */
+    for (unsigned i = 0; i < worker->links; i++)
+        rte_pktmbuf_free_bulk(worker->link[i].tx, worker->link[i].tx_count);
     rte_free(worker);
 }
 

@@ -101,6 +101,17 @@ struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
                            const struct stream_events *events, void *user, struct instant now);
 
 /*
+ * The same where the station is yet to be found: path->peer_mac does not count, and the SYN leaves once it is, with no
+ * time-out until then. Both: of the opening of that flow; false: none waits any more. Absent: it ends, unreachable.
+ */
+struct stream *tcp_connect_later(struct tcp *tcp, const struct return_path *path,
+                                 const struct stream_events *events, void *user, struct instant now);
+bool tcp_station_found(struct tcp *tcp, const struct flow *flow, const uint8_t mac[6], struct instant now);
+bool tcp_station_absent(struct tcp *tcp, const struct flow *flow, struct instant now);
+/* Whether segments of this flow still mean something: there is a connection, or its TIME-WAIT. */
+bool tcp_knows(const struct tcp *tcp, const struct flow *flow);
+
+/*
  * What arrived, in order; count <= TCP_BURST_MAX. Consumes the frames. Everything that these segments cause
  * has happened when it returns: events, answers, acknowledgements that cannot wait.
  */

@@ -1,5 +1,6 @@
 /*
- * tcp_connect.c - active opens (RFC 9293 3.10.1), and the choice of their local port (RFC 6056).
+ * tcp_connect.c - active opens (RFC 9293 3.10.1), the choice of their local port (RFC 6056), and those that wait for a
+ * station to send to.
  */
 #include "tcp/tcp_internal.h"
 
@@ -31,8 +32,9 @@ static bool choose_port(struct tcp *tcp, struct flow *flow)
     return false;
 }
 
-struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
-                           const struct stream_events *events, void *user, struct instant now)
+/* A connection in SYN_SENT whose SYN has not left, or NULL. */
+static struct tcp_connection *begin(struct tcp *tcp, const struct return_path *path,
+                                    const struct stream_events *events, void *user, struct instant now)
 {
     tcp->now = now;
     struct return_path chosen = *path;
@@ -57,6 +59,61 @@ struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
     c->rcv_shift = tcp_window_shift(tcp);
     c->peer_mss = TCP_MSS_DEFAULT;
     tcp_path_set_mss(tcp, c);
+    return c;
+}
+
+struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
+                           const struct stream_events *events, void *user, struct instant now)
+{
+    struct tcp_connection *c = begin(tcp, path, events, user, now);
+    if (c == NULL)
+        return NULL;
     tcp_send_syn(tcp, c);
     return &c->stream;
+}
+
+/* ---- openings whose station is yet to be found ---- */
+
+struct stream *tcp_connect_later(struct tcp *tcp, const struct return_path *path,
+                                 const struct stream_events *events, void *user, struct instant now)
+{
+    struct tcp_connection *c = begin(tcp, path, events, user, now);
+    return c != NULL ? &c->stream : NULL;
+}
+
+/* NULL: it has ended meanwhile. */
+static struct tcp_connection *find_waiting(struct tcp *tcp, const struct flow *flow)
+{
+    uint32_t number = tcp_find(tcp, flow, tcp_flow_hash(&tcp->demux, flow));
+    if (number >= tcp->config.connections_max) /* none, too, is above */
+        return NULL;
+    struct tcp_connection *c = &tcp->connections[number];
+    return c->state == TCP_SYN_SENT && !tcp_syn_left(c) ? c : NULL;
+}
+
+bool tcp_station_found(struct tcp *tcp, const struct flow *flow, const uint8_t mac[6], struct instant now)
+{
+    struct tcp_connection *c = find_waiting(tcp, flow);
+    if (c == NULL)
+        return false;
+    tcp->now = now;
+    memcpy(c->peer_mac, mac, sizeof c->peer_mac);
+    tcp_send_syn(tcp, c);
+    return true;
+}
+
+bool tcp_station_absent(struct tcp *tcp, const struct flow *flow, struct instant now)
+{
+    struct tcp_connection *c = find_waiting(tcp, flow);
+    if (c == NULL)
+        return false;
+    tcp->now = now;
+    tcp_count(tcp, COUNTER_tcp_connect_failed);
+    tcp_connection_end(tcp, c, STREAM_END_UNREACHABLE);
+    return true;
+}
+
+bool tcp_knows(const struct tcp *tcp, const struct flow *flow)
+{
+    return tcp_find(tcp, flow, tcp_flow_hash(&tcp->demux, flow)) != TCP_DEMUX_NONE;
 }

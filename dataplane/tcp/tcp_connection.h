@@ -24,6 +24,7 @@
  *   the retransmit timer runs if and only if something is in flight, the persist timer if and only if nothing
  *   is in flight, something is to be sent and the window does not let it
  *   SYN_SENT, SYN_RECEIVED   snd_nxt = iss + 1, nothing in the queue is sent
+ *   SYN_SENT, no station yet snd_nxt = iss, no timer but the user's
  *   CLOSING, LAST_ACK, FIN_WAIT_*   the stream's user has closed; FIN is queued behind all data
  */
 #ifndef WILD_TCP_CONNECTION_H

@@ -95,6 +95,12 @@ static inline void tcp_connection_begin(struct tcp_connection *c, uint32_t iss, 
     c->rcv_nxt = c->rcv_adv = irs + 1;
 }
 
+/* SYN_SENT: whether its SYN has left, or the station is yet to be found. */
+static inline bool tcp_syn_left(const struct tcp_connection *c)
+{
+    return c->snd_nxt != c->iss;
+}
+
 /* The connection or TIME-WAIT record of this flow, as a demultiplexer number, or TCP_DEMUX_NONE. */
 static inline uint32_t tcp_find(const struct tcp *tcp, const struct flow *flow, uint32_t hash)
 {

@@ -138,6 +138,11 @@ static void syn_taken(struct tcp *tcp, struct tcp_connection *c, const struct tc
 bool tcp_syn_sent(struct tcp *tcp, struct tcp_connection *c, struct tcp_segment *segment,
                   const struct tcp_arrival *arrival)
 {
+    /* Nobody can answer what has not left. */
+    if (unlikely(!tcp_syn_left(c))) {
+        tcp_count(tcp, COUNTER_tcp_stray);
+        return false;
+    }
     /* RFC 9293 3.10.7.3, first: ACK */
     bool ack = segment->flags & TCP_ACK;
     if (ack && segment->ack != c->snd_nxt) {
