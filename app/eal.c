@@ -118,8 +118,10 @@ static uint64_t free_huge_pages(void)
 }
 
 /* Buffers: eal_memory_mb() of them, in hugepages where enough are free. */
-static unsigned memory_mb(unsigned ports, unsigned workers, unsigned connections)
+static unsigned memory_mb(const struct options *options, unsigned workers)
 {
+    unsigned ports = options->nics, connections = options->connections;
+    bool replicates = options->replication.mode != MODE_STANDALONE;
     /* Per worker TCP's frames, and for a connection its state (512 bytes), its TIME-WAIT record (104),
      * its places in two tables that are at most half full (8 bytes each, sizes of powers of two), and its source's. */
     unsigned places = connections != 0 ? connections : NODE_CONNECTIONS_DEFAULT;
@@ -127,14 +129,16 @@ static unsigned memory_mb(unsigned ports, unsigned workers, unsigned connections
     unsigned tcp =
         2 + (unsigned)((frames * NODE_TCP_FRAME_BYTES + (uint64_t)(places + NODE_HALF_OPEN) * 1024) >> 20);
 
+    /* The control lcore's streams: frames, and the state of few. */
+    uint64_t streams = replicates ? (uint64_t)NODE_STREAMS_FRAMES(ports) * NODE_TCP_FRAME_BYTES >> 20 : 0;
     /* Per queue pair 2,048 descriptors' mbufs of 2,304 bytes, a share of the pool's caches, and the device's rings. */
-    return 64 + 10 * ports * (workers + 1) + (ports > 0 ? tcp * workers : 0);
+    return 64 + 10 * ports * (workers + 1) + (ports > 0 ? tcp * workers + (unsigned)streams : 0);
 }
 
 static void add_memory(struct arguments *arguments, unsigned workers, const struct options *options,
                        const struct logger *logger)
 {
-    unsigned mb = memory_mb(options->nics, workers, options->connections);
+    unsigned mb = memory_mb(options, workers);
     uint64_t need = (uint64_t)mb * 1024 * 1024 / HUGE_PAGE_BYTES, pages = free_huge_pages();
 
     if (options->nics > 0 && pages >= need) {
@@ -213,7 +217,7 @@ static int compose(struct arguments *arguments, struct eal *eal, const struct op
     /* The EAL alone would take 64 MiB, which two ports' buffers do not fit. */
     if (eal->huge_pages_refused && !user_gave(options, (const char *const[]){"-m", "--socket-mem"}, 2)) {
         add(arguments, "-m");
-        add(arguments, "%u", memory_mb(options->nics, workers, options->connections));
+        add(arguments, "%u", memory_mb(options, workers));
     }
     add_nics(arguments, options, workers);
     for (unsigned i = 0; i < options->eals; i++)

@@ -66,11 +66,13 @@ static unsigned pool_frames(const struct server *server)
     unsigned ports = server->options->nics, workers = server->eal.workers, queues = ports * (workers + 1);
     unsigned asked = server->options->connections, places = asked != 0 ? asked : NODE_CONNECTIONS_DEFAULT;
     unsigned tcp = NODE_TCP_FRAMES(places);
+    bool replicates = server->options->replication.mode != MODE_STANDALONE;
 
     return queues * (PORT_RX_DESCRIPTORS + PORT_TX_DESCRIPTORS) + /* the devices' rings */
            queues * 2 * PORT_BURST_MAX +                          /* bursts in the workers' hands */
            (1 + ports) * NODE_CONTROL_RING_FRAMES +               /* to and from the control lcore */
            workers * tcp +                                        /* what TCP holds */
+           (replicates ? NODE_STREAMS_FRAMES(ports) : 0) +        /* streams of the control lcore's */
            (workers + 1) * 3 / 2 * POOL_CACHE;                    /* the lcores' caches */
 }
 
