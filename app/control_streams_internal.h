@@ -27,13 +27,13 @@ struct control_streams_link {
 
 /*
  * A flow that this node has opened.
- *     FREE -> SEEKING (its next hop has no MAC yet) -> OPENED -> FREE once TCP knows it no more, and the place is wanted
+ *     FREE -> SEEKING (its next hop has no MAC yet) -> OPENED -> FREE once its connection is gone and the place is wanted
  */
 struct control_streams_opening {
     enum { OPENING_FREE, OPENING_SEEKING, OPENING_OPENED } state;
     struct flow flow;
     unsigned link;
-    uint64_t until_ns; /* SEEKING */
+    uint64_t began_ns;
 };
 
 struct control_streams {

@@ -257,17 +257,28 @@ static unsigned port_towards(const struct control_streams *streams, rte_be32_t p
     return found;
 }
 
+/*
+ * A place whose flow TCP knows no more; else the oldest of those in TIME-WAIT, whose peer is reset by a worker if it has
+ * not heard the last of it. So who is refused again and again can come again at once.
+ */
 static struct control_streams_opening *free_opening(struct control_streams *streams)
 {
+    struct control_streams_opening *oldest = NULL;
+
     for (unsigned i = 0; i < WORKER_HANDOVER_FLOWS; i++) {
         struct control_streams_opening *opening = &streams->opening[i];
+        enum tcp_flow_state state = TCP_FLOW_OPEN;
 
-        if (opening->state == OPENING_OPENED && !tcp_knows(streams->tcp, &opening->flow))
-            opening->state = OPENING_FREE;
         if (opening->state == OPENING_FREE)
             return opening;
+        if (opening->state == OPENING_OPENED)
+            state = tcp_flow_state(streams->tcp, &opening->flow);
+        if (state == TCP_FLOW_NONE)
+            return opening;
+        if (state == TCP_FLOW_TIME_WAIT && (oldest == NULL || opening->began_ns < oldest->began_ns))
+            oldest = opening;
     }
-    return NULL;
+    return oldest;
 }
 
 static bool find_station(const struct control_streams *streams, unsigned link, rte_be32_t peer,
@@ -302,7 +313,7 @@ struct stream *control_ports_connect(struct control_streams *streams, const stru
     *opening = (struct control_streams_opening){.state = known ? OPENING_OPENED : OPENING_SEEKING,
                                                 .flow = stream->flow,
                                                 .link = link,
-                                                .until_ns = now.mono_ns + SEEKING_NS};
+                                                .began_ns = now.mono_ns};
     streams->seeking += !known;
     steer_opening(streams, link, &stream->flow);
     if (!streams->node->config.port[link].streams_only)
@@ -320,9 +331,9 @@ static void seek(struct control_streams *streams, struct control_streams_opening
 
     if (find_station(streams, opening->link, peer, mac))
         tcp_station_found(streams->tcp, &opening->flow, mac, now);
-    else if (now.mono_ns >= opening->until_ns)
+    else if (now.mono_ns >= opening->began_ns + SEEKING_NS)
         tcp_station_absent(streams->tcp, &opening->flow, now);
-    else if (tcp_knows(streams->tcp, &opening->flow))
+    else if (tcp_flow_state(streams->tcp, &opening->flow) == TCP_FLOW_OPEN)
         return;
     opening->state = OPENING_OPENED;
     streams->seeking--;

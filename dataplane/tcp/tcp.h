@@ -108,8 +108,9 @@ struct stream *tcp_connect_later(struct tcp *tcp, const struct return_path *path
                                  const struct stream_events *events, void *user, struct instant now);
 bool tcp_station_found(struct tcp *tcp, const struct flow *flow, const uint8_t mac[6], struct instant now);
 bool tcp_station_absent(struct tcp *tcp, const struct flow *flow, struct instant now);
-/* Whether segments of this flow still mean something: there is a connection, or its TIME-WAIT. */
-bool tcp_knows(const struct tcp *tcp, const struct flow *flow);
+/* What segments of this flow would find. */
+enum tcp_flow_state { TCP_FLOW_NONE, TCP_FLOW_TIME_WAIT, TCP_FLOW_OPEN };
+enum tcp_flow_state tcp_flow_state(const struct tcp *tcp, const struct flow *flow);
 
 /*
  * What arrived, in order; count <= TCP_BURST_MAX. Consumes the frames. Everything that these segments cause

@@ -113,7 +113,10 @@ bool tcp_station_absent(struct tcp *tcp, const struct flow *flow, struct instant
     return true;
 }
 
-bool tcp_knows(const struct tcp *tcp, const struct flow *flow)
+enum tcp_flow_state tcp_flow_state(const struct tcp *tcp, const struct flow *flow)
 {
-    return tcp_find(tcp, flow, tcp_flow_hash(&tcp->demux, flow)) != TCP_DEMUX_NONE;
+    uint32_t number = tcp_find(tcp, flow, tcp_flow_hash(&tcp->demux, flow));
+    if (number == TCP_DEMUX_NONE)
+        return TCP_FLOW_NONE;
+    return number < tcp->config.connections_max ? TCP_FLOW_OPEN : TCP_FLOW_TIME_WAIT;
 }

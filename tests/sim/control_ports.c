@@ -15,7 +15,13 @@
 #include "control_streams.h"
 #include "hub.h"
 
-enum { PORT = 9001, STREAMS = 4, STREAM_BYTES = 256 * 1024, BULK_BYTES = 1 << 20, STEPS_MAX = 2000000 };
+enum {
+    PORT = 9001,
+    STREAMS = 2 * WORKER_HANDOVER_FLOWS,
+    STREAM_BYTES = 256 * 1024,
+    BULK_BYTES = 1 << 20,
+    STEPS_MAX = 2000000
+};
 
 static const char secret[] = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -252,6 +258,25 @@ static void many(void)
     }
 }
 
+/* In order, and by this node first: each leaves a TIME-WAIT of a minute, which no later opening waits for. */
+static void many_in_time_wait(void)
+{
+    for (unsigned i = 0; i < 3 * WORKER_HANDOVER_FLOWS; i++) {
+        near.talker = (struct talker){.to_send = 1000, .close_at_sent = true};
+        far.talker = (struct talker){.close_at_end = true};
+        CU_ASSERT_PTR_NOT_NULL_FATAL(open_to(hub.nodes[1].ip4));
+        UNTIL(near.talker.closed == 1 && far.talker.closed == 1);
+        CU_ASSERT_EQUAL(near.talker.end, STREAM_END_CLOSED);
+        CU_ASSERT_EQUAL(far.talker.received, 1000);
+    }
+    near.talker = (struct talker){.closed = 0};
+}
+
+static void openings_do_not_wait_for_those_that_have_ended(void)
+{
+    with_two_nodes(&(struct hub_faults){0}, many_in_time_wait);
+}
+
 static void openings_one_after_the_other_use_their_places_again(void)
 {
     with_two_nodes(&(struct hub_faults){0}, many);
@@ -399,6 +424,7 @@ int main(void)
         {"where_nobody_listens_the_stream_is_refused", where_nobody_listens_the_stream_is_refused},
         {"openings_one_after_the_other_use_their_places_again",
          openings_one_after_the_other_use_their_places_again},
+        {"openings_do_not_wait_for_those_that_have_ended", openings_do_not_wait_for_those_that_have_ended},
         {"only_the_port_s_segments_are_handed_over", only_the_port_s_segments_are_handed_over},
         {"icmp_errors_reach_the_streams_too", icmp_errors_reach_the_streams_too},
         {"who_sleeps_is_told_what_is_to_be_done", who_sleeps_is_told_what_is_to_be_done},

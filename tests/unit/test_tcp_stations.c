@@ -59,7 +59,7 @@ static void test_nothing_leaves_and_nothing_times_out_before_the_station_is_foun
     pair_run(&pair, 300000 * PAIR_MS);
     CU_ASSERT_EQUAL(left, 0);
     CU_ASSERT_EQUAL(opener.closed, 0);
-    CU_ASSERT_TRUE(tcp_knows(pair.side[1].tcp, &flow));
+    CU_ASSERT_EQUAL(tcp_flow_state(pair.side[1].tcp, &flow), TCP_FLOW_OPEN);
     CU_ASSERT_TRUE(tcp_station_found(pair.side[1].tcp, &flow, mac, pair_now(&pair)));
     CU_ASSERT_EQUAL(left, 1);
     CU_ASSERT_FALSE(tcp_station_found(pair.side[1].tcp, &flow, mac, pair_now(&pair)));
@@ -69,6 +69,13 @@ static void test_nothing_leaves_and_nothing_times_out_before_the_station_is_foun
     CU_ASSERT_EQUAL(opener.connected, 1);
     CU_ASSERT_EQUAL(listener.received, 1000);
     CU_ASSERT_FALSE(listener.wrong);
+    stream_close(opener.stream);
+    stream_close(listener.stream);
+    pair_run(&pair, 100 * PAIR_MS);
+    CU_ASSERT_TRUE(opener.closed == 1 && listener.closed == 1);
+    CU_ASSERT_TRUE(tcp_flow_state(pair.side[1].tcp, &flow) == TCP_FLOW_TIME_WAIT);
+    pair_run(&pair, 61000 * PAIR_MS);
+    CU_ASSERT_TRUE(tcp_flow_state(pair.side[1].tcp, &flow) == TCP_FLOW_NONE);
 }
 
 static void test_who_has_no_station_is_unreachable(void)
@@ -81,7 +88,7 @@ static void test_who_has_no_station_is_unreachable(void)
     CU_ASSERT_EQUAL(opener.closed, 1);
     CU_ASSERT_EQUAL(opener.end, STREAM_END_UNREACHABLE);
     CU_ASSERT_EQUAL(left, 0);
-    CU_ASSERT_FALSE(tcp_knows(pair.side[1].tcp, &flow));
+    CU_ASSERT_EQUAL(tcp_flow_state(pair.side[1].tcp, &flow), TCP_FLOW_NONE);
     CU_ASSERT_FALSE(tcp_station_found(pair.side[1].tcp, &flow, mac, pair_now(&pair)));
 }
 
