@@ -11,8 +11,11 @@
  *
  * Only blocks that control has said to be durable are handed out. A feed that has come to the last of these waits for
  * more; control closes it when the memory tail goes on from there. Segments from a feed's place on are kept while it lives
- * (feeder_needs_segment()), for at most FEED_SEGMENTS_MAX behind the newest: then the feed ends, and its replica starts
- * anew.
+ * (feeder_needs_segment()), but for its sake not more than FEED_SEGMENTS_MAX behind the newest. A feed whose place is
+ * gone ends with -ENOENT, and its replica starts anew.
+ *
+ * A snapshot is checked to its end before any of it is handed out; one that is broken is passed over for the one before
+ * it. Where there is none at all BEGIN and END say so (start_lsn and end_lsn 0), and the log comes from its first segment.
  */
 #ifndef WILD_FEEDER_H
 #define WILD_FEEDER_H
@@ -35,6 +38,7 @@ struct feeder;
 struct feeder_config {
     struct disk disk;
     const struct meta *meta; /* borrowed, does not change: the histories of the log */
+    uint64_t capacity;       /* of our table: what BEGIN says where there is no snapshot */
 };
 
 struct feeder *feeder_create(const struct feeder_config *config); /* NULL: memory is short */
@@ -42,7 +46,8 @@ void feeder_destroy(struct feeder *feeder);                       /* no thread s
 
 /* ---- the thread that may wait ---- */
 
-/* One small job for each feed; false: nothing to do. oldest, newest: segments that the folder has now. */
+/* One small job for each feed; false: nothing to do, look again in a while. oldest, newest: segments that the folder has
+ * now and that are part of the log (not what lies behind it of a tail that was cut off). */
 bool feeder_step(struct feeder *feeder, uint64_t oldest_segment, uint64_t newest_segment);
 /* The oldest segment that a feed still reads; UINT64_MAX: none. Same thread. */
 uint64_t feeder_needs_segment(const struct feeder *feeder);
@@ -67,7 +72,8 @@ enum feed_item_type {
     FEED_CHUNK,     /* bytes: a chunk's records */
     FEED_END,       /* `end`; the log follows from begin.start_lsn + 1 */
     FEED_BLOCKS,    /* bytes: blocks in a row, each without padding: header and records (wal_block.h) */
-    FEED_ENDED,     /* no more comes: `error` (-ENOENT: the log does not reach back so far: bootstrap) */
+    FEED_ENDED, /* no more comes: `error` (-ENOENT: the log does not reach back so far: bootstrap; -EBADMSG: a block
+                       that is durable cannot be read) */
 };
 
 struct feed_item {
@@ -80,7 +86,7 @@ struct feed_item {
     uint64_t next_lsn; /* BLOCKS: of what follows them */
 };
 
-/* The feed's next item, good until it is given back; NULL: not yet. */
+/* The feed's next item, the same until it is given back, and good until then; NULL: not yet. Only of an open feed. */
 const struct feed_item *feeder_take(struct feeder *feeder, int feed);
 void feeder_give_back(struct feeder *feeder, int feed);
 

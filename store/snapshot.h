@@ -102,5 +102,7 @@ struct snapshot_facts snapshot_reader_facts(const struct snapshot_reader *reader
 int snapshot_reader_next(struct snapshot_reader *reader, const uint8_t **records, size_t *bytes);
 /* Reads all of it without using it: 0, or as snapshot_reader_next(). Rewinds. */
 int snapshot_reader_check(struct snapshot_reader *reader);
+/* The next chunk is the first again. */
+void snapshot_reader_rewind(struct snapshot_reader *reader);
 
 #endif

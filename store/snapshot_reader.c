@@ -111,18 +111,21 @@ int snapshot_reader_next(struct snapshot_reader *reader, const uint8_t **records
     return reader->ended < 0 ? reader->ended : 0;
 }
 
+void snapshot_reader_rewind(struct snapshot_reader *reader)
+{
+    reader->run = reader->behind_head;
+    reader->highest_lsn = 0;
+    reader->ended = 0;
+}
+
 int snapshot_reader_check(struct snapshot_reader *reader)
 {
     const uint8_t *records;
     size_t bytes;
     int outcome;
-    reader->run = reader->behind_head;
-    reader->highest_lsn = 0;
-    reader->ended = 0;
+    snapshot_reader_rewind(reader);
     while ((outcome = snapshot_reader_next(reader, &records, &bytes)) > 0)
         ;
-    reader->run = reader->behind_head;
-    reader->highest_lsn = 0;
-    reader->ended = 0;
+    snapshot_reader_rewind(reader);
     return outcome;
 }

@@ -160,6 +160,11 @@ int wal_reader_next(struct wal_reader *reader, struct wal_block *out)
     return 0;
 }
 
+int wal_reader_error(const struct wal_reader *reader)
+{
+    return reader->error;
+}
+
 const uint8_t *wal_reader_bytes(const struct wal_reader *reader, size_t *padded_length)
 {
     *padded_length = reader->block_bytes;

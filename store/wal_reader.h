@@ -60,6 +60,8 @@ void wal_reader_destroy(struct wal_reader *reader);
 /* 1 and the next block (valid until the next call, its bytes at wal_reader_bytes()), or 0: the end. Asked
  * again at the end, it looks again: there may be more by then. Not after an error of the disk. */
 int wal_reader_next(struct wal_reader *reader, struct wal_block *out);
+/* -errno of the disk at which it ended for good; 0: none. */
+int wal_reader_error(const struct wal_reader *reader);
 const uint8_t *wal_reader_bytes(const struct wal_reader *reader, size_t *padded_length);
 struct wal_position wal_reader_position(const struct wal_reader *reader); /* after that block */
 

@@ -154,7 +154,8 @@ static void disk_close(void *state, int file)
     struct inode *inode = opened(disk, file);
 
     for (unsigned i = 0; i < disk->operations; i++)
-        sim_must(!disk->operation[i].in_flight || disk->operation[i].inode != inode || disk->crashed,
+        sim_must(!disk->operation[i].in_flight || disk->operation[i].inode != inode || disk->crashed ||
+                     !disk->file[file].writable, /* another one's writes */
                  "a file is closed while writes to it are in flight");
     disk->file[file] = (struct open_file){0};
     inode_drop(disk, inode);

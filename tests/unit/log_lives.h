@@ -34,6 +34,9 @@ struct log_lives {
     uint64_t oldest, newest;        /* segments that the folder has */
     bool use_again;                 /* the oldest segment becomes the next one */
     uint64_t kept;                  /* but not this one, or later ones */
+    /* Every record that is taken; NULL: nobody asks. */
+    void (*appended)(void *state, const uint8_t *record, size_t length);
+    void *appended_state;
     unsigned block_count;
     struct lived_block block[LIVES_BLOCKS_MAX];
 };
@@ -160,6 +163,8 @@ static inline bool lives_append(struct log_lives *lives, unsigned value_length)
     size_t length = numbered_record(record, lives->next_lsn, value_length);
     bool taken = wal_writer_append(lives->writer, record, length);
     lives->next_lsn += taken;
+    if (taken && lives->appended != NULL)
+        lives->appended(lives->appended_state, record, length);
     return taken;
 }
 
