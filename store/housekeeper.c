@@ -49,6 +49,7 @@ struct housekeeper {
     struct kept_snapshot snapshot[RECOVERY_SNAPSHOTS_MAX + 1];
     unsigned steps, idle_steps;
     uint64_t oldest_segment;        /* that has a file */
+    uint64_t newest_segment;        /* that was made, or is `ready` */
     uint64_t ready;                 /* made and never asked for: recovery's */
     bool open_file[DISK_FILES_MAX]; /* given to control and not back yet */
     struct {
@@ -118,7 +119,7 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
     for (unsigned i = 0; i < found->snapshots; i++)
         h->snapshot[i] = (struct kept_snapshot){found->snapshot[i].lsn, found->snapshot[i].segment};
     h->oldest_segment = found->oldest_segment;
-    h->ready = found->end.segment + 1;
+    h->ready = h->newest_segment = found->end.segment + 1;
     publish_kept(h);
     return h;
 }
@@ -159,7 +160,24 @@ static int remove_segment(struct housekeeper *h, uint64_t segment)
 /* The first segment that somebody may still want. */
 static uint64_t first_kept(const struct housekeeper *h)
 {
-    return h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
+    const struct housekeeper_config *config = &h->config;
+    uint64_t kept =
+        h->snapshot_count < SNAPSHOTS_KEPT ? h->oldest_segment : h->snapshot[SNAPSHOTS_KEPT - 1].segment;
+    uint64_t needed = config->needs_segment != NULL ? config->needs_segment(config->readers) : UINT64_MAX;
+
+    return needed < kept ? needed : kept;
+}
+
+/* The oldest snapshot that nobody wants any more, by its place; 0: none (the newest is always wanted). */
+static unsigned unwanted_snapshot(const struct housekeeper *h)
+{
+    const struct housekeeper_config *config = &h->config;
+    unsigned i = h->snapshot_count;
+
+    while (i-- > SNAPSHOTS_KEPT)
+        if (config->needs_snapshot == NULL || !config->needs_snapshot(config->readers, h->snapshot[i].lsn))
+            return i;
+    return 0;
 }
 
 /* An old segment takes the new name: its bytes are allocated already, and never continue the log. */
@@ -266,8 +284,10 @@ static enum housekeeper_step segment_step(struct housekeeper *h)
     file = gone != 0 ? gone : h->fill.file != NO_FILE ? fill_step(h) : make_segment(h, wanted);
     if (file == -EINPROGRESS)
         return HOUSEKEEPER_PAUSE;
-    if (file >= 0)
+    if (file >= 0) {
         h->open_file[file] = true;
+        h->newest_segment = wanted;
+    }
     atomic_store_explicit(&h->wanted, 0, memory_order_relaxed);
     atomic_store_explicit(&h->answer, file, memory_order_relaxed);
     /* release: pairs with acquire in housekeeper_take_segment() */
@@ -292,18 +312,23 @@ static bool close_step(struct housekeeper *h)
 /* What is no longer kept, one file a step; one segment stays to be used again. */
 static bool removal_step(struct housekeeper *h)
 {
+    unsigned unwanted = unwanted_snapshot(h);
     int failed;
 
-    if (h->snapshot_count <= SNAPSHOTS_KEPT && h->oldest_segment + 1 >= first_kept(h))
+    if (unwanted == 0 && h->oldest_segment + 1 >= first_kept(h))
         return false;
     if (folder_error(h) != 0)
         return false;
-    if (h->snapshot_count > SNAPSHOTS_KEPT) {
+    if (unwanted != 0) {
         char name[DISK_NAME_BYTES];
 
-        meta_snapshot_name(name, h->snapshot[h->snapshot_count - 1].lsn);
+        meta_snapshot_name(name, h->snapshot[unwanted].lsn);
         failed = remove_name(h, name);
-        h->snapshot_count -= failed >= 0;
+        if (failed >= 0) {
+            h->snapshot_count--;
+            memmove(&h->snapshot[unwanted], &h->snapshot[unwanted + 1],
+                    (h->snapshot_count - unwanted) * sizeof h->snapshot[0]);
+        }
     } else {
         failed = remove_segment(h, h->oldest_segment);
         h->oldest_segment += failed >= 0;
@@ -400,6 +425,12 @@ enum housekeeper_step housekeeper_step(struct housekeeper *h)
         return HOUSEKEEPER_WORKED;
     look_at_space(h);
     return HOUSEKEEPER_IDLE;
+}
+
+void housekeeper_segments(const struct housekeeper *h, uint64_t *oldest, uint64_t *newest)
+{
+    *oldest = h->oldest_segment;
+    *newest = h->newest_segment;
 }
 
 /* ---- the control lcore ---- */

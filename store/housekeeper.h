@@ -10,7 +10,8 @@
  *
  * Kept are SNAPSHOTS_KEPT snapshots and every segment from the older one's position on (with fewer snapshots:
  * every segment). A segment that is not kept becomes the next spare: renamed to the number wanted, at most one; others
- * are removed. Its stale blocks never continue a log (wal_block.h).
+ * are removed. Its stale blocks never continue a log (wal_block.h). Besides, what others still read is kept as long as they
+ * say so.
  *
  * A folder that was not in its place once (disk.h: found()) is given up until the next start, also if it comes back: no
  * segment is made, nothing is renamed or removed in it, no snapshot is published; what was asked for is denied with -ENOENT.
@@ -31,6 +32,10 @@ struct housekeeper_config {
     const struct recovery_facts *found; /* read during create only */
     uint64_t segment_bytes;
     unsigned snapshot_buckets; /* copied a step: the throttle, with the driver's pause between steps */
+    /* Others who read the folder, asked from inside housekeeper_step(). NULL: nobody does. */
+    uint64_t (*needs_segment)(const void *readers); /* the oldest that they need; UINT64_MAX: none */
+    bool (*needs_snapshot)(const void *readers, uint64_t lsn);
+    const void *readers;
 };
 
 struct housekeeper;
@@ -47,6 +52,8 @@ enum housekeeper_step {
         2, /* a part of a snapshot or of a new segment: leave disk and table to others for a moment */
 };
 enum housekeeper_step housekeeper_step(struct housekeeper *housekeeper);
+/* The segments that the log has a file for: from the oldest that is kept to the newest that is ready for it. */
+void housekeeper_segments(const struct housekeeper *housekeeper, uint64_t *oldest, uint64_t *newest);
 
 /* ---- the control lcore ---- */
 
