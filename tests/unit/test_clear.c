@@ -188,6 +188,35 @@ static void what_a_flush_hid_goes_with_the_rest(void)
     fixture_close(&f);
 }
 
+/* A bootstrap that broke off, with far more than the capacity in the table. */
+static void a_rebuild_that_is_given_up_leaves_nothing(void)
+{
+    for (unsigned equal = 0; equal < 2; equal++) {
+        struct table_config config = {.capacity = 500, .force_equal_hashes = equal != 0};
+        struct fixture again, fresh;
+        fixture_open(&again, &config);
+        fixture_open(&fresh, &config);
+        for (unsigned round = 0; round < 3; round++) {
+            CU_ASSERT_EQUAL(apply_begin(again.context), 0);
+            for (unsigned i = 0; i < 1500; i++) {
+                uint8_t key[4] = {'k', (uint8_t)i, (uint8_t)(i >> 8)};
+                struct log_record record = {
+                    .lsn = FIXTURE_FIRST_LSN + i, .type = LOG_SET, .key = key, .key_length = sizeof key};
+                CU_ASSERT_EQUAL(apply_record(again.context, &record), 0);
+            }
+            while (!apply_clear(again.context, 7))
+                ;
+            CU_ASSERT_EQUAL(apply_end(again.context), 0);
+            expect_equal(again.table, fresh.table);
+        }
+        for (unsigned i = 0; i < 500; i++)
+            CU_ASSERT_EQUAL(set_number(&again, i), STATUS_OK);
+        CU_ASSERT_EQUAL(set_number(&again, 500), STATUS_FULL);
+        fixture_close(&again);
+        fixture_close(&fresh);
+    }
+}
+
 static void time_does_not_go_back(void)
 {
     struct fixture f;
@@ -213,6 +242,7 @@ int main(void)
         {"one chain is cleared like many", one_chain_is_cleared_like_many},
         {"nothing is lost, however often", nothing_is_lost_however_often},
         {"what a FLUSH hid goes with the rest", what_a_flush_hid_goes_with_the_rest},
+        {"a rebuild that is given up leaves nothing", a_rebuild_that_is_given_up_leaves_nothing},
         {"time does not go back", time_does_not_go_back},
         CU_TEST_INFO_NULL,
     };
