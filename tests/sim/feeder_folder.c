@@ -26,10 +26,10 @@
 
 enum {
     LIVES = 2,
-    OPERATIONS = 40000, /* a life */
+    OPERATIONS = 16000, /* a life */
     CAPACITY = 40000,
     KEYS = 2000,
-    SEGMENT_BYTES = 1 << 20,
+    SEGMENT_BYTES = 512 * 1024,
     SNAPSHOT_SEGMENTS = 3,
     RING_BYTES = 1 << 20,
     MOVES = 20, /* of followers, a turn */
@@ -301,10 +301,11 @@ static void move_follower(struct node *node)
 
 /* ---- the control lcore ---- */
 
-static void turn(struct node *node)
+static void turn(struct node *node, bool wait)
 {
     node->mono_ns += 10000;
-    (void)durable_log_turn(node->log, 1000, node->mono_ns, 1700000000000);
+    if (durable_log_turn(node->log, 1000, node->mono_ns, 1700000000000) == 0 && wait)
+        usleep(PAUSE_US); /* for the disk */
     struct wal_writer_facts facts = durable_log_facts(node->log);
     EXPECT(facts.state == WAL_RUNNING);
     if (facts.started) {
@@ -330,7 +331,7 @@ static void write_one(struct node *node)
     }
     uint64_t hash = table_hash(node->table, key, operation.key_length);
     while (execute(node->context, &operation, hash, 1000, &result) == STATUS_BUSY)
-        turn(node); /* the ring is full */
+        turn(node, true); /* the ring is full */
 }
 
 static void expect_all(struct node *node)
@@ -360,16 +361,16 @@ static void live(struct node *node, uint64_t operations)
     for (uint64_t i = 0; i < operations; i++) {
         write_one(node);
         if (next_random(&node->random) % 16 == 0)
-            turn(node);
+            turn(node, false);
     }
     while (housekeeper_facts(node->housekeeper).snapshots == 0) {
         durable_log_snapshot(node->log);
-        turn(node);
+        turn(node, true);
     }
     durable_log_finish(node->log);
     while (!durable_log_finished(node->log))
-        turn(node);
-    turn(node);
+        turn(node, true);
+    turn(node, true);
     expect_all(node);
     atomic_store(&node->over, true);
     EXPECT(pthread_join(housekeeping, NULL) == 0);
