@@ -1,9 +1,9 @@
 /*
  * feeder.c - the mailboxes, and whose step is next.
  *
- * Each feed has two counters that pass items (filled, given_back) and two that pass orders (asked, seen), each with one
- * writer. A number is free when its closing was seen: until then the feeder may still write its buffers, but nobody
- * reads them.
+ * Each feed has two counters that pass items (filled, given_back) and two that pass orders (asked, seen),
+ * each with one writer. A number is free when its closing was seen: until then the feeder may still write its
+ * buffers, but nobody reads them.
  */
 #include "feeder_internal.h"
 

@@ -1,10 +1,11 @@
 /*
  * feeder_log.c - the log's blocks, from a place on, as far as they are durable.
  *
- * The log is written to the same files meanwhile, past the kernel's pages that are read here. What is durable was written
- * before it was told, and the kernel drops pages that are out of date when such a write ends; but a page that was read
- * while the write went on may serve a little longer. So a block that must be there and is not is looked for again, in
- * LOOKS_MAX steps with their pauses, before it counts as damage. (No wrong block can come of it: wal_block.h.)
+ * The log is written to the same files meanwhile, past the kernel's pages that are read here. What is durable
+ * was written before it was told, and the kernel drops pages that are out of date when such a write ends; but
+ * a page that was read while the write went on may serve a little longer. So a block that must be there and
+ * is not is looked for again, in LOOKS_MAX steps with their pauses, before it counts as damage. (No wrong
+ * block can come of it: wal_block.h.)
  */
 #include "feeder_internal.h"
 

@@ -1,8 +1,8 @@
 /*
  * feeder_snapshot.c - a bootstrap: the newest snapshot that is whole, or nothing where there is none.
  *
- * A snapshot is read twice: whether it is valid is known at its end only, and a replica must not be sent a part of a
- * broken one. The second time it comes from the kernel's memory.
+ * A snapshot is read twice: whether it is valid is known at its end only, and a replica must not be sent a
+ * part of a broken one. The second time it comes from the kernel's memory.
  */
 #include "feeder_internal.h"
 
@@ -42,7 +42,8 @@ static bool begin_with_nothing(struct feeder *feeder, struct feed *feed)
 {
     uint8_t *buffer;
 
-    /* The log's first segment goes only once there are snapshots (housekeeper.h), and those were all broken. */
+    /* Can only be if they were all broken: while there are none the log keeps its first segment
+     * (housekeeper.h). */
     if (feeder->oldest_segment > 1) {
         feed_over(feed, -ENOENT);
         return true;
@@ -98,7 +99,8 @@ bool feed_check(struct feeder *feeder, struct feed *feed)
     if (outcome > 0)
         return true;
     feed->facts = snapshot_reader_facts(feed->snapshot);
-    /* It is published when the log is durable to its end; control may not have told us yet: then an older one is as good. */
+    /* It is published when the log is durable to its end; control may not have told us yet: then an older one
+     * is as good. */
     if (outcome == -EBADMSG || (outcome == 0 && feed->facts.end_lsn > feeder_durable(feeder))) {
         snapshot_reader_close(feed->snapshot);
         feed->snapshot = NULL;

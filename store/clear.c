@@ -1,8 +1,8 @@
 /*
  * clear.c - empties the table in steps, for a replica that begins anew.
  *
- * Bucket by bucket under its lock, so that readers find an item whole or not at all. What hides items (flush_lsn) goes
- * last: by then there is none left that it could show again.
+ * Bucket by bucket under its lock, so that readers find an item whole or not at all. What hides items
+ * (flush_lsn) goes last: by then there is none left that it could show again.
  */
 #include "apply.h"
 
@@ -48,7 +48,7 @@ static void forget_the_past(struct table *table)
     table->reclaim_lsn = 0;
     atomic_store_explicit(&table->sweep_bucket, 0, memory_order_relaxed);
     atomic_store_explicit(&table->next_lsn, table->first_lsn, memory_order_relaxed);
-    /* release: pairs with acquire in table_flush_lsn(): who finds nothing hidden finds the buckets empty, too */
+    /* release: pairs with acquire in table_flush_lsn(): who finds nothing hidden finds empty buckets, too */
     atomic_store_explicit(&table->flush_lsn, 0, memory_order_release);
     /* release: pairs with acquire in flush_view_try() */
     atomic_store_explicit(&table->reclaimed_lsn, 0, memory_order_release);

@@ -72,7 +72,8 @@ static int find_last(const struct search *search, uint64_t oldest, uint64_t newe
     return 0;
 }
 
-/* `out` is the last segment's first block, and behind lsn + 1: the last one before it that is not; 0 or -errno. */
+/* `out` is the last segment's first block, and behind lsn + 1: the last one before it that is not; 0 or
+ * -errno. */
 static int find_before(const struct search *search, uint64_t oldest, uint64_t lsn, struct first *out)
 {
     uint64_t low = oldest, high = out->position.segment;

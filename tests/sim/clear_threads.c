@@ -1,11 +1,11 @@
 /*
- * clear_threads.c - a table is filled, cleared and filled again, while readers run. Made for ThreadSanitizer, and useful
- * without it.
+ * clear_threads.c - a table is filled, cleared and filled again, while readers run. Made for ThreadSanitizer,
+ * and useful without it.
  *
  *   clear_threads [--lives N]     WILD_SEED=S
  *
- * Every value says which life of the table it is of. What a reader is told is whole at any time, and never of a life
- * that was over when it asked.
+ * Every value says which life of the table it is of. What a reader is told is whole at any time, and never of
+ * a life that was over when it asked.
  */
 #include <getopt.h>
 #include <inttypes.h>

@@ -1,12 +1,12 @@
 /*
- * feeder_folder.c - a node's log on a real folder, written past the kernel's pages, and read from them by feeds at the
- * same time: segments come, are used again and go, snapshots are taken, followers are slow, go away, come back, begin
- * anew. In two threads as in a node; made for ThreadSanitizer, and useful without it.
+ * feeder_folder.c - a node's log on a real folder, written past the kernel's pages, and read from them by
+ * feeds at the same time: segments come, are used again and go, snapshots are taken, followers are slow, go
+ * away, come back, begin anew. In two threads as in a node; made for ThreadSanitizer, and useful without it.
  *
  *   feeder_folder [--operations N] [--uring]     a life; WILD_SEED=S
  *
- * Followers check that every block is whole and follows the one before it, and that nothing comes before it is durable.
- * In the end each has what the primary has, item for item.
+ * Followers check that every block is whole and follows the one before it, and that nothing comes before it
+ * is durable. In the end each has what the primary has, item for item.
  */
 #include <errno.h>
 #include <getopt.h>

@@ -1,6 +1,7 @@
 /*
- * feeder_fixture.h - a feeder on a log that a real writer writes, the table that this log makes, snapshots of it, and
- * followers: each has a table of its own and checks that what it is fed is what went to disk, in order, and durable.
+ * feeder_fixture.h - a feeder on a log that a real writer writes, the table that this log makes, snapshots of
+ * it, and followers: each has a table of its own and checks that what it is fed is what went to disk, in
+ * order, and durable.
  */
 #ifndef WILD_TESTS_FEEDER_FIXTURE_H
 #define WILD_TESTS_FEEDER_FIXTURE_H

@@ -1,7 +1,7 @@
 /*
- * log_lives.h - a folder through its lives, for tests of who reads the log while it is written: each life is a history
- * that a real writer writes to a simulated disk; it ends in order or by a crash, and what is found of it is read back as a
- * start does. Every block that became durable is remembered as it went to disk.
+ * log_lives.h - a folder through its lives, for tests of who reads the log while it is written: each life is
+ * a history that a real writer writes to a simulated disk; it ends in order or by a crash, and what is found
+ * of it is read back as a start does. Every block that became durable is remembered as it went to disk.
  */
 #ifndef WILD_TESTS_LOG_LIVES_H
 #define WILD_TESTS_LOG_LIVES_H

@@ -1,6 +1,6 @@
 /*
- * test_clear.c - a table that was cleared, against one that was just made: the same log in both, whatever the first
- * one held before, gives the same bytes.
+ * test_clear.c - a table that was cleared, against one that was just made: the same log in both, whatever the
+ * first one held before, gives the same bytes.
  */
 #include "suite.h"
 
@@ -133,8 +133,8 @@ static enum status set_number(struct fixture *f, unsigned number)
     return fixture_execute(f, &set);
 }
 
-/* Every life of the table admits exactly what the first one did: no line or overflow bucket was lost, or is there
- * twice. */
+/* Every life of the table admits exactly what the first one did: no line or overflow bucket was lost, or
+ * is there twice. */
 static void fill(bool equal, unsigned capacity)
 {
     struct fixture f;

@@ -1,5 +1,6 @@
 /*
- * test_feeder.c - what feeds hand out: of logs that end, that are written meanwhile, of snapshots that are broken.
+ * test_feeder.c - what feeds hand out: of logs that end, that are written meanwhile, of snapshots that are
+ * broken.
  */
 #include "feeder_fixture.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_housekeeper.c - what is kept of the folder, and what others who read it keep besides. Segments and snapshots are
- * asked for as control does; no log is written.
+ * test_housekeeper.c - what is kept of the folder, and what others who read it keep besides. Segments and
+ * snapshots are asked for as control does; no log is written.
  */
 #include "suite.h"
 

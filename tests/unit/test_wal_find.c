@@ -1,6 +1,6 @@
 /*
- * test_wal_find.c - places found in logs that a real writer wrote, against a look at every segment; and a reader from there
- * comes to what was asked for.
+ * test_wal_find.c - places found in logs that a real writer wrote, against a look at every segment; and a
+ * reader from there comes to what was asked for.
  */
 #include "log_lives.h"
 
