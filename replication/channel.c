@@ -136,8 +136,7 @@ static void send_all(struct channel *channel)
 
 size_t channel_turn(struct channel *channel)
 {
-    if (is_alive(channel))
-        send_all(channel);
+    send_all(channel); /* nothing, where nothing has begun or all has ended */
     size_t bytes = channel->fresh_bytes;
     channel->fresh_bytes = 0;
     return bytes;

@@ -9,7 +9,8 @@
  * IDLE     nothing has begun
  * SHAKING  no message goes or comes
  * OPEN     both keys are there
- * CLOSING  no event comes; what was being sent still goes, then CLOSE; then the link is closed. How long: the owner's to mind
+ * CLOSING  no event comes; what was being sent still goes, then CLOSE; then the link is closed. How long that may
+ *          take is the owner's to mind
  * ENDED    the link is closed or aborted, keys are wiped; no event comes; channel_gone() is all that is left
  *
  * Cost of a handshake: 60 us on the thread that owns the channel, on both sides; so a server's owner says how often. A

@@ -151,8 +151,55 @@ def replication_seeds():
     }
 
 
+def channel_seeds():
+    # fuzz_replication_channel.c's steps: a number, 0x80 for the client's end, arguments
+    def move(side, most=0xFFFF):
+        return struct.pack("<BH", side << 7, most)
+
+    def queue(side, *sizes):
+        return b"".join(struct.pack("<BHB", 1 | side << 7, size, 2 | side << 7) for size in sizes)
+
+    def change(how, side, at, much):
+        return struct.pack("<BHH", how | side << 7, at, much)
+
+    def say(side, *contents):
+        return b"".join(bytes([9 | side << 7, len(c) - 1]) + c for c in contents)
+
+    shaken = move(1) + move(0) + move(1) + move(0)
+    both = queue(0, 0, 1000, 0xFF00) + queue(1, 0, 50)
+    rest = 6 * (move(0) + move(1) + b"\3\x83")
+    cut, again = b"\x0c", b"\x0e"
+    seeds = {
+        "open": (0xE0, shaken + both + rest),
+        "narrow": (0x00, shaken + both + 20 * (move(0, 300) + b"\3" + move(1, 7) + b"\x83")),
+        "rekeys": (0xE1, shaken + queue(0, *range(0, 9000, 600)) + queue(1, *range(20)) + rest),
+        "two-secrets": (0xE4, shaken + both + rest),
+        "other-secret": (0xE2, shaken + both + rest),
+        "small-server": (0xE8, shaken + queue(1, 100, 232, 233) + rest),
+        "refuses": (0x10, shaken + both),
+        "no-room": (0x40, b"\4\1" + shaken + b"\4\0\3" + shaken + b"\x84\1" + both + b"\x84\0\x83" + rest),
+        "close": (0x20, shaken + both + b"\x0a" + rest),
+        "close-shaking": (0x20, move(1) + b"\x8a" + rest),
+        "abort": (0x20, shaken + both + b"\x8b" + rest),
+        "cut-again": (0xE0, shaken + both + move(0, 500) + cut + again + shaken + both + rest),
+        "garbage": (0xE0, change(6, 1, 0, 95) + bytes([0x88, 9]) + b"GET / HTTP" + rest),
+        "acts": (0xE0, b"\x0d\1\1\x8d\2\2" + shaken + queue(0, 0, 0, 0, 0) + queue(1, 0, 0, 0) + rest),
+    }
+    for name, how in (("corrupt", 5), ("drop", 6), ("repeat", 7)):
+        seeds[name] = (0xE0, shaken + both + change(how, 0, 30, 40) + rest)
+        for message in range(4):
+            seeds[f"{name}-{message}"] = (0xE0, b"".join(move(1 - i % 2) for i in range(message)) +
+                                          change(how, 1 - message % 2, 20, 3) + rest)
+    messages = [m for m in replication_seeds().values() if len(m) <= 128]
+    seeds["say"] = (0xE0, shaken + b"".join(say(n % 2, m) for n, m in enumerate(messages)) + rest)
+    seeds["say-in-pieces"] = (0xE0, shaken + b"".join(say(0, m[:5], m[5:9], m[9:]) for m in messages if len(m) > 9) + rest)
+    return {name: bytes([options]) + steps + b"\0" for name, (options, steps) in seeds.items()}
+
+
 def main():
     v = vectors()
+    for name, program in channel_seeds().items():
+        write("replication_channel", name, program)
     # fuzz_replication_message.c: a message
     for name, message in replication_seeds().items():
         write("replication_message", name, message)

@@ -115,7 +115,7 @@ static void messages_of_every_size_arrive_in_any_pieces(void)
     for (unsigned l = 0; l < sizeof limits / sizeof limits[0]; l++)
         for (unsigned whole = 0; whole < 2; whole++) { /* in pieces, or as much as there is */
             struct two t = two_open(limits[l]);
-            t.pair->end[0].segment = t.pair->end[1].segment = l % 2 ? 1448 : 65536;
+            t.pair->end[0].segment = t.pair->end[1].segment = l % 2 ? WIDE : 1448; /* > a record's most */
             for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
                 side_queue(t.server, sizes[i]);
                 side_queue(t.client, sizes[seeded_below(&random, 12)]);
@@ -304,6 +304,7 @@ static void either_of_two_secrets_opens_and_the_client_tries_both(void)
                 rows[r].attempts != 0 && attempt >= rows[r].attempts; /* and keeps to what was good */
             CU_ASSERT_EQUAL(t.client->channel.state, opens ? CHANNEL_OPEN : CHANNEL_ENDED);
             CU_ASSERT_EQUAL(t.client->channel.shaken, opens);
+            CU_ASSERT_EQUAL(t.client->channel.end == CHANNEL_LIVES, opens);
             if (opens) {
                 CU_ASSERT_EQUAL(t.server->channel.key_index, rows[r].server_key);
                 CU_ASSERT_EQUAL(t.client->channel.key_index, rows[r].client_key);
@@ -321,6 +322,23 @@ static void either_of_two_secrets_opens_and_the_client_tries_both(void)
         }
         two_free(&t);
     }
+}
+
+static void a_client_follows_when_the_secret_is_changed(void)
+{
+    const struct role_keys *server_keys[2] = {&keys_a, NULL}, *client_keys[2] = {&keys_a, &keys_b};
+    struct two t = two_new(server_keys, client_keys);
+    for (unsigned round = 0; round < 6; round++) {
+        bool changed = round == 2 || round == 4; /* once it has been open */
+        t.server->config.keys[0] = round < 2 || round >= 4 ? &keys_a : &keys_b;
+        two_meet(&t, WIDE);
+        link_pair_run(t.pair);
+        CU_ASSERT_EQUAL(t.client->channel.state, changed ? CHANNEL_ENDED : CHANNEL_OPEN);
+        CU_ASSERT_EQUAL(t.server->channel.state, changed ? CHANNEL_ENDED : CHANNEL_OPEN);
+        channel_abort(&t.client->channel);
+        link_pair_run(t.pair);
+    }
+    two_free(&t);
 }
 
 /* A server alone, to which the test speaks for the client. */
@@ -585,6 +603,63 @@ static void seal_and_send(struct two *t, const uint8_t *content, size_t length)
     free(record);
 }
 
+/* Our own sender gives each message a record of its own; the format does not ask for that. */
+static void messages_begin_and_end_anywhere_in_records(void)
+{
+    uint64_t random = seeded_start(seeded_from_environment(23));
+    for (unsigned round = 0; round < 40; round++) {
+        struct two t = two_open(WIDE);
+        uint8_t *content = malloc(WIDE);
+        size_t length = 0, most = round % 4 == 0 ? 12 : round % 4 == 1 ? 60 : 9000;
+        for (unsigned n = 0; n < 60; n++) {
+            side_queue(t.client, (uint32_t)(n % 3 ? 0 : seeded_below(&random, n % 9 ? 40 : 3000)));
+            struct replication_message message = side_message(t.client, n);
+            length += replication_encode(content + length, &message, NULL);
+            for (uint32_t i = 0; i < message.payload_bytes; i++)
+                content[length++] = side_byte(1, n, i);
+        }
+        t.client->begun = t.client->queued;
+        for (size_t at = 0, piece; at < length; at += piece) {
+            piece = 1 + seeded_below(&random, most);
+            if (piece > length - at)
+                piece = length - at;
+            seal_and_send(&t, content + at, piece);
+        }
+        if (round < 20)
+            link_pair_run(t.pair);
+        else
+            while (link_pair_move(t.pair, 1, 1 + seeded_below(&random, 100)) > 0)
+                ;
+        CU_ASSERT_EQUAL(t.server->came, 60);
+        CU_ASSERT(is_clean(&t));
+        free(content);
+        two_free(&t);
+    }
+}
+
+static void what_shares_a_record_with_the_message_that_made_the_owner_end_it_does_not_come(void)
+{
+    uint8_t content[5 * (REPLICATION_HEADER_BYTES + REPLICATION_ACK_BYTES)];
+    for (unsigned act = SIDE_CLOSES; act <= SIDE_ABORTS; act++) {
+        struct two t = two_open(WIDE);
+        size_t length = 0;
+        for (unsigned n = 0; n < 5; n++) {
+            side_queue(t.client, 0);
+            struct replication_message message = side_message(t.client, n);
+            length += replication_encode(content + length, &message, NULL);
+        }
+        t.client->begun = t.client->queued;
+        t.server->when_came = act;
+        t.server->at_message = 1;
+        seal_and_send(&t, content, length);
+        link_pair_run(t.pair);
+        CU_ASSERT_EQUAL(t.server->came, 2);
+        CU_ASSERT(has_ended(t.server, CHANNEL_CLOSED));
+        CU_ASSERT(is_clean(&t));
+        two_free(&t);
+    }
+}
+
 static void a_message_that_is_not_valid_ends_the_channel(void)
 {
     uint8_t good[REPLICATION_UPSTREAM_BYTES_MAX], bytes[sizeof good];
@@ -792,6 +867,35 @@ static void a_close_that_the_network_cuts_is_not_taken_for_one(void)
     two_free(&t);
 }
 
+static void what_comes_while_it_closes_is_not_looked_at(void)
+{
+    struct two t = two_open(2000);
+    send_now(t.server, 100000);
+    channel_close(&t.server->channel);
+    link_pair_inject(t.pair, 1, "no record at all", 16);
+    link_pair_run(t.pair);
+    CU_ASSERT(has_ended(t.server, CHANNEL_CLOSED));
+    CU_ASSERT_FALSE(t.pair->end[0].aborted);
+    CU_ASSERT_EQUAL(t.client->came, 1);
+    CU_ASSERT(has_ended(t.client, CHANNEL_CLOSED));
+    two_free(&t);
+}
+
+static void two_closes_may_cross(void)
+{
+    struct two t = two_open(2000);
+    send_now(t.server, 100000);
+    send_now(t.client, 5000);
+    channel_close(&t.server->channel);
+    channel_close(&t.client->channel);
+    link_pair_run(t.pair);
+    CU_ASSERT(has_ended(t.server, CHANNEL_CLOSED));
+    CU_ASSERT(has_ended(t.client, CHANNEL_CLOSED));
+    CU_ASSERT_EQUAL(t.server->came + t.client->came, 0);
+    CU_ASSERT_EQUAL(t.server->gone + t.client->gone, 2);
+    two_free(&t);
+}
+
 static void an_abort_sends_nothing_more(void)
 {
     struct two t = two_open(2000);
@@ -891,6 +995,7 @@ int main(void)
          a_turn_tells_what_it_gave_and_stops_without_room},
         {"either of two secrets opens, and the client tries both",
          either_of_two_secrets_opens_and_the_client_tries_both},
+        {"a client follows when the secret is changed", a_client_follows_when_the_secret_is_changed},
         {"garbage gets no answer and is aborted", garbage_gets_no_answer_and_is_aborted},
         {"nothing costs nothing, and waits", nothing_costs_nothing_and_waits},
         {"only replicas are served", only_replicas_are_served},
@@ -903,6 +1008,9 @@ int main(void)
         {"a record before CONFIRM ends the channel", a_record_before_confirm_ends_the_channel},
         {"records may follow CONFIRM in the same piece", records_may_follow_confirm_in_the_same_piece},
         {"a client answers one cookie", a_client_answers_one_cookie},
+        {"messages begin and end anywhere in records", messages_begin_and_end_anywhere_in_records},
+        {"what shares a record with the message that made the owner end it does not come",
+         what_shares_a_record_with_the_message_that_made_the_owner_end_it_does_not_come},
         {"a message that is not valid ends the channel", a_message_that_is_not_valid_ends_the_channel},
         {"a message above receive_bytes ends the channel before it is taken in",
          a_message_above_receive_bytes_ends_the_channel_before_it_is_taken_in},
@@ -918,6 +1026,8 @@ int main(void)
         {"a close waits for room", a_close_waits_for_room},
         {"a close that the network cuts is not taken for one",
          a_close_that_the_network_cuts_is_not_taken_for_one},
+        {"what comes while it closes is not looked at", what_comes_while_it_closes_is_not_looked_at},
+        {"two closes may cross", two_closes_may_cross},
         {"an abort sends nothing more", an_abort_sends_nothing_more},
         {"a handshake is closed or aborted at once", a_handshake_is_closed_or_aborted_at_once},
         {"an owner may end it from inside any event", an_owner_may_end_it_from_inside_any_event},
