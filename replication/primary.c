@@ -483,11 +483,17 @@ unsigned primary_turn(struct primary *primary, const struct primary_log *log, ui
         primary->told_durable_lsn = log->durable_lsn;
         feeder_tell_durable(primary->config.feeder, log->durable_lsn);
     }
-    unsigned done = primary_open_feeds(primary), count = primary->used_count;
+    primary->budget = PRIMARY_TURN_BYTES;
+    unsigned done = primary_open_feeds(primary), count = primary->used_count, first = primary->first;
+    bool used_up = false;
     /* Places are given back by the links' ends only, not from in here. */
-    for (unsigned i = 0; i < count; i++)
-        done += session_turn(&primary->session[primary->used[(primary->first + i) % count]]);
-    primary->first = count > 0 ? (primary->first + 1) % count : 0;
+    for (unsigned i = 0; i < count; i++) {
+        done += session_turn(&primary->session[primary->used[(first + i) % count]]);
+        if (!used_up && primary->budget <= 0) {
+            used_up = true;
+            primary->first = (first + i + 1) % count;
+        }
+    }
     return done;
 }
 

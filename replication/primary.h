@@ -39,7 +39,8 @@ enum {
     PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_ENDING_MAX,
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
-    /* Bytes of messages that one session may be given in one turn: others have their share. */
+    /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for (about 0.2 ms).
+     * Who had none of them is the first in the next turn. */
     PRIMARY_TURN_BYTES = 256 * 1024,
 };
 #define PRIMARY_HELLO_NS UINT64_C(3000000000)

@@ -94,11 +94,11 @@ struct primary {
     uint64_t told_durable_lsn; /* to the feeder */
     uint64_t log_from_lsn;     /* the folder's log does not reach back to below this, as far as is known */
     uint64_t tickets;          /* WAITING, given so far */
-    bool feed_wanted;          /* some wait for one */
     struct allowance handshakes, lines;
     uint64_t lines_left_out;
     struct refusal refusals[REFUSALS_REMEMBERED];
     unsigned used_count, first; /* places in use: used[]; whose turn is first */
+    int64_t budget; /* bytes that may still be sent in this turn; the last to be begun may exceed it */
     bool closed;
     uint8_t used[PRIMARY_SESSIONS_MAX]; /* numbers of sessions, in no order */
     unsigned history_count;

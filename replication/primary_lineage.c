@@ -94,7 +94,6 @@ void primary_judge(const struct primary *primary, const struct replication_hello
     bool has_data = (hello->flags & HELLO_HAS_DATA) != 0;
     bool is_ours = memcmp(hello->cluster_id, meta->cluster_id, CLUSTER_ID_BYTES) == 0;
     char ours[17], theirs[17], why[REPLICATION_TEXT_BYTES];
-    uint64_t number;
 
     *out = (struct verdict){.start = WELCOME_RESUME};
     if (hello->version != REPLICATION_VERSION)
@@ -113,6 +112,6 @@ void primary_judge(const struct primary *primary, const struct replication_hello
         out->start = WELCOME_BOOTSTRAP;
     else if (!is_on_line(primary, hello, why, sizeof why))
         refuse(out, REFUSE_DIVERGED, "%s", why);
-    else if (hello->lsn < primary->log_from_lsn && !tail_find(primary->config.tail, hello->lsn, &number))
+    else if (hello->lsn < primary->log_from_lsn)
         out->start = WELCOME_BOOTSTRAP; /* what it lacks is in no segment any more */
 }

@@ -143,7 +143,6 @@ unsigned primary_open_feeds(struct primary *primary)
             if (session->state == SESSION_WAITING && (first == NULL || session->ticket < first->ticket))
                 first = session;
         }
-        primary->feed_wanted = first != NULL;
         if (first == NULL || !open_feed(first))
             return opened;
     }
@@ -193,7 +192,7 @@ static void feed_has_ended(struct primary_session *session, int error)
 }
 
 /* The next block of the item. */
-static bool next_fed_block(struct primary_session *session, size_t *budget)
+static void begin_fed_block(struct primary_session *session)
 {
     const struct feed_item *item = session->item;
     const uint8_t *block = item->bytes + session->fed;
@@ -201,21 +200,17 @@ static bool next_fed_block(struct primary_session *session, size_t *budget)
     CHECK(item->length - session->fed >= WAL_BLOCK_HEADER_BYTES);
     uint32_t length = wire_u32(block + BLOCK_LENGTH_AT);
     CHECK(length >= WAL_BLOCK_HEADER_BYTES && length <= item->length - session->fed);
-    if (length > *budget)
-        return false;
-    *budget -= length;
     session->sending_block = length;
     begin_batch(session, block, length,
                 wire_u64(block + BLOCK_FIRST_LSN_AT) + wire_u32(block + BLOCK_COUNT_AT));
-    return true;
 }
 
 /* Begins the next message from the feed: false: none now, or the session has another state. */
-static bool next_fed(struct primary_session *session, size_t *budget)
+static bool next_fed(struct primary_session *session)
 {
     struct feeder *feeder = session->primary->config.feeder;
 
-    if (join_tail(session))
+    if (join_tail(session) || session->primary->budget <= 0)
         return false;
     if (session->item == NULL)
         session->item = feeder_take(feeder, session->feed);
@@ -225,7 +220,8 @@ static bool next_fed(struct primary_session *session, size_t *budget)
     struct replication_message message = {.payload_bytes = 0};
     switch (item->type) {
     case FEED_BLOCKS:
-        return next_fed_block(session, budget);
+        begin_fed_block(session);
+        return true;
     case FEED_ENDED:
         feed_has_ended(session, item->error);
         return false;
@@ -235,9 +231,6 @@ static bool next_fed(struct primary_session *session, size_t *budget)
         session->position_next = item->begin.start_lsn; /* once END is sent */
         break;
     case FEED_CHUNK:
-        if (item->length > *budget)
-            return false;
-        *budget -= item->length;
         message.type = REPLICATION_SNAPSHOT_CHUNK;
         message.payload_bytes = item->length;
         break;
@@ -252,7 +245,7 @@ static bool next_fed(struct primary_session *session, size_t *budget)
 
 /* ---- from memory ---- */
 
-static bool next_streamed(struct primary_session *session, size_t *budget)
+static bool next_streamed(struct primary_session *session)
 {
     const struct primary *primary = session->primary;
     const struct tail *tail = primary->config.tail;
@@ -268,19 +261,18 @@ static bool next_streamed(struct primary_session *session, size_t *budget)
         begin_heartbeat(session); /* no block will carry it, and its readers wait for it */
         return true;
     }
-    if (tail_behind(tail, session->cursor) >= LEAVE_BEHIND && !primary->feed_wanted && open_feed(session))
+    if (tail_behind(tail, session->cursor) >= LEAVE_BEHIND && open_feed(session))
         return false;
-    if (block.length > *budget)
+    if (primary->budget <= 0)
         return false;
-    *budget -= block.length;
     begin_batch(session, block.bytes, block.length, block.next_lsn);
     return true;
 }
 
 /* ---- what comes next ---- */
 
-/* Begins the next message, if there is one within the budget. */
-static bool next(struct primary_session *session, size_t *budget)
+/* Begins the next message, if there is one, and what is left of the turn's bytes allows it. */
+static bool next(struct primary_session *session)
 {
     const struct primary *primary = session->primary;
 
@@ -295,8 +287,8 @@ static bool next(struct primary_session *session, size_t *budget)
     /* A feed that ends leads to the tail, and the other way round: once each. */
     for (unsigned i = 0; i < 2; i++) {
         enum session_state state = (enum session_state)session->state;
-        if ((state == SESSION_FEEDING && next_fed(session, budget)) ||
-            (state == SESSION_STREAMING && next_streamed(session, budget)))
+        if ((state == SESSION_FEEDING && next_fed(session)) ||
+            (state == SESSION_STREAMING && next_streamed(session)))
             return true;
         if (session->state == state)
             break;
@@ -348,24 +340,27 @@ bool primary_payload_holds(const struct primary_session *session)
 
 unsigned primary_send(struct primary_session *session)
 {
-    size_t budget = PRIMARY_TURN_BYTES;
+    struct primary *primary = session->primary;
     unsigned done = 0;
 
     for (;;) {
-        if (session->sending == 0 && (!session_is_replica(session) || !next(session, &budget)))
+        if (session->sending == 0 && (!session_is_replica(session) || !next(session)))
             return done;
         if (!primary_payload_holds(session)) {
             primary_drop(session, REPLICATION_too_slow);
             return done + 1;
         }
+        if (session->waits && primary->budget <= 0)
+            return done;
         size_t sent = channel_turn(&session->channel);
-        replication_count(session->primary->config.counters, REPLICATION_sent_bytes, sent);
+        replication_count(primary->config.counters, REPLICATION_sent_bytes, sent);
         session->sent_bytes += sent;
+        primary->budget -= (int64_t)sent;
         done += sent > 0;
         if (primary_has_ended(session))
             return done + 1;
         if (sent > 0 && session->waits)
-            session->alive_ns = session->primary->now_ns;
+            session->alive_ns = primary->now_ns;
         session->waits = true;
         if (channel_sending(&session->channel))
             return done;

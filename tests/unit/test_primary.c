@@ -267,7 +267,7 @@ static void a_link_that_takes_a_block_slowly_is_not_silence(void)
             fixture.now_ns += MS;
             fixture_turn();
         }
-        CU_ASSERT_PTR_NOT_NULL_FATAL(peer->session);
+        CU_ASSERT_EQUAL_FATAL(primary_replica_count(fixture.primary), 1);
         link_pair_move(peer->link, 0, 1000);
     }
     CU_ASSERT_EQUAL(peer->batches, 0);
@@ -374,16 +374,22 @@ static void who_does_not_hang_up_is_cut_off_in_the_end(void)
 static void destroying_aborts_what_is_there(void)
 {
     start();
-    struct peer *replica = peer_streams(1), *shaking = peer_connect_from(2);
+    struct peer *peer[] = {peer_streams(1), peer_streams(2), peer_connect_from(3)};
 
+    peer_ack(peer[0], fixture.next_lsn, 0,
+             0); /* of what was not sent: it is cut off, its link is about to go */
+    link_pair_move(peer[0]->link, 1, SIZE_MAX);
+    CU_ASSERT_TRUE(peer[0]->link->end[0].aborted);
+    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), 1);
     primary_destroy(fixture.primary);
     fixture.primary = NULL;
-    CU_ASSERT_TRUE(replica->link->end[0].aborted);
-    CU_ASSERT_TRUE(shaking->link->end[0].aborted);
-    replica->link->end[0].functions = shaking->link->end[0].functions = NULL;
-    replica->session = shaking->session = NULL;
-    peer_free(replica);
-    peer_free(shaking);
+    CU_ASSERT_TRUE(peer[1]->link->end[0].aborted);
+    CU_ASSERT_TRUE(peer[2]->link->end[0].aborted);
+    for (unsigned i = 0; i < 3; i++) {
+        peer[i]->link->end[0].functions = NULL;
+        peer[i]->session = NULL;
+        peer_free(peer[i]);
+    }
     fixture_stop();
 }
 

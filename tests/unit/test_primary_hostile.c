@@ -49,6 +49,17 @@ static void an_acknowledgement_of_a_block_of_which_half_is_sent(void)
     is_cut_off(peer);
 }
 
+static void an_acknowledgement_of_a_history_whose_beginning_is_not_reached(void)
+{
+    start();
+    struct peer *peer = peer_open(1);
+    struct replication_message hello = peer_hello_at(1, OLD_HISTORY, OLD_LAST_LSN - 1);
+    peer_says(peer, &hello); /* it waits for a feed: one change is missing */
+    CU_ASSERT_EQUAL(peer->welcomes, 1);
+    peer_ack(peer, FIRST_LSN - 1, 0, peer->stamp_ns);
+    is_cut_off(peer);
+}
+
 static void a_durable_lsn_above_what_was_sent(void)
 {
     start();
@@ -252,20 +263,91 @@ static void a_frozen_replica_costs_one_look_a_turn_and_the_others_nothing(void)
     fixture_stop();
 }
 
-static void one_session_has_its_share_of_a_turn_and_no_more(void)
+static void a_turn_sends_so_much_and_no_more_and_each_has_its_share(void)
 {
     start();
-    struct peer *peer = peer_streams(1);
+    enum { PEERS = 5 };
+    struct peer *peer[PEERS];
+    uint64_t least = UINT64_MAX, most = 0;
+
+    for (unsigned i = 0; i < PEERS; i++) {
+        peer[i] = peer_streams(i + 1);
+        peer[i]->link->end[0].limit = SIZE_MAX / 2;
+    }
     for (unsigned i = 0; i < 9; i++)
         fixture_big_block();
-    peer->link->end[0].limit = SIZE_MAX / 2;
-    uint64_t before = peer->link->end[0].committed;
+    for (unsigned turn = 0; turn < 10; turn++) {
+        uint64_t before = counted(REPLICATION_sent_bytes);
+        fixture_turn();
+        uint64_t given = counted(REPLICATION_sent_bytes) - before;
+        CU_ASSERT_TRUE(given >= PRIMARY_TURN_BYTES && given < PRIMARY_TURN_BYTES + WAL_BLOCK_BYTES_MAX);
+    }
+    for (unsigned i = 0; i < PEERS; i++) {
+        uint64_t has = peer[i]->link->end[0].committed;
+        least = has < least ? has : least;
+        most = has > most ? has : most;
+    }
+    CU_ASSERT_TRUE(least > 0 && most - least <= 2 * WAL_BLOCK_BYTES_MAX);
+    for (unsigned i = 0; i < PEERS; i++) {
+        peer_settle(peer[i]);
+        CU_ASSERT_EQUAL(peer[i]->batches, 9);
+        peer_free(peer[i]);
+    }
+    fixture_stop();
+}
+
+static void those_who_can_go_on_all_at_once_do_so_in_turn(void)
+{
+    start();
+    enum { PEERS = 8 };
+    struct peer *peer[PEERS];
+
+    for (unsigned i = 0; i < PEERS; i++) {
+        peer[i] = peer_streams(i + 1);
+        peer[i]->link->end[0].limit = 5000;
+    }
+    fixture_big_block();
+    for (unsigned i = 0; i < PEERS; i++)
+        fixture_turn();
+    for (unsigned i = 0; i < PEERS; i++) {
+        CU_ASSERT_TRUE(peer[i]->link->end[0].length > 4000); /* half of it is on its way to each */
+        peer[i]->link->end[0].limit = SIZE_MAX / 2;
+    }
+    for (unsigned turn = 0; turn < 3; turn++) {
+        uint64_t before = counted(REPLICATION_sent_bytes);
+        fixture_turn();
+        CU_ASSERT_TRUE(counted(REPLICATION_sent_bytes) - before < PRIMARY_TURN_BYTES + WAL_BLOCK_BYTES_MAX);
+    }
+    for (unsigned i = 0; i < PEERS; i++) {
+        peer_settle(peer[i]);
+        CU_ASSERT_EQUAL(peer[i]->batches, 1);
+        peer_free(peer[i]);
+    }
+    fixture_stop();
+}
+
+static void who_wants_little_is_not_kept_waiting_by_who_wants_much(void)
+{
+    start();
+    struct peer *large = peer_streams(1), *small = peer_streams(2);
+
+    large->link->end[0].limit = SIZE_MAX / 2;
+    large->link->end[0].no_room = true;
+    for (unsigned i = 0; i < 8; i++) {
+        fixture_big_block();
+        fixture_turn();
+        link_pair_run(small->link);
+    }
+    large->link->end[0].no_room = false;
+    fixture_block(1, 10);
     fixture_turn();
-    uint64_t given = peer->link->end[0].committed - before;
-    CU_ASSERT_TRUE(given > PRIMARY_TURN_BYTES / 2 && given < PRIMARY_TURN_BYTES + 20000);
-    peer_settle(peer);
-    CU_ASSERT_EQUAL(peer->batches, 9);
-    peer_free(peer);
+    fixture_turn();
+    link_pair_run(small->link);
+    link_pair_run(large->link);
+    CU_ASSERT_EQUAL(small->next_lsn, fixture.next_lsn);
+    CU_ASSERT_TRUE(large->batches > 1 && large->batches < 8);
+    peer_free(large);
+    peer_free(small);
     fixture_stop();
 }
 
@@ -275,6 +357,8 @@ int main(void)
         {"an acknowledgement of what was not sent", an_acknowledgement_of_what_was_not_sent},
         {"an acknowledgement of a block of which half is sent",
          an_acknowledgement_of_a_block_of_which_half_is_sent},
+        {"an acknowledgement of a history whose beginning is not reached",
+         an_acknowledgement_of_a_history_whose_beginning_is_not_reached},
         {"a durable LSN above what was sent", a_durable_lsn_above_what_was_sent},
         {"a durable LSN of a node without a log", a_durable_lsn_of_a_node_without_a_log},
         {"an echo of a time that was not sent", an_echo_of_a_time_that_was_not_sent},
@@ -292,7 +376,11 @@ int main(void)
         {"who is turned away is not listened to any more", who_is_turned_away_is_not_listened_to_any_more},
         {"a frozen replica costs one look a turn, and the others nothing",
          a_frozen_replica_costs_one_look_a_turn_and_the_others_nothing},
-        {"one session has its share of a turn, and no more", one_session_has_its_share_of_a_turn_and_no_more},
+        {"a turn sends so much and no more, and each has its share",
+         a_turn_sends_so_much_and_no_more_and_each_has_its_share},
+        {"those who can go on all at once do so in turn", those_who_can_go_on_all_at_once_do_so_in_turn},
+        {"who wants little is not kept waiting by who wants much",
+         who_wants_little_is_not_kept_waiting_by_who_wants_much},
         CU_TEST_INFO_NULL};
     return suite_run("primary_hostile", tests);
 }
