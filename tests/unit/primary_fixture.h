@@ -49,9 +49,13 @@ struct peer {
     struct replication_snapshot_end end;
     uint64_t chunk_bytes, chunk_sum;
     uint64_t next_lsn; /* of the block that must come next; 0: any */
+    unsigned at;       /* which block came last, of fixture.block */
     uint64_t stamp_ns, acknowledged_lsn, durable_lsn;
-    bool answers; /* every BATCH and HEARTBEAT, with an ACK */
-    struct replication_ack ack;
+    bool answers;     /* every BATCH and HEARTBEAT, with an ACK */
+    uint64_t has_lsn; /* what it says to have applied */
+    /* Who does something with what comes; NULL: nobody. */
+    void (*took)(void *taker, struct peer *peer, const struct replication_message *message);
+    void *taker;
     uint8_t receive[REPLICATION_MESSAGE_BYTES_MAX];
 };
 
@@ -155,8 +159,8 @@ static inline struct primary_config fixture_config(void)
                                    .client_port = 7878};
 }
 
-/* feeder: what the test has instead. The log: an old history of 100 changes, and the present one's first mark. */
-static inline void fixture_start(struct feeder *feeder)
+/* Keys and clocks; nothing is there yet. */
+static inline void fixture_prepare(void)
 {
     memset(&fixture, 0, sizeof fixture);
     keys_start();
@@ -167,23 +171,35 @@ static inline void fixture_start(struct feeder *feeder)
         keys_from_secret(&fixture.other_keys, secret, sizeof secret - 1, "c", error, sizeof error), 0);
     fixture.random_state = seeded_start(1);
     fixture.random = seeded_source(&fixture.random_state);
+    fixture.now_ns = 50 * 1000 * MS;
+    fixture.wall_ms = 1700000000000;
+}
+
+/* On the tail, the feeder and the histories that are there. */
+static inline void fixture_begin(void)
+{
+    fixture.identity.node_id = fixture.meta.node_id;
+    memcpy(fixture.identity.cluster_id, fixture.meta.cluster_id, CLUSTER_ID_BYTES);
+    struct primary_config config = fixture_config();
+    fixture.primary = primary_create(&config);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.primary);
+    fixture_turn();
+}
+
+/* feeder: what the test has instead. The log: an old history of 100 changes, and the present one's first mark. */
+static inline void fixture_start(struct feeder *feeder)
+{
+    fixture_prepare();
     fixture.meta = (struct meta){.cluster_id = "a cluster's id.", .node_id = 11, .stamp = 5, .count = 2};
     fixture.meta.history[0] =
         (struct history){.id = OLD_HISTORY, .first_lsn = OLD_FIRST_LSN, .node_id = 11, .epoch = EPOCH - 1};
     fixture.meta.history[1] = (struct history){
         .id = HISTORY, .first_lsn = FIRST_LSN, .node_id = 11, .before_lsn = OLD_LAST_LSN, .epoch = EPOCH};
-    fixture.identity.node_id = 11;
-    memcpy(fixture.identity.cluster_id, fixture.meta.cluster_id, CLUSTER_ID_BYTES);
     fixture.tail = tail_create(FIXTURE_TAIL_BYTES, OLD_LAST_LSN);
     fixture.feeder = feeder;
-    fixture.now_ns = 50 * 1000 * MS;
-    fixture.wall_ms = 1700000000000;
     fixture.next_lsn = FIRST_LSN;
     fixture_block(0, 0);
-    struct primary_config config = fixture_config();
-    fixture.primary = primary_create(&config);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture.primary);
-    fixture_turn();
+    fixture_begin();
 }
 
 static inline void fixture_stop(void)
@@ -212,22 +228,34 @@ static inline void peer_ack(struct peer *peer, uint64_t applied_lsn, uint64_t du
     peer_send(peer, &message);
 }
 
+/* Whether the block may come after the one that came last: in between there are marks that say nothing. */
+static inline bool peer_may_skip_to(const struct peer *peer, unsigned number)
+{
+    for (unsigned i = peer->at + 1; i < number; i++)
+        if (fixture.block[i].next_lsn != fixture.block[i].first_lsn ||
+            fixture.block[i].history != fixture.block[i - 1].history)
+            return false;
+    return number > peer->at;
+}
+
 static inline void peer_takes_batch(struct peer *peer, const struct replication_message *message)
 {
     const uint8_t *block = message->payload;
-    CU_ASSERT_FATAL(message->payload_bytes >= WAL_BLOCK_HEADER_BYTES);
-    uint64_t first_lsn = wire_u64(block + 24);
-    uint32_t count = wire_u32(block + 20);
+    unsigned number = 0;
 
-    if (peer->next_lsn != 0)
-        CU_ASSERT_EQUAL_FATAL(first_lsn, peer->next_lsn);
-    bool known = false;
-    for (unsigned i = 0; i < fixture.blocks && !known; i++)
-        known = fixture.block[i].first_lsn == first_lsn &&
-                fixture.block[i].length == message->payload_bytes &&
-                memcmp(fixture.block[i].bytes, block, message->payload_bytes) == 0;
-    CU_ASSERT_TRUE_FATAL(known);
-    peer->next_lsn = first_lsn + count;
+    while (number < fixture.blocks &&
+           (fixture.block[number].length != message->payload_bytes ||
+            memcmp(fixture.block[number].bytes, block, message->payload_bytes) != 0))
+        number++;
+    CU_ASSERT_FATAL(number < fixture.blocks);
+    if (peer->batches > 0) {
+        CU_ASSERT_TRUE_FATAL(peer_may_skip_to(peer, number));
+    } else if (peer->next_lsn != 0) {
+        CU_ASSERT_EQUAL_FATAL(fixture.block[number].first_lsn, peer->next_lsn);
+    }
+    peer->at = number;
+    peer->next_lsn = fixture.block[number].next_lsn;
+    peer->has_lsn = peer->next_lsn - 1;
     peer->batches++;
 }
 
@@ -238,12 +266,16 @@ static inline void peer_takes_stamp(struct peer *peer, uint64_t stamp_ns, uint64
     peer->stamp_ns = stamp_ns;
     peer->acknowledged_lsn = acknowledged_lsn;
     if (peer->answers && !channel_sending(&peer->channel))
-        peer_ack(peer, peer->next_lsn > 0 ? peer->next_lsn - 1 : 0, 0, stamp_ns);
+        peer_ack(peer, peer->has_lsn, 0, stamp_ns);
 }
 
 static inline void peer_message(void *owner, const struct replication_message *message)
 {
     struct peer *peer = owner;
+    if (message->type == REPLICATION_BATCH)
+        peer_takes_batch(peer, message);
+    if (peer->took != NULL)
+        peer->took(peer->taker, peer, message);
     switch ((enum replication_type)message->type) {
     case REPLICATION_WELCOME:
         peer->welcomes++;
@@ -270,7 +302,6 @@ static inline void peer_message(void *owner, const struct replication_message *m
         peer->end = message->end;
         break;
     case REPLICATION_BATCH:
-        peer_takes_batch(peer, message);
         peer_takes_stamp(peer, message->batch.sent_ns, message->batch.acknowledged_lsn);
         break;
     case REPLICATION_HEARTBEAT:
@@ -416,6 +447,7 @@ static inline struct peer *peer_streams(uint64_t node_id)
     struct replication_message hello = peer_hello_at(node_id, HISTORY, fixture.next_lsn - 1);
     struct peer *peer = peer_open((uint8_t)node_id);
     peer->next_lsn = fixture.next_lsn;
+    peer->has_lsn = fixture.next_lsn - 1;
     peer_says(peer, &hello);
     CU_ASSERT_EQUAL_FATAL(peer->welcomes, 1);
     return peer;
