@@ -1,6 +1,7 @@
 /*
- * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent. Owner: the control
- * lcore; nothing here waits for the disk, a replica or anybody, or allocates after primary_create().
+ * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent. Owner:
+ * the control lcore; nothing here waits for the disk, a replica or anybody, or allocates after
+ * primary_create().
  *
  * A session:
  *   SHAKING --handshake--> HELLO_AWAITED --HELLO--> (WELCOME | REFUSE)
@@ -10,18 +11,20 @@
  *
  * What may follow (HELLO against our histories, meta.h):
  *   no data, or HELLO_BOOTSTRAP             BOOTSTRAP, if its cluster id is ours or zero
- *   data of our cluster, on our line        RESUME: its history is one of ours, and its lsn not above where that ended
+ *   data of our cluster, on our line        RESUME: its history is one of ours, its lsn not above where that
+ *                                           ended. BOOTSTRAP, if the log does not reach back so far
  *   ... not on our line                     REFUSE_DIVERGED
  *   another cluster's data                  REFUSE_FOREIGN_CLUSTER
  *   a smaller table                         REFUSE_CAPACITY
+ *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH
  *
- * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for it. When the
- * tail goes past the cursor it is fed from disk; past a block that is half sent: the session ends, and the replica comes
- * again. So no replica costs memory or time beyond its own place.
+ * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for
+ * it. When the tail goes past the cursor it is fed from disk; past a block that is half sent: the session
+ * ends, and the replica comes again. So no replica costs memory or time beyond its own place.
  *
- * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO, PRIMARY_SOURCE_MAX of
- * those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of the source that holds most makes
- * room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16.
+ * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO,
+ * PRIMARY_SOURCE_MAX of those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of
+ * the source that holds most makes room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16.
  */
 #ifndef WILD_PRIMARY_H
 #define WILD_PRIMARY_H
@@ -39,8 +42,8 @@ enum {
     PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_ENDING_MAX,
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
-    /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for (about 0.2 ms).
-     * Who had none of them is the first in the next turn. */
+    /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for. Who
+     * had none of them is the first in the next turn. */
     PRIMARY_TURN_BYTES = 256 * 1024,
 };
 #define PRIMARY_HELLO_NS UINT64_C(3000000000)
@@ -97,8 +100,8 @@ unsigned primary_turn(struct primary *primary, const struct primary_log *log, ui
                       uint64_t wall_ms);
 
 /*
- * The highest LSN that at least `count` replicas with different node ids have, on stable storage or, where applied_counts,
- * in memory. 0: fewer replicas are there. count 0: UINT64_MAX.
+ * The highest LSN that at least `count` replicas with different node ids have, on stable storage or, where
+ * applied_counts, in memory. 0: fewer replicas are there. count 0: UINT64_MAX.
  */
 uint64_t primary_replicated_lsn(const struct primary *primary, unsigned count, bool applied_counts);
 
@@ -116,8 +119,9 @@ enum primary_replica_state {
 struct primary_replica {
     char name[REPLICATION_NAME_BYTES];
     uint64_t node_id, applied_lsn, durable_lsn; /* as its last ACK says; durable 0: it has no log */
-    /* Age of the oldest change or heartbeat that it has not said it has applied; all are: what that age was of the newest
-     * when it said so. Round trip included. Before its first word of that kind: time since it was welcomed. */
+    /* Age of the oldest change or heartbeat that it has not said it has applied; all are: what that age was
+     * of the newest when it said so. Round trip included. Before its first word of that kind: time since it
+     * was welcomed. */
     uint64_t lag_ns;
     uint64_t sent_bytes, since_ns;
     uint8_t address[16];

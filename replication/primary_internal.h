@@ -1,7 +1,7 @@
 /*
- * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what comes, their end),
- * primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c (who may follow),
- * primary_send.c (what each is sent) and primary_facts.c.
+ * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what comes,
+ * their end), primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c (who may
+ * follow), primary_send.c (what each is sent) and primary_facts.c.
  */
 #ifndef WILD_PRIMARY_INTERNAL_H
 #define WILD_PRIMARY_INTERNAL_H
@@ -140,7 +140,8 @@ struct verdict {
     uint8_t start;   /* enum welcome_start */
     char text[REPLICATION_TEXT_BYTES];
 };
-/* Who has all up to lsn has all up to there: histories may have begun after it, and LSNs between are nobody's. */
+/* Who has all up to lsn has all up to there: histories may have begun after it, and LSNs between are
+ * nobody's. */
 uint64_t primary_reach(const struct meta *meta, uint64_t lsn);
 /* Whether who says this may follow, but for places. */
 void primary_judge(const struct primary *primary, const struct replication_hello *hello, struct verdict *out);

@@ -1,9 +1,9 @@
 /*
  * primary_lineage.c - who may follow: a replica's HELLO against the histories of our log.
  *
- * Our line is the sequence of changes that our log holds: of each history all up to where it ended, which is what the log
- * had when any later one began (meta.h: before_lsn; a repair may have lowered it since). Who has nothing but changes on
- * this line may go on from its last; who has one beyond can only begin anew.
+ * Our line is the sequence of changes that our log holds: of each history all up to where it ended, which is
+ * what the log had when any later one began (meta.h: before_lsn; a repair may have lowered it since). Who has
+ * nothing but changes on this line may go on from its last; who has one beyond can only begin anew.
  */
 #include "primary_internal.h"
 

@@ -1,6 +1,7 @@
 /*
- * primary_places.c - places for those who have not said who they are: so many, few for each source, so that nobody keeps
- * replicas out by connecting; and how often hands are shaken, which costs time of the thread that sends to the others.
+ * primary_places.c - places for those who have not said who they are: so many, few for each source, so that
+ * nobody keeps replicas out by connecting; and how often hands are shaken, which costs time of the thread
+ * that sends to the others.
  */
 #include "primary_internal.h"
 

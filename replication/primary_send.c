@@ -1,10 +1,11 @@
 /*
- * primary_send.c - what each replica is sent, one message at a time: WELCOME; a snapshot and blocks of the log as the
- * feeder hands them out; blocks of the tail; heartbeats.
+ * primary_send.c - what each replica is sent, one message at a time: WELCOME; a snapshot and blocks of the
+ * log as the feeder hands them out; blocks of the tail; heartbeats.
  *
- * From disk to memory and back. A replica that is fed joins the tail only in its newer half, and one that has fallen into
- * its last eighth is fed again if a feed can be had: so one that is about as fast as the log does not go to and fro, and
- * it takes a replica far slower than the log to be caught by the ring's turn with a block half sent.
+ * From disk to memory and back. A replica that is fed joins the tail only in its newer half, and one that has
+ * fallen into its last eighth is fed again if a feed can be had: so one that is about as fast as the log does
+ * not go to and fro, and it takes a replica far slower than the log to be caught by the ring's turn with a
+ * block half sent.
  */
 #include "primary_internal.h"
 

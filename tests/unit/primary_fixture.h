@@ -1,6 +1,6 @@
 /*
- * primary_fixture.h - a primary with a log made by hand, on a clock that the test moves, and peers with real channels that
- * keep what they are told. Every block that comes must be the very one that the log has there.
+ * primary_fixture.h - a primary with a log made by hand, on a clock that the test moves, and peers with real
+ * channels that keep what they are told. Every block that comes must be the very one that the log has there.
  */
 #ifndef WILD_TESTS_PRIMARY_FIXTURE_H
 #define WILD_TESTS_PRIMARY_FIXTURE_H
@@ -186,7 +186,8 @@ static inline void fixture_begin(void)
     fixture_turn();
 }
 
-/* feeder: what the test has instead. The log: an old history of 100 changes, and the present one's first mark. */
+/* feeder: what the test has instead. The log: an old history of 100 changes, and the present one's first
+ * mark. */
 static inline void fixture_start(struct feeder *feeder)
 {
     fixture_prepare();
@@ -363,7 +364,8 @@ static const struct link_user primary_end = {primary_end_received, primary_end_w
 static const struct link_user peer_end = {peer_received, peer_writable, peer_gone};
 static const struct channel_events peer_events = {peer_may_compute, peer_opened, peer_message};
 
-/* A connection from 198.18.0.`host`: with a session, or NULL if there is no place. The peer is yet to speak. */
+/* A connection from 198.18.0.`host`: with a session, or NULL if there is no place. The peer is yet to speak.
+ * */
 static inline struct peer *peer_connect_from(uint8_t host)
 {
     struct peer *peer = calloc(1, sizeof *peer);

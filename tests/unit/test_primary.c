@@ -1,5 +1,6 @@
 /*
- * test_primary.c - a primary's sessions from HELLO to their end: what is welcomed, streamed, heard, timed out and told.
+ * test_primary.c - a primary's sessions from HELLO to their end: what is welcomed, streamed, heard, timed out
+ * and told.
  */
 #include "scripted_feeder.h"
 

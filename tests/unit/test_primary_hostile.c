@@ -1,5 +1,6 @@
 /*
- * test_primary_hostile.c - replicas that say what cannot be: each is cut off and counted, and costs the others nothing.
+ * test_primary_hostile.c - replicas that say what cannot be: each is cut off and counted, and costs the
+ * others nothing.
  */
 #include "scripted_feeder.h"
 

@@ -108,7 +108,8 @@ static void an_lsn_that_its_history_does_not_have_has_diverged(void)
 static void what_a_repair_gave_up_has_diverged_in_all_histories_before(void)
 {
     start();
-    /* A third history, which began after the end of the log had been given up from the middle of the first on. */
+    /* A third history, which began after the end of the log had been given up from the middle of the first
+     * on. */
     fixture.meta.history[2] = (struct history){.id = 0xdddd,
                                                .first_lsn = UINT64_C(3) << 32,
                                                .before_lsn = OLD_FIRST_LSN + 49,

@@ -1,6 +1,6 @@
 /*
- * test_primary_places.c - who gets a place at a primary: newcomers by source, replicas up to 64, and how often hands are
- * shaken.
+ * test_primary_places.c - who gets a place at a primary: newcomers by source, replicas up to 64, and how
+ * often hands are shaken.
  */
 #include "scripted_feeder.h"
 
