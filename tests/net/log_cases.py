@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from kernel_cases import Loopback
-from lab import Node, fails, must, place, run
+from lab import Failed, Node, fails, must, place, run
 
 SECRET = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 rounds = int(os.environ.get("WILD_KILL_ROUNDS", "20"))
@@ -100,35 +100,88 @@ def case_a_node_says_that_it_is_recovering_while_it_reads_its_log():
         must(node.stop() == 0, "SIGTERM")
 
 
+class Load:
+    """A load test with a journal, to which earlier ones may have written. Its time-out is longer than a busy machine makes
+    anybody wait; it ends by itself so long after the node died."""
+
+    def __init__(self, net, journal, transport):
+        self.journal = journal
+        self.begin = os.path.getsize(journal) if os.path.exists(journal) else 0
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", net.node_ns, f"{place.build}/tools/wild-client-example", "--auth-secret", SECRET,
+             "load-test", "--seconds", "20", "--keys", "2000", "--get-percent", "20", "--journal", journal,
+             "--transport", transport, "--timeout", "3000"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def has_written(self):
+        """Whether a write of its own was acknowledged."""
+        if not os.path.exists(self.journal):
+            return False
+        with open(self.journal, "rb") as file:
+            file.seek(self.begin)
+            return b"\nok " in file.read()
+
+    def must_run(self):
+        if self.process.poll() is not None:
+            raise Failed(f"the load test ended with {self.process.returncode}: {self.process.communicate()[0]}")
+
+    def wait_until_it_writes(self, seconds=30):
+        give_up = time.monotonic() + seconds
+        while not self.has_written():
+            self.must_run()
+            if time.monotonic() > give_up:
+                self.process.kill()
+                raise Failed(f"no write was acknowledged in {seconds} s; the load test: {self.process.communicate()[0]}")
+            time.sleep(0.02)
+
+
+def case_a_load_test_begins_at_once_and_says_why_it_cannot():
+    journal = os.path.join(place.scratch, "beginning.journal")
+    with Durable("beginning") as net:
+        node = net.node()
+        for transport in ("tcp", "udp"):
+            # Of a time-out of 3 s for each request, and 9 s to connect, nothing is waited for.
+            with Load(net, journal, transport) as load:
+                load.wait_until_it_writes(seconds=6)
+        node.kill()
+        for transport in ("tcp", "udp"):
+            nobody = net.ask("load-test", "--journal", journal, "--transport", transport, "--timeout", "100", check=False)
+            must(nobody.returncode == 1 and "no answer from 127.0.0.1" in nobody.stderr.splitlines()[-1], nobody.stderr)
+
+
 def case_acknowledged_writes_survive_kill_9():
     print(f"# {rounds} kills, WILD_SEED={seed}")
     chance = random.Random(seed)
     journal = os.path.join(place.scratch, "journal")
-
-    def written():
-        return os.path.getsize(journal) if os.path.exists(journal) else 0
-
     with Durable("killed") as net:
         for number in range(rounds):
             options = ("--snapshot-log", "64", "--wal-io", chance.choice(("uring", "thread")))
             node = net.node(*options)
-            before = written()
-            load = subprocess.Popen(
-                ["ip", "netns", "exec", net.node_ns, f"{place.build}/tools/wild-client-example", "--auth-secret", SECRET,
-                 "load-test", "--seconds", "20", "--keys", "2000", "--get-percent", "20", "--journal", journal,
-                 "--transport", chance.choice(("tcp", "udp"))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            net.until(lambda before=before: written() > before + 100, "no writes")  # more than the journal's first line
-            time.sleep(chance.uniform(0.0, 1.0))
-            if number % 5 == 4:
-                node.process.send_signal(signal.SIGUSR1)  # a snapshot on its way when it dies
-                time.sleep(chance.uniform(0, 0.05))
-            node.kill()
-            load.communicate(timeout=60)
+            with Load(net, journal, chance.choice(("tcp", "udp"))) as load:
+                try:
+                    load.wait_until_it_writes()
+                    time.sleep(chance.uniform(0.0, 1.0))
+                    if number % 5 == 4:
+                        node.process.send_signal(signal.SIGUSR1)  # a snapshot on its way when it dies
+                        time.sleep(chance.uniform(0, 0.05))
+                    load.must_run()
+                except Failed as why:
+                    raise Failed(f"round {number}: {why}; the node: {node.log()}") from None
+                node.kill()
+                said = load.process.communicate(timeout=60)[0]
             node = net.node(*options)
-            verified = net.ask("verify", "--journal", journal, check=False, timeout=120)
+            verified = net.ask("--timeout", "10000", "verify", "--journal", journal, check=False, timeout=120)
             line = verified.stdout.strip().splitlines()[-1] if verified.stdout.strip() else verified.stderr
             must(verified.returncode == 0 and re.fullmatch(r"verify: \d+ keys, 0 lost, 0 wrong", line),
-                 f"round {number}: {line}")
+                 f"round {number}: {line} {verified.stderr}; the load test: {said}")
             node.kill()
         print(f"# {line}")
 

@@ -24,7 +24,12 @@ void nodes_find_defaults(struct options *options)
     char error[WILD_ERROR_BYTES];
     if (nodes_are_routed(options) || options->client.endpoint != NULL)
         return;
-    struct wild_client *client = nodes_connect(options, DEFAULT_REPLICA, error);
+    /* Over TCP, which every node serves as well: there the host says at once that nobody listens, over UDP
+     * that would only be a hint, and each test would begin with a time-out. */
+    struct wild_options probe = options->client;
+    probe.endpoint = DEFAULT_REPLICA;
+    probe.transport = WILD_TRANSPORT_TCP;
+    struct wild_client *client = wild_connect(&probe, error);
     if (client == NULL) {
         fprintf(stderr, "no nodes are named: %s alone (%s)\n", DEFAULT_PRIMARY, error);
         return;
