@@ -168,11 +168,9 @@ static void on_message(void *owner, const struct replication_message *message)
 {
     struct replica *replica = owner;
 
-    if (replica->phase == REPLICA_WAITING)
-        return; /* by what came before it */
     if (replica->welcomed)
         on_welcomed_message(replica, message);
-    else if (message->type == REPLICATION_WELCOME && replica->hello_sent)
+    else if (message->type == REPLICATION_WELCOME)
         replica_on_welcome(replica, &message->welcome);
     else if (message->type == REPLICATION_REFUSE)
         replica_on_refuse(replica, &message->refuse);

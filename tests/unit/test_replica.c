@@ -376,16 +376,16 @@ static void over_a_bootstrap_the_point_is_nought_until_it_serves(void)
     stage_until_hello(s);
     s->events[0] = 0;
     stage_primary_has(s, 15); /* of another's line: lower than what was shown */
+    s->acknowledged_lsn = s->welcome.acknowledged_lsn = STAGE_FIRST + 12;
     stage_welcome(s, WELCOME_BOOTSTRAP);
     stage_begin(s, STAGE_FIRST + 9, 0);
     stage_chunk(s, STAGE_FIRST, 10);
     stage_end(s, STAGE_FIRST + 9, 10);
     stage_block(s, 0x11, STAGE_FIRST + 10, 3);
     CU_ASSERT_EQUAL(s->point, 0);
-    s->acknowledged_lsn = s->welcome.acknowledged_lsn = STAGE_FIRST + 12;
     stage_block(s, 0x11, STAGE_FIRST + 13, 2);
     CU_ASSERT_STRING_EQUAL(s->events,
-                           "publish(0,11) publish(0,0) point(0) publish(0,11) point(14) publish(1,11) ");
+                           "publish(0,11) publish(0,0) point(0) publish(0,11) point(12) publish(1,11) ");
 }
 
 static void an_ack_follows_what_is_applied_and_echoes_it(void)
@@ -456,6 +456,32 @@ static void it_knows_since_when_it_is_behind(void)
     CU_ASSERT(stage_facts(s).heard_ns >= since);
 }
 
+/* The primary's start came to nothing, and another that knew nothing of it took the same place in the log. */
+static void a_history_that_was_opened_for_nothing_is_forgotten(void)
+{
+    stage_follow(s, 20);
+    stage_cut(s);
+    stage_second_history(s, STAGE_FIRST + 19);
+    s->history[2] = (struct replication_history){
+        .id = 0x33, .first_lsn = STAGE_THIRD, .node_id = 7, .before_lsn = STAGE_FIRST + 19, .epoch = 3};
+    s->welcome.histories = 3;
+    s->welcome.epoch = 3;
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_RESUME);
+    stage_block(s, 0x22, STAGE_SECOND, 0);
+    stage_block(s, 0x33, STAGE_THIRD, 0);
+    stage_cut(s);
+    s->history[1] = (struct replication_history){
+        .id = 0x55, .first_lsn = STAGE_SECOND, .node_id = 8, .before_lsn = STAGE_FIRST + 19, .epoch = 4};
+    s->welcome.histories = 2;
+    s->welcome.epoch = 4;
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_RESUME);
+    stage_block(s, 0x55, STAGE_SECOND, 2);
+    CU_ASSERT(s->view.history == 0x55 && s->view.epoch == 4 && stage_has(s, STAGE_SECOND + 1));
+    CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_gaps), 0);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -475,6 +501,8 @@ int main(void)
         {"a session may be cut at any byte", a_session_may_be_cut_at_any_byte},
         {"a history goes on where the one before ended", a_history_goes_on_where_the_one_before_ended},
         {"histories without a change may be told again", histories_without_a_change_may_be_told_again},
+        {"a history that was opened for nothing is forgotten",
+         a_history_that_was_opened_for_nothing_is_forgotten},
         {"a snapshot at the start of a history is followed",
          a_snapshot_at_the_start_of_a_history_is_followed},
         {"a log without a change is whole too", a_log_without_a_change_is_whole_too},
