@@ -94,7 +94,7 @@ static void lose_data(struct replica *replica)
 static struct replica_place place_of(const struct meta *histories, uint64_t lsn)
 {
     struct replica_place at = {.last_lsn = meta_last_lsn(histories, lsn + 1), .next_lsn = lsn + 1};
-    const struct history *history = meta_history_of(histories, at.last_lsn);
+    const struct history *history = meta_history_of(histories, at.next_lsn);
 
     at.history = history != NULL ? history->id : 0;
     return at;

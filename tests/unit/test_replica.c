@@ -320,7 +320,7 @@ static void a_snapshot_at_the_start_of_a_history_is_followed(void)
         stage_begin(s, STAGE_SECOND - 1, 0);
         stage_chunk(s, STAGE_FIRST, 20);
         stage_end(s, STAGE_SECOND - 1, 20);
-        CU_ASSERT_TRUE(s->view.serving);
+        CU_ASSERT(s->view.serving && s->view.history == 0x22 && s->view.epoch == 2);
         if (mark == 1)
             stage_block(s, 0x22, STAGE_SECOND, 0);
         stage_cut(s);
