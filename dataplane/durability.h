@@ -16,17 +16,19 @@
 /* Fixed at start. */
 struct durability_rules {
     bool log;         /* there is a write-ahead log: a write may ask for DURABILITY_LOCAL */
+    bool replicated;  /* every write waits for replicas: it may ask for DURABILITY_REPLICATED */
     bool writes_wait; /* --durability sync: every write's reply waits until it is durable */
     bool reads_wait;  /* and reads of what is not durable yet wait too (--reads durable) */
 };
 
 struct durable_point {
-    _Atomic uint64_t
-        lsn; /* every change up to it is on stable storage; release: pairs with acquire in durable_point_get() */
-    _Atomic bool
-        failed; /* it will never move again: who waits for more gets TIMEOUT (writes) or STALE (reads) */
-    /* What a read's min_lsn is judged by; NULL until the log is read. Set once, by control: release, pairs with
-     * acquire in durable_point_lost(). Lives as long as the node. */
+    /* Every change up to it is on stable storage, and on as many replicas' as it takes; on a replica, its primary has said
+     * so. release: pairs with acquire in durable_point_get() */
+    _Atomic uint64_t lsn;
+    /* It will not move, for now or ever: who waits for more gets TIMEOUT (writes) or STALE (reads) */
+    _Atomic bool failed;
+    /* What a read's min_lsn is judged by; NULL until the log is read, or on a replica until the primary has told. Set by
+     * control: release, pairs with acquire in durable_point_lost(). Stays until every worker has begun another turn. */
     const struct meta *_Atomic histories;
 };
 

@@ -54,7 +54,7 @@ struct native_gate {
 /* What the log asks of replies. */
 struct native_log {
     struct durability_rules rules;
-    const struct durable_point *durable; /* NULL: there is no log */
+    const struct durable_point *durable; /* NULL: there is no log, and no primary */
     /* As of the last native_read_durable(). */
     uint64_t durable_lsn; /* UINT64_MAX without a log */
     uint64_t reads_above; /* a read that depends on more than this waits; UINT64_MAX: none does */
@@ -66,10 +66,11 @@ struct native_engine {
     struct execute_context *execute;
     const struct published_state *published;
     struct counters *counters;
-    uint64_t started_mono_ns; /* for uptime in HEALTH */
-    struct instant now;       /* the owner's to keep */
-    struct native_gate gate;  /* as of the last native_read_gate() */
-    uint64_t known_lsn;       /* the table's, as of the last time it mattered: never ahead of it */
+    uint64_t started_mono_ns;  /* for uptime in HEALTH */
+    struct instant now;        /* the owner's to keep */
+    struct native_gate gate;   /* as of the last native_read_gate() */
+    uint64_t known_lsn;        /* the table's, as of the last time it mattered: never ahead of it */
+    uint16_t known_generation; /* of the table that known_lsn is of */
     struct native_log log;
     uint64_t wait_lsn; /* out of native_execute(): what the reply waits for; 0: nothing */
     bool may_park;     /* in: the reply may wait */

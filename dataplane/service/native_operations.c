@@ -4,6 +4,8 @@
  */
 #include "service/native_engine.h"
 
+#include <string.h>
+
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 
@@ -26,6 +28,10 @@ void native_read_gate(struct native_engine *engine)
                                  .state = view.state,
                                  .read = STATUS_OK,
                                  .write = STATUS_OK};
+    if (unlikely(view.table_generation != engine->known_generation)) {
+        engine->known_generation = view.table_generation;
+        engine->known_lsn = 0;
+    }
     switch (view.state) {
     case STATE_RECOVERING:
     case STATE_CATCHING_UP:
@@ -121,6 +127,9 @@ static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, 
     engine->known_lsn = counts.lsn;
     if (min_lsn <= counts.lsn)
         return STATUS_OK;
+    /* It may come from a history of the primary's that a replica is yet to hear of. */
+    if (engine->gate.mode == MODE_REPLICA)
+        return STATUS_STALE;
     /* The node knows one history, its own. An LSN above all it has that comes from another one can only be
      * from a tail that this node's history does not continue. */
     return history != 0 && history != engine->gate.history ? STATUS_LOST : STATUS_STALE;
@@ -154,7 +163,7 @@ static bool write_waits(const struct native_engine *engine, const struct operati
                         enum status status)
 {
     const struct durability_rules *rules = &engine->log.rules;
-    return rules->writes_wait || operation->durability == DURABILITY_LOCAL ||
+    return rules->writes_wait || operation->durability >= DURABILITY_LOCAL ||
            (rules->reads_wait && status != STATUS_OK);
 }
 
@@ -184,7 +193,11 @@ static bool write_has_room(struct native_engine *engine, const struct operation 
 /* Without a log nothing survives the node: a write that asks for more is not told it was done. */
 static bool durability_is_offered(struct native_engine *engine, const struct operation *operation)
 {
-    if (operation->durability <= (engine->log.rules.log ? DURABILITY_LOCAL : DURABILITY_MEMORY))
+    const struct durability_rules *rules = &engine->log.rules;
+    enum durability most = rules->replicated ? DURABILITY_REPLICATED
+                           : rules->log      ? DURABILITY_LOCAL
+                                             : DURABILITY_MEMORY;
+    if (operation->durability <= most)
         return true;
     count_one(engine, COUNTER_native_refused_durability);
     return false;
@@ -250,6 +263,19 @@ static __rte_noinline enum status repeat(struct native_engine *engine, const str
     return write_settle(engine, &step->operation, outcome->status, lsn, reply);
 }
 
+/* Who it is that takes writes, if that is known and fits. */
+static __rte_noinline enum status not_primary(struct native_engine *engine, uint8_t *value, size_t room,
+                                              struct reply *reply)
+{
+    const char *primary = published_primary(engine->published);
+    size_t length = primary != NULL ? strlen(primary) : 0;
+    if (length > 0 && length <= room) {
+        memcpy(value, primary, length);
+        reply->value_length = (uint16_t)length;
+    }
+    return STATUS_NOT_PRIMARY;
+}
+
 static __rte_noinline enum status run_write(struct native_engine *engine, struct retry_window *retry,
                                             const struct native_step *step, uint8_t *value, size_t room,
                                             struct reply *reply)
@@ -268,6 +294,8 @@ static __rte_noinline enum status run_write(struct native_engine *engine, struct
             break;
         }
     }
+    if (engine->gate.write == STATUS_NOT_PRIMARY)
+        return not_primary(engine, value, room, reply);
     if (engine->gate.write != STATUS_OK)
         return (enum status)engine->gate.write;
     if (!durability_is_offered(engine, operation))

@@ -36,7 +36,7 @@ struct native_shared {
     uint64_t entropy;
     struct random_source random;
     struct instant now;
-    struct durable_point durable; /* options.rules.log: for the test to move */
+    struct durable_point durable; /* options.rules.log or reads_wait: for the test to move */
 };
 
 struct native_sent {
@@ -154,7 +154,7 @@ static inline void native_start(struct native_shared *shared, struct native_node
             .counters = &node->counters,
             .transmit = {.state = node, .send = native_send},
             .durability = options->rules,
-            .durable = options->rules.log ? &shared->durable : NULL,
+            .durable = options->rules.log || options->rules.reads_wait ? &shared->durable : NULL,
             .started_mono_ns = shared->now.mono_ns,
             .numa_node = -1,
             .sessions_max = sessions_max,
