@@ -96,6 +96,13 @@ enum {
     REPLICATION_TIMEOUT_MAX_MS = 60000,
     REPLICATION_TIMEOUT_HEARTBEATS = 3, /* fit the time-out at least */
 
+    /* A stream of replication's, each way, at most: one that carries the log or a snapshot, one that acknowledges. */
+    NODE_REPLICATION_BULK_BYTES = 1024 * 1024,
+    NODE_REPLICATION_WORDS_BYTES = 64 * 1024,
+    NODE_REPLICA_STREAMS = 4, /* one, and some that are ending */
+
+    NODE_STATUS_INTERVAL_NS = 50 * 1000 * 1000,
+
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };
 

@@ -20,13 +20,17 @@ static const uint64_t first_lsn = UINT64_C(1) << 32;
 static int start_identity(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
-    struct state_view view = {.epoch = 1, .mode = MODE_STANDALONE};
+    struct state_view view = {.epoch = 1, .mode = node->config.replication.mode};
 
     (void)error;
     (void)error_bytes;
     random_fill(&node->config.random, &node->identity, sizeof node->identity);
     random_fill(&node->config.random, &view.history, sizeof view.history);
     view.state = node->config.log.folder != NULL ? STATE_RECOVERING : STATE_SERVING;
+    if (view.mode == MODE_REPLICA) {
+        view.history = view.epoch = 0; /* its primary's, once it has it */
+        view.state = STATE_CATCHING_UP;
+    }
     published_state_set(&node->published, &view);
     node->stats = node_stats(node);
     return 0;
@@ -34,10 +38,11 @@ static int start_identity(void *subject, char *error, size_t error_bytes)
 
 size_t node_key_bytes(const struct node_config *config)
 {
-    /* One line a consumer: keys of sessions and of connections, role keys (in whole lines). */
+    /* One line a consumer: keys of sessions and of connections, role keys (in whole lines), replication. */
     return config->workers * native_udp_arena_bytes(config->sessions) +
            config->workers * native_tcp_arena_bytes(config->connections) +
-           NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63);
+           NODE_SECRETS_MAX * ((sizeof(struct role_keys) + 63) & ~(size_t)63) +
+           node_replication_key_bytes(config);
 }
 
 static int start_keys(void *subject, char *error, size_t error_bytes)
@@ -75,8 +80,11 @@ static int start_table(void *subject, char *error, size_t error_bytes)
     struct node *node = subject;
     struct table_config config = {
         .capacity = node->config.capacity,
-        .first_lsn = first_lsn,
-        .workers = node->config.workers + (node->config.log.folder != NULL), /* who replays is one too */
+        .first_lsn =
+            node->config.replication.mode == MODE_REPLICA ? 1 : first_lsn, /* it has none of its own */
+        /* Who replays a log, or applies the primary's, is one too. */
+        .workers = node->config.workers +
+                   (node->config.log.folder != NULL || node->config.replication.mode == MODE_REPLICA),
         .evict = node->config.evict,
         .numa_node = node->config.numa_node,
         .huge_pages = node->config.huge_pages,
@@ -170,6 +178,16 @@ static void stop_log(void *subject)
     node_log_stop(subject);
 }
 
+static int start_replication(void *subject, char *error, size_t error_bytes)
+{
+    return node_replication_start(subject, error, error_bytes);
+}
+
+static void stop_replication(void *subject)
+{
+    node_replication_stop(subject);
+}
+
 static void stop_workers(void *subject)
 {
     struct node *node = subject;
@@ -231,6 +249,7 @@ static const struct startup_step steps[] = {
     {"handshakes", start_helper, stop_helper},
     {"control", start_control, stop_control},
     {"log", start_log, stop_log},
+    {"replication", start_replication, stop_replication},
     {"workers", start_workers, stop_workers},
 };
 
@@ -252,7 +271,7 @@ int node_start(struct node **out, const struct node_config *config, struct insta
         free(node);
         return -1;
     }
-    node->config.secrets = NULL; /* the caller wipes them */
+    node->config.secrets = node->config.replication.secrets = NULL; /* the caller wipes them */
     *out = node;
     return 0;
 }
@@ -267,7 +286,28 @@ void node_stop(struct node *node)
 
 /* ---- turns ---- */
 
-static bool workers_drained(const struct node *node)
+static void tell_identity(struct node *node)
+{
+    if (node->identity_untold)
+        node->identity_untold = !handshake_helper_identify(node->helper, &node->identity);
+}
+
+void node_identify(struct node *node, const uint8_t cluster_id[CLUSTER_ID_BYTES], uint64_t node_id)
+{
+    memcpy(node->identity.cluster_id, cluster_id, sizeof node->identity.cluster_id);
+    node->identity.node_id = node_id;
+    node->identity_untold = true;
+    tell_identity(node);
+}
+
+const char *node_why(const struct node *node)
+{
+    const char *why = node_log_why(&node->log);
+
+    return why != NULL ? why : node_replication_why(node);
+}
+
+bool node_workers_drained(const struct node *node)
 {
     for (unsigned i = 0; i < node->config.workers; i++)
         if (!atomic_load_explicit(&node->worker[i].drained, memory_order_acquire))
@@ -282,7 +322,9 @@ unsigned node_control_turn(struct node *node, struct instant now)
     if (node->streams != NULL)
         done += control_streams_turn(node->streams, now);
     done += node_log_turn(&node->log, now);
-    if (atomic_load_explicit(&node->draining, memory_order_relaxed) && workers_drained(node))
+    done += node_replication_turn(node, now);
+    tell_identity(node);
+    if (atomic_load_explicit(&node->draining, memory_order_relaxed) && node_workers_drained(node))
         node_log_finish(&node->log, now);
     return done;
 }
@@ -326,7 +368,7 @@ void node_drain(struct node *node)
 
 bool node_drained(const struct node *node)
 {
-    return workers_drained(node) && node_log_closed(&node->log);
+    return node_workers_drained(node) && node_log_closed(&node->log) && node_replication_drained(node);
 }
 
 /* ---- facts ---- */
@@ -335,6 +377,10 @@ void node_facts(const struct node *node, struct node_facts *out)
 {
     static const char *const modes[] = {
         [MODE_STANDALONE] = "standalone", [MODE_PRIMARY] = "primary", [MODE_REPLICA] = "replica"};
+    static const char *const states[] = {
+        [STATE_SERVING] = "serving",         [STATE_RECOVERING] = "recovering",
+        [STATE_CATCHING_UP] = "catching_up", [STATE_READ_ONLY] = "read_only",
+        [STATE_FENCED] = "fenced",           [STATE_DRAINING] = "draining"};
     struct state_view view = published_state_get(&node->published);
     struct table_counts counts;
 
@@ -349,6 +395,7 @@ void node_facts(const struct node *node, struct node_facts *out)
         .log_records = node->control.log_records,
         .log_bytes = node->control.log_bytes,
         .mode = modes[view.mode],
+        .state = states[view.state],
     };
 }
 

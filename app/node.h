@@ -26,6 +26,7 @@
 #include "durability.h"
 #include "instant.h"
 #include "log.h"
+#include "name_lookup.h"
 #include "options.h"
 #include "published_state.h"
 #include "random.h"
@@ -50,6 +51,21 @@ struct node_log_config {
     uint64_t snapshot_segments, snapshot_interval_ms; /* durable_log.h */
 };
 
+/* Who leads, who follows. All zero: the node stands alone. */
+struct node_replication_config {
+    enum mode mode;
+    uint16_t port; /* primary: where replicas connect. This and the next: host order */
+    uint16_t primary_port;
+    struct name_lookup *primary;         /* replica: finds the primary's address */
+    const char *primary_name;            /* as the operator named it, for messages and status */
+    const char *name;                    /* what other nodes call this one */
+    unsigned min_replicas;               /* a write waits for so many */
+    bool ack_applied;                    /* what is in their memory counts */
+    uint32_t heartbeat_ms, timeout_ms;   /* primary */
+    const struct secret_option *secrets; /* between nodes; none: the node's own */
+    unsigned secret_count;
+};
+
 /* Everything here is copied; what it points to is borrowed for the node's life, except secrets (only read
  * during node_start()). */
 struct node_config {
@@ -72,6 +88,7 @@ struct node_config {
     unsigned secret_count;
     const char *cluster_name;
     struct node_log_config log;
+    struct node_replication_config replication;
     struct rte_mempool *pool; /* frames that the node originates */
     struct random_source random;
     struct logger logger;
@@ -137,6 +154,9 @@ bool node_drained(const struct node *node);
  * that takes no more; or the log's folder was not in its place once). */
 bool node_lost_changes(const struct node *node);
 
+/* How frames of replication come to the control lcore (control_streams.h), for the start-up line; "none": it has none. */
+const char *node_replication_tier(const struct node *node);
+
 /* What the node is, for the start-up lines and tests. */
 struct node_facts {
     struct table_info table;
@@ -146,7 +166,7 @@ struct node_facts {
     uint32_t epoch;
     uint64_t history;
     uint64_t log_records, log_bytes; /* handed over by the workers, in LSN order */
-    const char *mode;
+    const char *mode, *state;
 };
 void node_facts(const struct node *node, struct node_facts *out);
 /* One counter summed over the workers. */

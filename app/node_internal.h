@@ -14,6 +14,7 @@
 #include "kernel/kernel_worker.h"
 #include "node.h"
 #include "node_log.h"
+#include "node_replication.h"
 #include "service/handshake_helper.h"
 #include "service/native_tcp.h"
 #include "service/native_udp.h"
@@ -36,6 +37,9 @@ struct node_worker {
     bool sessions_closed;       /* draining: those over TCP have been told */
     _Atomic bool drained;       /* writer: the worker; reader: control */
     _Atomic bool waits_for_log; /* over kernel sockets, asleep. Writer: the worker; reader: control */
+    /* Of node.generation, at the beginning of its last turn. Writer: the worker (release); reader: control (acquire), so
+     * that what the turns before it read has been read. */
+    _Atomic uint64_t noted;
     struct counters counters;
     /* What pages say of this worker, now and then. Writer: the worker; readers: whichever worker shows a page. */
     _Atomic uint32_t tcp_connections, tcp_half_open, tcp_time_wait;
@@ -46,7 +50,10 @@ struct node {
     struct node_config config;
     unsigned steps_done; /* of the start-up table */
     struct instant started;
+    /* Told in handshakes. Of the log, or the cluster that a replica follows, once they are known; made up before. Writer: the
+     * control lcore, which tells it to the helper. */
     struct handshake_identity identity;
+    bool identity_untold;
     struct key_arena *arena;
     struct role_keys *keys[NODE_SECRETS_MAX];
     struct table *table;
@@ -54,11 +61,22 @@ struct node {
     struct handshake_helper *helper;
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */
+    /* Rises with what is published: who has noted it has ended every turn that saw what was published before
+     * (node_quiescent()). Writer: control (release); readers: workers (acquire). */
+    _Atomic uint64_t generation;
     struct control control;
     struct control_streams *streams; /* NULL: none (control_streams.h) */
     struct node_log log;
+    struct node_replication replication;
     struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */
 };
+
+/* Who it is, from now on. Control thread. */
+void node_identify(struct node *node, const uint8_t cluster_id[CLUSTER_ID_BYTES], uint64_t node_id);
+/* Why the node is READ_ONLY; NULL: it is not. Any thread. */
+const char *node_why(const struct node *node);
+/* Every worker has answered what it had received. */
+bool node_workers_drained(const struct node *node);
 
 #endif

@@ -36,7 +36,9 @@ int node_log_start(struct node *node, char *error, size_t error_bytes)
     log->node = node;
     if (config->folder == NULL) {
         state_set(log, NODE_LOG_CLOSED);
-        durable_point_set(&log->durable, UINT64_MAX, false);
+        /* A replica has nothing to show before its primary says so. */
+        durable_point_set(&log->durable, node->config.replication.mode == MODE_REPLICA ? 0 : UINT64_MAX,
+                          false);
         return 0;
     }
     /* One more than the workers: who replays. */
@@ -86,7 +88,8 @@ static void recovered(struct node_log *log)
                                              .segment_bytes = config->log.segment_bytes,
                                              .snapshot_buckets = SNAPSHOT_STEP_BUCKETS};
 
-    log->housekeeper = housekeeper_create(&housekeeper);
+    if (node_leading_recovered(log->node, &housekeeper))
+        log->housekeeper = housekeeper_create(&housekeeper);
     state_set(log, log->housekeeper != NULL ? NODE_LOG_RECOVERED : NODE_LOG_REFUSED);
 }
 
@@ -115,13 +118,14 @@ enum node_housekeeping node_housekeeping_step(struct node *node)
     default:
         break;
     }
+    bool fed = node_leading_feed(node);
     switch (housekeeper_step(log->housekeeper)) {
     case HOUSEKEEPER_WORKED:
         return NODE_HOUSEKEEPING_WORKED;
     case HOUSEKEEPER_PAUSE:
         return NODE_HOUSEKEEPING_THROTTLE;
     default:
-        return NODE_HOUSEKEEPING_IDLE;
+        return fed ? NODE_HOUSEKEEPING_WORKED : NODE_HOUSEKEEPING_IDLE;
     }
 }
 
@@ -143,7 +147,8 @@ static void open_log(struct node_log *log)
                                          .snapshot_interval_ms = config->snapshot_interval_ms};
 
     merge->next_lsn = history->first_lsn; /* nobody has written anything yet */
-    log->log = durable_log_create(&durable);
+    if (node_leading_open(node, found, &durable))
+        log->log = durable_log_create(&durable);
     state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
 }
 
@@ -152,10 +157,10 @@ static bool draining(const struct node_log *log)
     return atomic_load_explicit(&log->node->draining, memory_order_relaxed); /* written by this thread */
 }
 
-/* The log's state is the node's: READ_ONLY while nothing can be written. */
+/* The log's state is the node's: READ_ONLY while nothing can be written, or acknowledged. */
 static uint8_t open_state(const struct node_log *log)
 {
-    if (node_log_why(log) != NULL)
+    if (node_why(log->node) != NULL)
         return STATE_READ_ONLY;
     return draining(log) ? STATE_DRAINING : STATE_SERVING;
 }
@@ -185,6 +190,11 @@ static void serve(struct node_log *log)
     show(&log->shown.first_lsn, history->first_lsn);
     show(&log->shown.recovered_lsn, history->before_lsn);
     atomic_store_explicit(&log->durable.histories, meta, memory_order_release);
+    if (!node_leading_serve(node, recovery_facts(log->recovery))) {
+        state_set(log, NODE_LOG_REFUSED);
+        return;
+    }
+    node_identify(node, meta->cluster_id, meta->node_id);
     view.history = history->id;
     view.epoch = history->epoch;
     if (!draining(log)) /* who is about to stop does not begin */
@@ -193,10 +203,9 @@ static void serve(struct node_log *log)
     state_set(log, NODE_LOG_SERVING);
 }
 
-static void follow(struct node_log *log, const struct wal_writer_facts *facts)
+static void tell(struct node_log *log, const struct wal_writer_facts *facts)
 {
     struct node *node = log->node;
-    struct state_view view = published_state_get(&node->published);
     const char *why;
 
     if (facts->state == log->told)
@@ -211,6 +220,18 @@ static void follow(struct node_log *log, const struct wal_writer_facts *facts)
     else
         logger_line(&node->config.logger, LOG_LEVEL_INFO, "%s: the log is written again",
                     node->config.log.folder);
+}
+
+static void follow(struct node_log *log, const struct wal_writer_facts *facts)
+{
+    struct node *node = log->node;
+    struct state_view view = published_state_get(&node->published);
+    bool is_short = node_replication_why(node) != NULL;
+
+    if (facts->state == log->told && is_short == log->told_short)
+        return;
+    tell(log, facts);
+    log->told_short = is_short;
     if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY && view.state != STATE_DRAINING)
         return;
     view.state = open_state(log);
@@ -246,13 +267,15 @@ static unsigned run(struct node_log *log, struct instant now)
     struct wal_writer_facts facts = durable_log_facts(log->log);
 
     struct durable_view before = durable_point_get(&log->durable);
+    uint64_t lsn;
     bool failed;
 
     note_folder(log, &facts);
-    failed = facts.state == WAL_FAILED;
+    lsn = node_leading_acknowledged(log->node, facts.durable_lsn, now);
+    failed = facts.state == WAL_FAILED || node_replication_why(log->node) != NULL;
 
-    if (facts.durable_lsn != before.lsn || failed != before.failed) {
-        durable_point_set(&log->durable, facts.durable_lsn, failed);
+    if (lsn != before.lsn || failed != before.failed) {
+        durable_point_set(&log->durable, lsn, failed);
         node_workers_wake(log->node);
     }
     show(&log->shown.durable_lsn, node_log_last_lsn(log, facts.durable_lsn));

@@ -55,6 +55,7 @@ struct node_log {
     /* Owner: the control lcore. */
     struct durable_log *log;
     enum wal_state told; /* the log's state as last logged */
+    bool told_short;     /* of replicas; likewise */
     bool snapshot_failure_told, removal_failure_told;
     bool lost;             /* what was acknowledged at once is not on the disk, and will not be */
     uint64_t finish_by_ns; /* FINISHING */
@@ -77,7 +78,7 @@ bool node_log_closed(const struct node_log *log); /* also when there is none */
 
 /* The node's last change, from the table's last LSN: what a history began with is none. */
 uint64_t node_log_last_lsn(const struct node_log *log, uint64_t table_lsn);
-/* Why the node is READ_ONLY; NULL: it is not. */
+/* Why the log keeps the node READ_ONLY; NULL: it does not. */
 const char *node_log_why(const struct node_log *log);
 
 #endif

@@ -84,6 +84,11 @@ static uint64_t log_gauge(const struct node *node, enum stats_gauge which, uint6
     }
 }
 
+static uint64_t shown(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
 static uint64_t gauge(void *state, enum stats_gauge which)
 {
     struct node *node = state;
@@ -116,6 +121,16 @@ static uint64_t gauge(void *state, enum stats_gauge which)
         return log_gauge(node, which, counts.lsn);
     case STATS_epoch:
         return published_state_get(&node->published).epoch;
+    case STATS_replicas:
+        return shown(&node->replication.shown.replicas);
+    case STATS_replicas_serving:
+        return shown(&node->replication.shown.replicas_serving);
+    case STATS_replicated_lsn:
+        return shown(&node->replication.shown.replicated_lsn);
+    case STATS_lag_lsn:
+        return shown(&node->replication.shown.lag_lsn);
+    case STATS_lag_ms:
+        return shown(&node->replication.shown.lag_ms);
     case STATS_workers:
         return node->config.workers;
     case STATS_tcp_connections:
@@ -135,15 +150,34 @@ static struct stats_node describe(void *state)
     const struct node *node = state;
     struct state_view view = published_state_get(&node->published);
 
-    return (struct stats_node){.mode = view.mode,
-                               .state = view.state,
-                               .why = view.state == STATE_READ_ONLY ? node_log_why(&node->log) : NULL};
+    return (struct stats_node){
+        .mode = view.mode, .state = view.state, .why = view.state == STATE_READ_ONLY ? node_why(node) : NULL};
+}
+
+static struct stats_more replication_counter(void *state, unsigned which)
+{
+    static const struct stats_more rows[] = {
+#define ROW(name, help) {"replication_" #name, help, 0},
+        REPLICATION_COUNTER_LIST(ROW)
+#undef ROW
+    };
+    const struct node *node = state;
+    struct stats_more more = rows[which];
+
+    more.value = replication_counted(&node->replication.counters, which);
+    return more;
 }
 
 struct stats_source node_stats(struct node *node)
 {
-    return (struct stats_source){
+    struct stats_source source = {
         .state = node, .version = node->config.version, .counter = counter, .gauge = gauge, .node = describe};
+
+    if (node->config.replication.mode != MODE_STANDALONE) {
+        source.more_count = REPLICATION_COUNTERS;
+        source.more = replication_counter;
+    }
+    return source;
 }
 
 void node_stats_publish(struct node_worker *worker, struct instant now)

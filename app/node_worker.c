@@ -37,6 +37,13 @@ static void worker_ports(const struct node *node, unsigned i, struct worker_conf
     }
 }
 
+/* Of the log, or of the primary's; NULL: neither is there. */
+static const struct durable_point *node_durable_point(const struct node *node)
+{
+    bool any = node->config.log.folder != NULL || node->config.replication.mode == MODE_REPLICA;
+    return any ? &node->log.durable : NULL;
+}
+
 /* ---- start ---- */
 
 /* What answers streams: native protocol and pages. */
@@ -64,7 +71,7 @@ static int start_streams(struct node *node, unsigned i)
         .large_buffers = NODE_LARGE_BUFFERS,
         .bench_mode = config->secret_count == 0,
         .durability = config->log.rules,
-        .durable = config->log.folder != NULL ? &node->log.durable : NULL,
+        .durable = node_durable_point(node),
         .numa_node = config->numa_node,
     };
 
@@ -164,7 +171,7 @@ static int start_datagrams(struct node *node, unsigned i)
         .sessions_max = node->config.sessions,
         .bench_mode = node->config.secret_count == 0,
         .durability = node->config.log.rules,
-        .durable = node->config.log.folder != NULL ? &node->log.durable : NULL,
+        .durable = node_durable_point(node),
         .numa_node = node->config.numa_node,
     };
 
@@ -278,6 +285,18 @@ static void drain(struct node_worker *worker, unsigned frames, struct instant no
     atomic_store_explicit(&worker->drained, true, memory_order_release);
 }
 
+/* A replica that hides its table: what waits was read of it, and becomes STALE first (durability.h, failed). */
+static void note_generation(struct node *node, struct node_worker *worker)
+{
+    uint64_t generation = atomic_load_explicit(&node->generation, memory_order_acquire);
+
+    if (likely(generation == atomic_load_explicit(&worker->noted, memory_order_relaxed)))
+        return;
+    if (parked(worker) > 0 && published_state_get(&node->published).state == STATE_CATCHING_UP)
+        return;
+    atomic_store_explicit(&worker->noted, generation, memory_order_release);
+}
+
 unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 {
     struct node_worker *worker = &node->worker[i];
@@ -285,6 +304,7 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
     bool draining = atomic_load_explicit(&node->draining, memory_order_acquire);
     unsigned frames;
 
+    note_generation(node, worker);
     /* The log ends behind what this worker has written: no more of that, whoever goes on asking. */
     if (unlikely(draining) && atomic_load_explicit(&worker->drained, memory_order_relaxed))
         return 0;
@@ -292,7 +312,10 @@ unsigned node_worker_turn(struct node *node, unsigned i, struct instant now)
 
     frames += worker->kernel != NULL ? kernel_turn(worker->kernel, now) : worker_turn(worker->worker, now);
     if (now.mono_ns >= worker->sweep_due_ns) {
-        if (published_state_get(&node->published).state == STATE_SERVING)
+        struct state_view view = published_state_get(&node->published);
+
+        /* What has expired on a replica is removed when the primary's log says so. */
+        if (view.state == STATE_SERVING && view.mode != MODE_REPLICA)
             sweep(worker, now);
         node_stats_publish(worker, now);
     }
@@ -332,4 +355,24 @@ void node_workers_wake(struct node *node)
     for (unsigned i = 0; node->config.kernel != NULL && i < node->config.workers; i++)
         if (atomic_load_explicit(&node->worker[i].waits_for_log, memory_order_relaxed))
             kernel_wake(node->worker[i].kernel);
+}
+
+uint64_t node_new_generation(struct node *node)
+{
+    uint64_t generation = atomic_load_explicit(&node->generation, memory_order_relaxed) + 1;
+
+    atomic_store_explicit(&node->generation, generation, memory_order_release);
+    for (unsigned i = 0; i < node->config.workers; i++)
+        if (node->worker[i].kernel !=
+            NULL) /* over ports they do not sleep for long; not yet started: none does */
+            kernel_wake(node->worker[i].kernel);
+    return generation;
+}
+
+bool node_quiescent(const struct node *node, uint64_t generation)
+{
+    for (unsigned i = 0; i < node->config.workers; i++)
+        if (atomic_load_explicit(&node->worker[i].noted, memory_order_acquire) < generation)
+            return false;
+    return true;
 }

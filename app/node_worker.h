@@ -14,5 +14,12 @@ void node_worker_stop(struct node *node, unsigned i);
  * are woken. Control thread; cheap when none is.
  */
 void node_workers_wake(struct node *node);
+/*
+ * What was published just now is to be seen by every worker, none of which may be in a turn that saw what was there
+ * before: begins that, and wakes those who sleep. Control thread. node_quiescent(): they all have noted that generation,
+ * and none has replies waiting that it read under a table that is being hidden.
+ */
+uint64_t node_new_generation(struct node *node);
+bool node_quiescent(const struct node *node, uint64_t generation);
 
 #endif

@@ -34,8 +34,10 @@ struct server {
     struct rte_mempool *pool;
     struct node_config config;
     unsigned ports_open;
-    struct kernel_port kernel;  /* in the place of ports */
-    struct disk_folder *folder; /* of the log; NULL: none */
+    struct kernel_port kernel;   /* in the place of ports */
+    struct disk_folder *folder;  /* of the log; NULL: none */
+    struct name_lookup *primary; /* a replica's; NULL: none */
+    char name[REPLICATION_NAME_BYTES];
     struct node *node;
     struct lcores lcores;
     bool lost; /* the log ended without changes that were acknowledged */
@@ -226,7 +228,8 @@ static int start_folder(void *subject, char *error, size_t error_bytes)
         .queue = disk_folder_queue(server->folder),
         .rules = {.log = true,
                   .writes_wait = !options->async,
-                  .reads_wait = !options->async && !options->reads_memory},
+                  .reads_wait = !options->async && !options->reads_memory,
+                  .replicated = server->options->replication.min_replicas > 0},
         .segment_bytes = WAL_SEGMENT_BYTES,
         .snapshot_segments = ((uint64_t)options->snapshot_mib << 20) / WAL_SEGMENT_BYTES,
         .snapshot_interval_ms = (uint64_t)options->snapshot_interval_s * 1000,
@@ -243,6 +246,66 @@ static int start_folder(void *subject, char *error, size_t error_bytes)
 static void stop_folder(void *subject)
 {
     disk_folder_close(((struct server *)subject)->folder);
+}
+
+/* What other nodes call this one, if the operator has not said: host and port. */
+static void choose_name(struct server *server)
+{
+    const struct options *options = server->options;
+    char host[REPLICATION_NAME_BYTES - 6] = "";
+
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
+        memcpy(host, "node", 5);
+    snprintf(server->name, sizeof server->name, "%s:%u", host, options->port);
+    if (options->replication.name[0] != '\0')
+        memcpy(server->name, options->replication.name, sizeof server->name);
+}
+
+static int start_replication(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+    const struct replication_options *options = &server->options->replication;
+
+    choose_name(server);
+    if (options->mode == MODE_REPLICA) {
+        server->primary = name_lookup_create(options->primary_address, error, error_bytes);
+        if (server->primary == NULL)
+            return -1;
+        server->config.log.rules.reads_wait = !server->options->log.reads_memory;
+    }
+    server->config.replication = (struct node_replication_config){
+        .mode = options->mode,
+        .port = options->port,
+        .primary_port = options->primary_port,
+        .primary = server->primary,
+        .primary_name = options->primary_address,
+        .name = server->name,
+        .min_replicas = options->min_replicas,
+        .ack_applied = options->ack_applied,
+        .heartbeat_ms = options->heartbeat_ms,
+        .timeout_ms = options->timeout_ms,
+        .secrets = options->secret,
+        .secret_count = options->secrets,
+    };
+    return 0;
+}
+
+static void stop_replication(void *subject)
+{
+    name_lookup_destroy(((struct server *)subject)->primary);
+}
+
+static void log_replication(const struct server *server)
+{
+    const struct replication_options *options = &server->options->replication;
+
+    if (options->mode == MODE_PRIMARY)
+        logger_line(&server->logger, LOG_LEVEL_INFO, "primary: replicas connect to port %u (%s)%s",
+                    options->port, node_replication_tier(server->node),
+                    options->min_replicas > 0 ? "; writes wait for them" : "");
+    if (options->mode == MODE_REPLICA)
+        logger_line(&server->logger, LOG_LEVEL_INFO, "replica %s: follows %s:%u (%s)", server->name,
+                    options->primary_address, options->primary_port, node_replication_tier(server->node));
 }
 
 static int start_node(void *subject, char *error, size_t error_bytes)
@@ -279,6 +342,7 @@ static int start_node(void *subject, char *error, size_t error_bytes)
     if (node_start(&server->node, config, clock_now(&server->clock), error, error_bytes) != 0)
         return -1;
     options_wipe(server->options);
+    log_replication(server);
     return 0;
 }
 
@@ -310,9 +374,13 @@ static void stop_lcores(void *subject)
 }
 
 static const struct startup_step steps[] = {
-    {"environment", start_eal, stop_eal}, {"packet buffers", start_pool, stop_pool},
-    {"ports", start_ports, stop_ports},   {"log folder", start_folder, stop_folder},
-    {"node", start_node, stop_node},      {"lcores", start_lcores, stop_lcores},
+    {"environment", start_eal, stop_eal},
+    {"packet buffers", start_pool, stop_pool},
+    {"ports", start_ports, stop_ports},
+    {"log folder", start_folder, stop_folder},
+    {"replication", start_replication, stop_replication},
+    {"node", start_node, stop_node},
+    {"lcores", start_lcores, stop_lcores},
 };
 
 static int print_ready(const struct server *server, FILE *out, char *error, size_t error_bytes)
@@ -325,8 +393,12 @@ static int print_ready(const struct server *server, FILE *out, char *error, size
     node_facts(server->node, &facts);
     capacity_log(&facts.table, "/sys", server->eal.worker_cpu, server->eal.workers, &server->logger);
     inet_ntop(AF_INET, &ip4, address, sizeof address);
-    fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u\n", address, options->port, facts.mode,
+    fprintf(out, "ready %s:%u mode=%s capacity=%llu lsn=%llu epoch=%u", address, options->port, facts.mode,
             (unsigned long long)facts.table.capacity, (unsigned long long)facts.lsn, facts.epoch);
+    /* A replica answers from the start, and serves once it has what its primary has. */
+    if (options->replication.mode == MODE_REPLICA)
+        fprintf(out, " state=%s", facts.state);
+    fprintf(out, "\n");
     if (fflush(out) == 0 && !ferror(out))
         return 0;
     /* Who waits for that line would wait for ever. */

@@ -1,5 +1,6 @@
 #include "service/handshake_helper.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct handshake_lane {
 };
 
 struct handshake_helper {
-    const struct handshake_identity *identity;
+    pthread_mutex_t identity_lock; /* of `identity`, taken to copy it */
+    struct handshake_identity identity;
     const struct random_source *random;
     unsigned workers;
     unsigned next; /* lane to look at first */
@@ -38,7 +40,8 @@ struct handshake_helper *handshake_helper_create(unsigned workers, const struct 
         return NULL;
     }
     memset(helper->lanes, 0, bytes);
-    helper->identity = identity;
+    helper->identity = *identity;
+    pthread_mutex_init(&helper->identity_lock, NULL);
     helper->random = random;
     helper->workers = workers;
     return helper;
@@ -48,8 +51,18 @@ void handshake_helper_destroy(struct handshake_helper *helper)
 {
     if (helper == NULL)
         return;
+    pthread_mutex_destroy(&helper->identity_lock);
     free(helper->lanes);
     free(helper);
+}
+
+bool handshake_helper_identify(struct handshake_helper *helper, const struct handshake_identity *identity)
+{
+    if (pthread_mutex_trylock(&helper->identity_lock) != 0)
+        return false;
+    helper->identity = *identity;
+    pthread_mutex_unlock(&helper->identity_lock);
+    return true;
 }
 
 struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker)
@@ -62,14 +75,17 @@ void handshake_helper_notify(struct handshake_helper *helper, struct handshake_n
     helper->notice = notice;
 }
 
-static bool lane_step(const struct handshake_helper *helper, struct handshake_lane *lane)
+static bool lane_step(struct handshake_helper *helper, struct handshake_lane *lane)
 {
     uint32_t finished = atomic_load_explicit(&lane->finished, memory_order_relaxed);
     /* acquire: pairs with release in handshake_lane_submit() */
     if (finished == atomic_load_explicit(&lane->submitted, memory_order_acquire))
         return false;
     struct handshake_job *job = &lane->jobs[finished & JOB_MASK];
-    job->outcome = handshake_respond(job->keys, helper->identity, helper->random, job->session, job->init,
+    pthread_mutex_lock(&helper->identity_lock);
+    struct handshake_identity identity = helper->identity;
+    pthread_mutex_unlock(&helper->identity_lock);
+    job->outcome = handshake_respond(job->keys, &identity, helper->random, job->session, job->init,
                                      job->response, job->result);
     /* release: pairs with acquire in handshake_lane_finished() */
     atomic_store_explicit(&lane->finished, finished + 1, memory_order_release);

@@ -39,10 +39,15 @@ struct handshake_job {
 struct handshake_helper;
 struct handshake_lane;
 
-/* identity and random are borrowed and outlive the helper; random is the helper's alone. NULL: no memory. */
+/* identity: copied. random is borrowed, outlives the helper, and is the helper's alone. NULL: no memory. */
 struct handshake_helper *handshake_helper_create(unsigned workers, const struct handshake_identity *identity,
                                                  const struct random_source *random);
 void handshake_helper_destroy(struct handshake_helper *helper);
+/*
+ * Handshakes from now on tell of another identity: the node has read whose its log is, or joined a cluster. Any one
+ * thread. False: the helper is just looking at it; later.
+ */
+bool handshake_helper_identify(struct handshake_helper *helper, const struct handshake_identity *identity);
 struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker);
 
 /*

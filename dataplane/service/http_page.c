@@ -220,9 +220,15 @@ static bool stats_row(struct text *text, const struct stats_source *source, unsi
             counter_name((enum counter)row), source->counter(source->state, (enum counter)row));
         return true;
     }
-    if (row == COUNTER_COUNT)
+    row -= COUNTER_COUNT;
+    if (row < source->more_count) {
+        struct stats_more more = source->more(source->state, row);
+        add(text, ",\n\"%s\":%" PRIu64, more.name, more.value);
+        return true;
+    }
+    if (row == source->more_count)
         add(text, "\n}}\n");
-    return row == COUNTER_COUNT;
+    return row == source->more_count;
 }
 
 static void add_metric(struct text *text, const char *name, const char *suffix, const char *kind,
@@ -252,7 +258,14 @@ static bool metrics_row(struct text *text, const struct stats_source *source, un
     if (row < COUNTER_COUNT)
         add_metric(text, counter_name((enum counter)row), "_total", "counter",
                    counter_help((enum counter)row), source->counter(source->state, (enum counter)row));
-    return row < COUNTER_COUNT;
+    if (row < COUNTER_COUNT)
+        return true;
+    row -= COUNTER_COUNT;
+    if (row >= source->more_count)
+        return false;
+    struct stats_more more = source->more(source->state, row);
+    add_metric(text, more.name, "_total", "counter", more.help, more.value);
+    return true;
 }
 
 /* As many whole rows as fit. True: there are more. */

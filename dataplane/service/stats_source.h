@@ -34,6 +34,11 @@
     X(tcp_connections, "TCP connections, all states but TIME-WAIT")                                          \
     X(tcp_half_open, "TCP connections whose handshake is not complete")                                      \
     X(tcp_time_wait, "TCP connections in TIME-WAIT")                                                         \
+    X(replicas, "replicas that follow this node")                                                            \
+    X(replicas_serving, "of these, those that answer reads")                                                 \
+    X(replicated_lsn, "last LSN that is acknowledged: durable here, and on --min-replicas replicas")         \
+    X(lag_lsn, "changes of the primary's that this node has not applied; on a primary, the last replica")    \
+    X(lag_ms, "age of the newest change that this node has not applied; on a primary, the last replica")     \
     X(uptime_seconds, "seconds since the node began to serve")
 
 enum stats_gauge {
@@ -48,12 +53,20 @@ struct stats_node {
     const char *why; /* one short sentence when the state needs one that its name does not give, or NULL */
 };
 
+/* A counter that is not of the list in counters.h. */
+struct stats_more {
+    const char *name, *help;
+    uint64_t value;
+};
+
 struct stats_source {
     void *state;
     const char *version; /* of the program */
     uint64_t (*counter)(void *state, enum counter which);
     uint64_t (*gauge)(void *state, enum stats_gauge which);
     struct stats_node (*node)(void *state);
+    unsigned more_count; /* counters of app/'s own, shown behind the others */
+    struct stats_more (*more)(void *state, unsigned which);
 };
 
 #endif

@@ -9,7 +9,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODE, STATION, PORT = "198.18.0.1", "198.18.0.2", 7878
-READY = re.compile(r"ready (\S+):(\d+) mode=(\w+) capacity=(\d+) lsn=(\d+) epoch=(\d+)")
+READY = re.compile(r"ready (\S+):(\d+) mode=(\w+) capacity=(\d+) lsn=(\d+) epoch=(\d+)(?: state=(\w+))?")
 
 
 class Place:

@@ -102,6 +102,35 @@ static void metrics_have_help_type_and_value_for_every_number(void)
     CU_ASSERT_EQUAL(lines, 3 * (COUNTER_COUNT + STATS_GAUGE_COUNT + 1));
 }
 
+static struct stats_more more_row(void *state, unsigned which)
+{
+    (void)state;
+    return which == 0 ? (struct stats_more){"more_first", "one", 7}
+                      : (struct stats_more){"more_second", "two", 8};
+}
+
+static void counters_of_the_node_itself_follow_the_others(void)
+{
+    static char bytes[PAGE_BYTES_MAX];
+    struct source source;
+    size_t length;
+    source_init(&source, STATE_SERVING);
+    source.face.more_count = 2;
+    source.face.more = more_row;
+    size_t written = write_page((struct http_page){.content = HTTP_STATS}, &source, 1448, bytes);
+    char *body = body_of(bytes, written, &length);
+    CU_ASSERT_STRING_EQUAL(body + length - strlen(",\n\"more_first\":7,\n\"more_second\":8\n}}\n"),
+                           ",\n\"more_first\":7,\n\"more_second\":8\n}}\n");
+    written = write_page((struct http_page){.content = HTTP_METRICS, .chunked = true}, &source, 600, bytes);
+    body = body_of(bytes, written, &length);
+    body[length] = 0;
+    CU_ASSERT_PTR_NOT_NULL(strstr(body,
+                                  "# HELP wild_more_first_total one\n# TYPE wild_more_first_total counter\n"
+                                  "wild_more_first_total 7\n"));
+    static const char end_of_it[] = "\nwild_more_second_total 8\n";
+    CU_ASSERT_STRING_EQUAL(body + length - strlen(end_of_it), end_of_it);
+}
+
 static void health_says_200_or_503_and_why(void)
 {
     static const struct {
@@ -201,6 +230,7 @@ int main(void)
         {"stats are one JSON object with every number", stats_are_one_json_object_with_every_number},
         {"metrics have help, type and value for every number",
          metrics_have_help_type_and_value_for_every_number},
+        {"counters of the node itself follow the others", counters_of_the_node_itself_follow_the_others},
         {"health says 200 or 503 and why", health_says_200_or_503_and_why},
         {"dates are those of the calendar", dates_are_those_of_the_calendar},
         CU_TEST_INFO_NULL,

@@ -1,0 +1,241 @@
+/*
+ * node_replication_primary.c - a primary's part: the log's blocks to the tail, streams to sessions, what is acknowledged.
+ */
+#include <string.h>
+
+#include "node_internal.h"
+#include "wal_block.h"
+
+/* ---- streams to sessions ---- */
+
+static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
+{
+    struct node_leading_link *link = stream->user;
+
+    if (link->session != NULL)
+        primary_received(link->session, bytes, length);
+    return length;
+}
+
+static void writable(struct stream *stream)
+{
+    struct node_leading_link *link = stream->user;
+
+    if (link->session != NULL)
+        primary_writable(link->session);
+}
+
+static void leave(struct node_leading_link *link)
+{
+    struct primary_session *session = link->session;
+
+    link->session = NULL;
+    if (session != NULL)
+        primary_link_closed(session);
+}
+
+static void ended(struct stream *stream)
+{
+    leave(stream->user);
+    stream_close(stream);
+}
+
+static void expired(struct stream *stream)
+{
+    (void)stream; /* sessions have no deadline: primary_turn() minds their time-outs */
+}
+
+static void closed(struct stream *stream, enum stream_end end)
+{
+    struct node_leading_link *link = stream->user;
+
+    (void)end;
+    leave(link);
+    link->node->replication.links--;
+    link->node = NULL;
+}
+
+bool node_leading_accept(struct node *node, struct stream *stream)
+{
+    static const struct stream_events events = {
+        .received = received,
+        .ended = ended,
+        .writable = writable,
+        .expired = expired,
+        .closed = closed,
+    };
+    struct node_replication *replication = &node->replication;
+    struct node_leading *leading = &replication->leading;
+    struct link link = node_link(stream);
+    unsigned i = 0;
+
+    if (leading->primary == NULL || replication->told_end)
+        return false;
+    while (i < PRIMARY_SESSIONS_MAX && leading->link[i].node != NULL)
+        i++;
+    if (i == PRIMARY_SESSIONS_MAX)
+        return false;
+    leading->link[i].session = primary_accept(leading->primary, &link, replication->now.mono_ns);
+    if (leading->link[i].session == NULL)
+        return false;
+    leading->link[i].node = node;
+    stream->user = &leading->link[i];
+    stream->events = &events;
+    replication->links++;
+    return true;
+}
+
+/* ---- the log ---- */
+
+static uint64_t needs_segment(const void *feeder)
+{
+    return feeder_needs_segment(feeder);
+}
+
+static bool needs_snapshot(const void *feeder, uint64_t lsn)
+{
+    return feeder_needs_snapshot(feeder, lsn);
+}
+
+bool node_leading_recovered(struct node *node, struct housekeeper_config *housekeeper)
+{
+    struct node_leading *leading = &node->replication.leading;
+    struct feeder_config config = {
+        .disk = housekeeper->disk, .meta = &housekeeper->found->meta, .capacity = node->config.capacity};
+
+    if (node->config.replication.mode != MODE_PRIMARY)
+        return true;
+    leading->feeder = feeder_create(&config);
+    housekeeper->needs_segment = needs_segment;
+    housekeeper->needs_snapshot = needs_snapshot;
+    housekeeper->readers = leading->feeder;
+    return leading->feeder != NULL;
+}
+
+bool node_leading_feed(struct node *node)
+{
+    struct node_leading *leading = &node->replication.leading;
+    uint64_t oldest, newest;
+
+    if (leading->feeder == NULL)
+        return false;
+    housekeeper_segments(node->log.housekeeper, &oldest, &newest);
+    return feeder_step(leading->feeder, oldest, newest);
+}
+
+static void durable(void *state, const struct wal_block *block, const uint8_t *bytes)
+{
+    tail_append(state, bytes, block->length, block->history, block->first_lsn, block->count);
+}
+
+bool node_leading_open(struct node *node, const struct recovery_facts *found, struct durable_log_config *log)
+{
+    struct node_leading *leading = &node->replication.leading;
+
+    if (node->config.replication.mode != MODE_PRIMARY)
+        return true;
+    leading->tail = tail_create(TAIL_BYTES_DEFAULT, found->lsn);
+    log->durable = durable;
+    log->durable_state = leading->tail;
+    return leading->tail != NULL;
+}
+
+bool node_leading_serve(struct node *node, const struct recovery_facts *found)
+{
+    const struct node_replication_config *config = &node->config.replication;
+    struct node_replication *replication = &node->replication;
+    struct node_leading *leading = &replication->leading;
+    struct primary_config primary = {
+        .keys = {replication->keys[0], replication->keys[1]},
+        .identity = &node->identity,
+        .random = &node->config.random,
+        .session_keys = leading->session_keys,
+        .meta = &found->meta,
+        .tail = leading->tail,
+        .feeder = leading->feeder,
+        .counters = &replication->counters,
+        .voice = node_voice(node),
+        .capacity = node->config.capacity,
+        .heartbeat_ms = config->heartbeat_ms,
+        .timeout_ms = config->timeout_ms,
+        .client_port = node->config.udp_port,
+    };
+
+    if (config->mode != MODE_PRIMARY)
+        return true;
+    leading->enough_ns = replication->now.mono_ns;
+    leading->primary = primary_create(&primary);
+    return leading->primary != NULL;
+}
+
+/* ---- what is acknowledged ---- */
+
+static void tell_shortage(struct node *node, bool is_short)
+{
+    const struct node_replication_config *config = &node->config.replication;
+    _Atomic bool *shown = &node->replication.shown.short_of_replicas;
+
+    if (is_short == atomic_load_explicit(shown, memory_order_relaxed))
+        return;
+    atomic_store_explicit(shown, is_short, memory_order_relaxed);
+    if (is_short)
+        logger_line(
+            &node->config.logger, LOG_LEVEL_ERROR,
+            "fewer than %u replicas have what is written (--min-replicas): no more writes until they do",
+            config->min_replicas);
+    else
+        logger_line(&node->config.logger, LOG_LEVEL_INFO, "%u replicas are there again: writes go on",
+                    config->min_replicas);
+}
+
+uint64_t node_leading_acknowledged(struct node *node, uint64_t durable_lsn, struct instant now)
+{
+    const struct node_replication_config *config = &node->config.replication;
+    struct node_leading *leading = &node->replication.leading;
+    uint64_t lsn = durable_lsn, replicated = 0;
+
+    if (config->mode != MODE_PRIMARY)
+        return durable_lsn;
+    if (leading->primary != NULL && config->min_replicas > 0) {
+        replicated = primary_replicated_lsn(leading->primary, config->min_replicas, config->ack_applied);
+        if (replicated != 0)
+            leading->enough_ns = now.mono_ns;
+        tell_shortage(node, now.mono_ns - leading->enough_ns > config->timeout_ms * UINT64_C(1000000));
+    }
+    if (config->min_replicas > 0)
+        lsn = RTE_MIN(durable_lsn, replicated);
+    leading->durable_lsn = durable_lsn;
+    /* What so many have had once stays acknowledged, also when they leave. */
+    leading->acknowledged_lsn = RTE_MAX(leading->acknowledged_lsn, lsn);
+    return leading->acknowledged_lsn;
+}
+
+unsigned node_leading_turn(struct node *node)
+{
+    struct node_leading *leading = &node->replication.leading;
+    struct instant now = node->replication.now;
+    struct primary_log log = {.durable_lsn = leading->durable_lsn,
+                              .acknowledged_lsn = leading->acknowledged_lsn};
+
+    if (leading->primary == NULL)
+        return 0;
+    return primary_turn(leading->primary, &log, now.mono_ns, now.wall_ms);
+}
+
+bool node_leading_all_there(struct node *node)
+{
+    struct node_replication *replication = &node->replication;
+    struct node_leading *leading = &replication->leading;
+    uint64_t last = node_log_last_lsn(&node->log, leading->durable_lsn);
+    unsigned count;
+
+    if (leading->primary == NULL)
+        return true;
+    count = primary_replicas(leading->primary, replication->now.mono_ns, replication->replica,
+                             PRIMARY_REPLICAS_MAX);
+    for (unsigned i = 0; i < count; i++)
+        if (replication->replica[i].state == PRIMARY_REPLICA_STREAMING &&
+            replication->replica[i].applied_lsn < last)
+            return false;
+    return true;
+}

@@ -1,0 +1,284 @@
+/*
+ * node_replication_replica.c - a replica's part: the session's stream, and what its workers are told.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "node_internal.h"
+#include "node_worker.h"
+
+/* ---- what workers are told ---- */
+
+static void publish(void *state, const struct replica_view *view)
+{
+    struct node *node = state;
+    struct node_following *following = &node->replication.following;
+    struct state_view now = published_state_get(&node->published);
+    bool draining = atomic_load_explicit(&node->draining, memory_order_relaxed);
+
+    now.history = view->history;
+    now.epoch = view->epoch;
+    now.state = !view->serving ? STATE_CATCHING_UP : draining ? STATE_DRAINING : STATE_SERVING;
+    if (!view->serving)
+        now.table_generation++;
+    following->serving = view->serving;
+    /* Before the state: who is served again finds the point of the table that it is served from. */
+    durable_point_set(&node->log.durable, following->lsn, !view->serving);
+    published_state_set(&node->published, &now);
+    following->hidden_generation = node_new_generation(node);
+    node_workers_wake(node);
+}
+
+static bool quiescent(void *state)
+{
+    const struct node *node = state;
+
+    return node_quiescent(node, node->replication.following.hidden_generation);
+}
+
+static void point(void *state, uint64_t lsn)
+{
+    struct node *node = state;
+    struct node_following *following = &node->replication.following;
+
+    if (lsn == following->lsn)
+        return;
+    following->lsn = lsn;
+    durable_point_set(&node->log.durable, lsn, !following->serving);
+    node_workers_wake(node);
+}
+
+/* Puts what the primary has said of itself where workers read it, when none can be reading what was there. */
+static void place(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+    unsigned next = (following->place + 1) % NODE_PRIMARY_TEXTS;
+
+    if (!following->told || !node_quiescent(node, following->placed_generation))
+        return;
+    following->histories[next] = following->told_histories;
+    memcpy(following->text[next], following->told_text, sizeof following->text[next]);
+    /* release: pairs with acquire in durable_point_lost() */
+    atomic_store_explicit(&node->log.durable.histories, &following->histories[next], memory_order_release);
+    published_primary_set(&node->published, following->text[next]);
+    following->place = next;
+    following->told = false;
+    following->placed_generation = node_new_generation(node);
+}
+
+static void welcomed(void *state, const struct meta *histories, const uint8_t address[16],
+                     uint16_t client_port)
+{
+    struct node *node = state;
+    struct node_following *following = &node->replication.following;
+    char text[INET_ADDRSTRLEN];
+
+    inet_ntop(AF_INET, address + 12, text, sizeof text); /* IPv4 mapped */
+    snprintf(following->told_text, sizeof following->told_text, "%s:%u", text, client_port);
+    following->told_histories = *histories;
+    following->told = true;
+    node_identify(node, histories->cluster_id, node->identity.node_id);
+    following->trouble[0] = '\0';
+    place(node);
+}
+
+/* ---- the stream ---- */
+
+/* Once for each trouble, however often it is tried. */
+static void tell_trouble(struct node *node, const char *what)
+{
+    struct node_following *following = &node->replication.following;
+    const struct node_replication_config *config = &node->config.replication;
+
+    if (strncmp(following->trouble, what, sizeof following->trouble - 1) == 0)
+        return;
+    snprintf(following->trouble, sizeof following->trouble, "%s", what);
+    logger_line(&node->config.logger, LOG_LEVEL_WARNING, "replication: primary %s:%u: %s; trying again",
+                config->primary_name, config->primary_port, what);
+}
+
+static void connected(struct stream *stream)
+{
+    struct node *node = stream->user;
+    struct link link = node_link(stream);
+
+    node->replication.following.connected = true;
+    replica_connected(node->replication.following.replica, &link);
+}
+
+/* The session's stream: one that has been left is no longer that. */
+static bool is_ours(const struct node *node, const struct stream *stream)
+{
+    return node->replication.following.stream == stream;
+}
+
+static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
+{
+    struct node *node = stream->user;
+
+    if (is_ours(node, stream))
+        replica_received(node->replication.following.replica, bytes, length);
+    return length;
+}
+
+static void writable(struct stream *stream)
+{
+    struct node *node = stream->user;
+
+    if (is_ours(node, stream))
+        replica_writable(node->replication.following.replica);
+}
+
+static void expired(struct stream *stream)
+{
+    (void)stream; /* replica_turn() minds time-outs */
+}
+
+static void leave(struct node *node, struct stream *stream)
+{
+    struct node_following *following = &node->replication.following;
+
+    if (!is_ours(node, stream))
+        return;
+    following->stream = NULL;
+    replica_link_closed(following->replica);
+}
+
+static void ended(struct stream *stream)
+{
+    leave(stream->user, stream);
+    stream_close(stream);
+}
+
+static void closed(struct stream *stream, enum stream_end end)
+{
+    static const char *const ends[] = {
+        [STREAM_END_CLOSED] = "it hung up",
+        [STREAM_END_RESET] = "it cut the connection: it is not ready, or has another secret",
+        [STREAM_END_TIMED_OUT] = "it does not answer",
+        [STREAM_END_REFUSED] = "nobody listens there",
+        [STREAM_END_UNREACHABLE] = "the network does not reach it",
+        [STREAM_END_ABORTED] = NULL, /* our own doing: who did it has said why */
+    };
+    struct node *node = stream->user;
+
+    node->replication.links--;
+    if (is_ours(node, stream) && ends[end] != NULL)
+        tell_trouble(node, ends[end]);
+    leave(node, stream);
+}
+
+static bool begin_to_connect(void *state)
+{
+    struct node *node = state;
+
+    name_lookup_ask(node->config.replication.primary);
+    node->replication.following.resolving = true;
+    return true;
+}
+
+static void open_stream(struct node *node, const struct address *address)
+{
+    static const struct stream_events events = {
+        .connected = connected,
+        .received = received,
+        .ended = ended,
+        .writable = writable,
+        .expired = expired,
+        .closed = closed,
+    };
+    struct node_following *following = &node->replication.following;
+    struct flow flow = {.peer = *address,
+                        .local = address_from_ip4(0),
+                        .peer_port = rte_cpu_to_be_16(node->config.replication.primary_port)};
+
+    following->connected = false;
+    following->stream = control_streams_connect(node->streams, &flow, &events, node, node->replication.now);
+    if (following->stream == NULL)
+        replica_link_closed(following->replica);
+    else
+        node->replication.links++;
+}
+
+/* The answer to the name that was asked for. */
+static void resolve(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+    char why[NAME_LOOKUP_ERROR_BYTES];
+    struct address address;
+
+    if (!following->resolving)
+        return;
+    switch (name_lookup_take(node->config.replication.primary, &address, why)) {
+    case NAME_LOOKUP_FOUND:
+        following->resolving = false;
+        open_stream(node, &address);
+        break;
+    case NAME_LOOKUP_FAILED:
+        following->resolving = false;
+        tell_trouble(node, why);
+        replica_link_closed(following->replica);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- start, turn, stop ---- */
+
+int node_following_start(struct node *node, char *error, size_t error_bytes)
+{
+    struct node_replication *replication = &node->replication;
+    struct node_following *following = &replication->following;
+    struct replica_config config = {
+        .keys = {replication->keys[0], replication->keys[1]},
+        .random = &node->config.random,
+        .session_keys = following->session_keys,
+        .counters = &replication->counters,
+        .voice = node_voice(node),
+        .host = {.state = node,
+                 .connect = begin_to_connect,
+                 .publish = publish,
+                 .quiescent = quiescent,
+                 .point = point,
+                 .welcomed = welcomed},
+        .node_id = node->identity.node_id,
+        .capacity = node->config.capacity,
+        .client_port = node->config.udp_port,
+    };
+
+    snprintf(config.name, sizeof config.name, "%s", node->config.replication.name);
+    /* One more than the workers: who applies. */
+    config.apply = following->apply = execute_context_create(node->table, node->config.workers, NULL);
+    if (following->apply != NULL)
+        following->replica = replica_create(&config);
+    if (following->replica != NULL)
+        return 0;
+    snprintf(error, error_bytes, "not enough memory to follow a primary");
+    node_following_stop(node);
+    return -1;
+}
+
+void node_following_stop(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+
+    if (following->replica != NULL)
+        replica_destroy(following->replica);
+    following->replica = NULL;
+    execute_context_destroy(following->apply);
+    following->apply = NULL;
+}
+
+unsigned node_following_turn(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+    struct instant now = node->replication.now;
+
+    if (following->replica == NULL)
+        return 0;
+    resolve(node);
+    place(node);
+    return replica_turn(following->replica, now.mono_ns, now.wall_ms);
+}
