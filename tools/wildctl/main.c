@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "disk_folder.h"
+#include "node_commands.h"
 #include "wal_commands.h"
 
 static const struct command {
@@ -60,7 +61,9 @@ static void help(const struct command *command)
     if (command != NULL)
         puts(command->help);
     else
-        puts("usage: wildctl wal COMMAND [OPTION]... FOLDER\n\n"
+        puts("usage: wildctl -s SOCKET [-j] COMMAND           of a running node\n"
+             "       wildctl wal COMMAND [OPTION]... FOLDER    of a log's folder\n\n"
+             "  status, replicas, snapshot, drain: `wildctl -s SOCKET --help` says more.\n\n"
              "  info    what lies in the folder of a log, and where the log ends\n"
              "  check   read everything, say what is damaged and what to do\n"
              "  dump    print the log's records\n"
@@ -182,11 +185,24 @@ static int run(struct arguments *arguments)
     return outcome;
 }
 
+/* Who has not got all that was printed must not be told that all is well. */
+static int finish(int outcome)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("wildctl: stdout");
+        return EXIT_DAMAGE;
+    }
+    return outcome;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {.wal = {.out = stdout, .to_lsn = UINT64_MAX}};
     struct timespec now;
-    int outcome = read_arguments(&arguments, argc, argv);
+    int outcome;
+    if (node_command_is(argc, argv))
+        return finish(node_command_main(argc, argv, stdout));
+    outcome = read_arguments(&arguments, argc, argv);
     if (outcome == EXIT_FINE && arguments.help) {
         help(arguments.command);
         return EXIT_FINE;
@@ -196,10 +212,5 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_REALTIME, &now);
     arguments.wal.wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     arguments.wal.progress = isatty(STDERR_FILENO) != 0;
-    outcome = run(&arguments);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("wildctl: stdout");
-        return EXIT_DAMAGE;
-    }
-    return outcome;
+    return finish(run(&arguments));
 }
