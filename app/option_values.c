@@ -240,6 +240,16 @@ static int set_wal_path(struct parse *parse, const char *value)
     return 0;
 }
 
+static int set_control_socket(struct parse *parse, const char *value)
+{
+    size_t length = strlen(value);
+
+    if (length == 0 || length >= CONTROL_PATH_BYTES)
+        return option_wrong(parse, "--control-socket takes a path of 1 to %d bytes", CONTROL_PATH_BYTES - 1);
+    memcpy(parse->out->control_socket, value, length + 1);
+    return 0;
+}
+
 int option_set(struct parse *parse, enum option_id id, const char *value)
 {
     static const char *const idles[] = {[IDLE_ADAPTIVE] = "adaptive", [IDLE_POLL] = "poll"};
@@ -315,6 +325,8 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
         return 0;
     case OPTION_wal_path:
         return set_wal_path(parse, value);
+    case OPTION_control_socket:
+        return set_control_socket(parse, value);
     case OPTION_durability:
         failed = option_choice(parse, id, value, durabilities, 2, &chosen);
         out->log.async = chosen == 1;

@@ -30,6 +30,7 @@ enum {
     CLUSTER_NAME_BYTES = 65,
     HTTP_HOST_NAME_BYTES = 256,
     LOG_PATH_BYTES = 512,
+    CONTROL_PATH_BYTES = 108,    /* unix(7): sun_path */
     PRIMARY_ADDRESS_BYTES = 254, /* RFC 1035 2.3.4 */
     OPTIONS_EAL_MAX = 32
 };
@@ -104,6 +105,7 @@ struct options {
     unsigned sessions; /* a worker; a power of two; 0: NODE_SESSIONS_DEFAULT, or what may be locked */
     struct log_options log;
     struct replication_options replication;
+    char control_socket[CONTROL_PATH_BYTES]; /* "": none */
     enum log_level log_level;
     const char *eal[OPTIONS_EAL_MAX]; /* raw EAL arguments, borrowed from argv */
     unsigned eals;

@@ -68,6 +68,8 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "of a primary: after so long without a word the other side is gone (default 1000)")                     \
     X(replication_secret_file, "replication-secret-file", "FILE", true,                                       \
       "secret between nodes, if it is not the clients'; twice while it is being replaced")                    \
+    X(control_socket, "control-socket", "PATH", false,                                                        \
+      "where `wildctl -s PATH` asks this node; made with mode 0600 (default: nowhere)")                       \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                     \
     X(log_level, "log-level", "error|warning|info|debug", false, "what is logged (default info)")             \
     X(help, "help", NULL, false, "this text")                                                                 \

@@ -15,6 +15,7 @@
 
 #include "capacity.h"
 #include "clock.h"
+#include "control_commands.h"
 #include "disk_folder.h"
 #include "eal.h"
 #include "kernel/kernel_port.h"
@@ -40,7 +41,8 @@ struct server {
     char name[REPLICATION_NAME_BYTES];
     struct node *node;
     struct lcores lcores;
-    bool lost; /* the log ended without changes that were acknowledged */
+    struct control_socket *control; /* NULL: none */
+    bool lost;                      /* the log ended without changes that were acknowledged */
 };
 
 static int start_eal(void *subject, char *error, size_t error_bytes)
@@ -373,6 +375,23 @@ static void stop_lcores(void *subject)
     server->lost = node_lost_changes(server->node);
 }
 
+/* Before the lcores run: they end first, and a node that recovers or drains is asked, too. */
+static int start_control_socket(void *subject, char *error, size_t error_bytes)
+{
+    struct server *server = subject;
+    struct control_answers answers = control_commands(server->node);
+
+    if (server->options->control_socket[0] == '\0')
+        return 0;
+    return control_socket_open(&server->control, server->options->control_socket, &answers, error,
+                               error_bytes);
+}
+
+static void stop_control_socket(void *subject)
+{
+    control_socket_close(((struct server *)subject)->control);
+}
+
 static const struct startup_step steps[] = {
     {"environment", start_eal, stop_eal},
     {"packet buffers", start_pool, stop_pool},
@@ -380,6 +399,7 @@ static const struct startup_step steps[] = {
     {"log folder", start_folder, stop_folder},
     {"replication", start_replication, stop_replication},
     {"node", start_node, stop_node},
+    {"control socket", start_control_socket, stop_control_socket},
     {"lcores", start_lcores, stop_lcores},
 };
 
