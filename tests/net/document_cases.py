@@ -1,0 +1,80 @@
+"""Cases of tests/net/run: what docs/ and deploy/ tell people to type, typed: docs/replication.md's ```bash blocks in their order, and
+the units for systemd."""
+import os
+import re
+import shutil
+
+from kernel_cases import Loopback, nobody
+from lab import HERE, Node, must, place
+
+TREE = os.path.dirname(os.path.dirname(HERE))
+
+# Between two blocks a reader waits for what the first one started: `ready` lines, and replicas that serve.
+AWAIT = """
+for socket in $(echo *.sock); do
+    for i in $(seq 300); do
+        build/tools/wildctl -s $socket status 2>/dev/null | grep -q '^state  *serving' && continue 2
+        sleep 0.1
+    done
+    echo "$socket: the node does not serve" >&2
+    exit 1
+done
+"""
+
+
+def case_the_replication_document_does_what_it_says():
+    with Loopback() as net:
+        home = os.path.join(place.scratch, "document")
+        os.makedirs(home)
+        os.symlink(os.path.abspath(place.build), os.path.join(home, "build"))
+        with open(os.path.join(TREE, "docs/replication.md")) as document:
+            blocks = re.findall(r"^```bash\n(.*?)^```$", document.read(), re.M | re.S)
+        must(len(blocks) >= 6, f"{len(blocks)} blocks")
+        script = "set -e\ntrap 'kill $(jobs -p); wait' EXIT\n"
+        for block in blocks:
+            script += block
+            script += AWAIT if block.rstrip().endswith("&") else ""
+        ran = net.station("bash", "-c", script, cwd=home, timeout=180, check=False)
+        shown = ran.stdout + ran.stderr
+        must(ran.returncode == 0, shown[-3000:])
+        for says in ("health: 3 of 3 endpoints are healthy", "hello\n", "2 replicas, 0 missing, 0 wrong", " 0 errors, 0 mismatches",
+                     "mode            primary", "streaming", "\"lag_ms\"", "wild_replication_applied_records_total",
+                     "3 endpoints, 0 wrong", "state           serving"):
+            must(says in shown, f"not said: {says!r}: {shown[-3000:]}")
+
+
+def unit_options(name):
+    """ExecStart of a unit: the options, and its environment."""
+    with open(os.path.join(TREE, "deploy/systemd", name)) as file:
+        unit = file.read()
+    command = re.search(r"^ExecStart=(.*?[^\\])\n", unit, re.M | re.S).group(1).replace("\\\n", " ").split()
+    must(command[0] == "/usr/local/bin/wild", str(command))
+    return command[1:], dict(re.findall(r"^Environment=(\w+)=(\S+)$", unit, re.M))
+
+
+def case_the_systemd_units_start_nodes_with_their_options():
+    with Loopback() as net:
+        home = os.path.join(net.folder, "units")
+        os.makedirs(home)
+        secret = os.path.join(home, "secret")
+        with open(os.open(secret, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write("mysecret\n")
+        shutil.chown(secret, "nobody")
+        shutil.chown(home, "nobody")
+        nodes = []
+        for name in ("wild-primary.service", "wild-replica.service"):
+            options, environ = unit_options(name)
+            place_of = {"/etc/wild/secret": secret, "/data/wild/primary.wal": f"{home}/primary.wal",
+                        "/run/wild/control": f"{home}/{name}.control", "primary.example.com": "127.0.0.1",
+                        "4000000": "20000"}  # the machine's memory is not the matter here
+            node = Node(net, [place_of.get(option, option) for option in options], auth=[], environ=environ,
+                        binary=[*nobody, f"{net.folder}/wild"])
+            net.nodes.append(node)
+            node.wait_ready()
+            nodes.append(node)
+        must(nodes[0].ready[3] == "primary" and nodes[1].ready[3] == "replica", str([node.ready for node in nodes]))
+        ask = (f"for i in $(seq 200); do {place.build}/tools/wildctl -s {home}/wild-primary.service.control replicas | grep -q 'replica1 ' "
+               "&& exit 0; sleep 0.1; done; exit 1")
+        net.station("bash", "-c", ask)
+        for node in reversed(nodes):
+            must(node.stop() == 0, node.log())
