@@ -11,7 +11,7 @@ TREE = os.path.dirname(os.path.dirname(HERE))
 
 # Between two blocks a reader waits for what the first one started: `ready` lines, and replicas that serve.
 AWAIT = """
-for socket in $(echo *.sock); do
+for socket in SOCKETS; do
     for i in $(seq 300); do
         build/tools/wildctl -s $socket status 2>/dev/null | grep -q '^state  *serving' && continue 2
         sleep 0.1
@@ -33,7 +33,8 @@ def case_the_replication_document_does_what_it_says():
         script = "set -e\ntrap 'kill $(jobs -p); wait' EXIT\n"
         for block in blocks:
             script += block
-            script += AWAIT if block.rstrip().endswith("&") else ""
+            sockets = re.findall(r"--control-socket (\S+)", block)
+            script += AWAIT.replace("SOCKETS", " ".join(sockets)) if sockets else ""
         ran = net.station("bash", "-c", script, cwd=home, timeout=180, check=False)
         shown = ran.stdout + ran.stderr
         must(ran.returncode == 0, shown[-3000:])
