@@ -9,7 +9,7 @@
 #include "../unit/frames.h"
 #include "../unit/seeded.h"
 
-enum { CLIENT_PORT = 40000, RING_FRAMES = 1024, HUB_SEGMENT_BYTES = 256 * 1024 };
+enum { CLIENT_PORT = 40000, REPLICATION_PORT = 9001, RING_FRAMES = 1024, HUB_SEGMENT_BYTES = 256 * 1024 };
 
 static void must(bool condition, const char *what)
 {
@@ -53,6 +53,28 @@ static void open_port(struct hub *hub, unsigned i)
     memcpy(node->port.mac.addr_bytes, node->mac, 6);
 }
 
+/* Node 0 leads, the others follow it. */
+static void take_part(struct hub *hub, unsigned i, struct node_replication_config *out)
+{
+    static const char *const names[HUB_NODES_MAX] = {"primary", "replica1", "replica2"};
+    struct hub_node *node = &hub->nodes[i];
+    char error[NAME_LOOKUP_ERROR_BYTES];
+
+    *out = (struct node_replication_config){.mode = i == 0 ? MODE_PRIMARY : MODE_REPLICA,
+                                            .port = REPLICATION_PORT,
+                                            .primary_port = REPLICATION_PORT,
+                                            .primary_name = "198.18.0.1",
+                                            .name = names[i],
+                                            .min_replicas = i == 0 ? hub->min_replicas : 0,
+                                            .ack_applied = true,
+                                            .heartbeat_ms = 100,
+                                            .timeout_ms = 1000};
+    if (i > 0 && node->primary == NULL)
+        node->primary = name_lookup_create(out->primary_name, error, sizeof error);
+    must(i == 0 || node->primary != NULL, "an address needs no name server");
+    out->primary = node->primary;
+}
+
 static void start_node(struct hub *hub, unsigned i)
 {
     struct hub_node *node = &hub->nodes[i];
@@ -71,6 +93,8 @@ static void start_node(struct hub *hub, unsigned i)
                                  .numa_node = -1};
     char error[256];
 
+    if (hub->cluster)
+        take_part(hub, i, &config.replication);
     if (hub->secret != NULL)
         memcpy(text.text, hub->secret, text.length);
     config.port[0] = (struct node_port){
@@ -85,24 +109,40 @@ static void start_node(struct hub *hub, unsigned i)
     must(node_start(&node->node, &config, hub->now, error, sizeof error) == 0, error);
 }
 
-void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
-                      const char *secret, struct durability_rules rules, uint64_t space)
+/* The rest of what *hub is, then its nodes. logged: so many of them, the first ones, have a log. */
+static void start_all(struct hub *hub, struct rte_mempool *pool, unsigned count, unsigned logged,
+                      uint64_t seed, uint64_t space)
 {
-    memset(hub, 0, sizeof *hub);
     hub->pool = pool;
     hub->count = count;
-    hub->secret = secret;
-    hub->rules = rules;
     hub->entropy = seeded_start(seed);
     hub->now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
     hub->client_ip4 = frame_ip4(198, 18, 0, 100);
     memcpy(hub->client_mac, (const uint8_t[]){2, 0, 0, 0, 0, 100}, 6);
     for (unsigned i = 0; i < count; i++) {
         open_port(hub, i);
-        if (rules.log)
+        if (i < logged)
             hub->nodes[i].disk = sim_disk_create(seed + i, space);
         start_node(hub, i);
     }
+}
+
+void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
+                      const char *secret, struct durability_rules rules, uint64_t space)
+{
+    *hub = (struct hub){.secret = secret, .rules = rules, .step_ns = HUB_STEP_NS};
+    start_all(hub, pool, count, rules.log ? count : 0, seed, space);
+}
+
+void hub_start_cluster(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
+                       const char *secret, unsigned min_replicas, uint64_t space)
+{
+    *hub = (struct hub){.secret = secret,
+                        .rules = {.log = true, .writes_wait = true, .reads_wait = true},
+                        .cluster = true,
+                        .min_replicas = min_replicas,
+                        .step_ns = CLUSTER_STEP_NS};
+    start_all(hub, pool, count, 1, seed, space);
 }
 
 void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret)
@@ -124,20 +164,23 @@ static void empty_rings(struct hub_node *node)
 void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
 {
     struct hub_node *node = &hub->nodes[i];
-    struct sim_disk *found;
+    struct sim_disk *found = NULL;
 
-    sim_disk_crash_at(node->disk, sim_disk_boundaries(node->disk));
-    found = sim_disk_image(node->disk, crash, seeded_next(&hub->entropy));
+    if (node->disk != NULL) {
+        sim_disk_crash_at(node->disk, sim_disk_boundaries(node->disk));
+        found = sim_disk_image(node->disk, crash, seeded_next(&hub->entropy));
+    }
     node_stop(node->node);
     empty_rings(node);
-    sim_disk_destroy(node->disk);
+    if (node->disk != NULL)
+        sim_disk_destroy(node->disk);
     node->disk = found;
     start_node(hub, i);
 }
 
 bool hub_serves(struct hub *hub, unsigned i)
 {
-    for (unsigned steps = 0; steps < 1000000000 / HUB_STEP_NS; steps++) {
+    for (unsigned steps = 0; steps < 1000000000 / hub->step_ns; steps++) {
         struct node_recovery_progress progress;
 
         switch (node_readiness(hub->nodes[i].node, &progress, hub->error, sizeof hub->error)) {
@@ -159,6 +202,7 @@ void hub_stop(struct hub *hub)
         struct hub_node *node = &hub->nodes[i];
 
         node_stop(node->node);
+        name_lookup_destroy(node->primary);
         port_close(&node->port);
         if (node->disk != NULL)
             sim_disk_destroy(node->disk);
@@ -178,24 +222,60 @@ static void trace_frame(struct hub *hub, const uint8_t *bytes, size_t length)
         hub->trace = (hub->trace ^ bytes[i]) * UINT64_C(0x100000001B3);
 }
 
+static bool happens(struct hub *hub, unsigned percent, uint64_t *count)
+{
+    bool yes = seeded_below(&hub->entropy, 100) < percent;
+
+    *count += yes;
+    return yes;
+}
+
+static void corrupt(struct hub *hub, struct rte_mbuf *mbuf)
+{
+    uint64_t bit = seeded_below(&hub->entropy, 8 * (uint64_t)rte_pktmbuf_data_len(mbuf));
+
+    rte_pktmbuf_mtod(mbuf, uint8_t *)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+}
+
 /* A copy of the frame on its way to one station. */
 static void send_copy(struct hub *hub, unsigned to, const uint8_t *bytes, size_t length)
 {
     unsigned copies = 1;
 
-    if (seeded_below(&hub->entropy, 100) < hub->faults.lose_percent)
+    if (happens(hub, hub->faults.lose_percent, &hub->counts.lost))
         return;
-    copies += seeded_below(&hub->entropy, 100) < hub->faults.repeat_percent;
+    copies += happens(hub, hub->faults.repeat_percent, &hub->counts.repeated);
     while (copies-- > 0) {
         struct rte_mbuf *mbuf = rte_pktmbuf_alloc(hub->pool);
+        uint64_t delay = seeded_below(&hub->entropy, hub->faults.delay_steps_max + 1);
 
         must(mbuf != NULL && hub->flying < HUB_FLIGHT_MAX, "more frames are on their way than the hub holds");
         memcpy(rte_pktmbuf_append(mbuf, (uint16_t)length), bytes, length);
-        hub->flight[hub->flying++] = (struct hub_frame){
-            .mbuf = mbuf,
-            .to = to,
-            .due_step = hub->steps + 1 + seeded_below(&hub->entropy, hub->faults.delay_steps_max + 1)};
+        if (hub->faults.corrupt_percent > 0 && to != HUB_NODES_MAX &&
+            happens(hub, hub->faults.corrupt_percent, &hub->counts.corrupted))
+            corrupt(hub, mbuf);
+        hub->counts.delayed += delay > 0;
+        hub->flight[hub->flying++] =
+            (struct hub_frame){.mbuf = mbuf, .to = to, .due_step = hub->steps + 1 + delay};
     }
+}
+
+/* Whether a frame of this destination goes that way: a hub's goes everywhere, a cluster's to whom it names. */
+static bool goes_to(const struct hub *hub, unsigned to, const uint8_t *bytes)
+{
+    if (!hub->cluster || (bytes[0] & 1) != 0)
+        return true;
+    return memcmp(bytes, to == HUB_NODES_MAX ? hub->client_mac : hub->nodes[to].mac, 6) == 0;
+}
+
+static void send_unless_cut(struct hub *hub, unsigned from, unsigned to, const uint8_t *bytes, size_t length)
+{
+    if (!goes_to(hub, to, bytes))
+        return;
+    if (hub->cut[from][to])
+        hub->counts.cut++;
+    else
+        send_copy(hub, to, bytes, length);
 }
 
 /* from: the sending station, HUB_NODES_MAX for the client. */
@@ -204,9 +284,9 @@ static void enter(struct hub *hub, unsigned from, const uint8_t *bytes, size_t l
     trace_frame(hub, bytes, length);
     for (unsigned to = 0; to < hub->count; to++)
         if (to != from)
-            send_copy(hub, to, bytes, length);
+            send_unless_cut(hub, from, to, bytes, length);
     if (from != HUB_NODES_MAX)
-        send_copy(hub, HUB_NODES_MAX, bytes, length);
+        send_unless_cut(hub, from, HUB_NODES_MAX, bytes, length);
 }
 
 void hub_inject(struct hub *hub, const uint8_t *bytes, size_t length)
@@ -266,12 +346,14 @@ void hub_step(struct hub *hub)
     struct rte_mbuf *mbuf;
 
     hub->steps++;
-    hub->now.mono_ns += HUB_STEP_NS;
+    hub->now.mono_ns += hub->step_ns;
     hub->now.wall_ms = UINT64_C(1700000000000) + hub->now.mono_ns / 1000000;
     deliver_due(hub);
     for (unsigned i = 0; i < hub->count; i++) {
         struct hub_node *node = &hub->nodes[i];
 
+        if (node->paused)
+            continue;
         node_worker_turn(node->node, 0, hub->now);
         node_control_turn(node->node, hub->now);
         node_helper_step(node->node);
