@@ -28,7 +28,7 @@ struct durable_point {
     /* It will not move, for now or ever: who waits for more gets TIMEOUT (writes) or STALE (reads) */
     _Atomic bool failed;
     /* What a read's min_lsn is judged by; NULL until the log is read, or on a replica until the primary has told. Set by
-     * control: release, pairs with acquire in durable_point_lost(). Stays until every worker has begun another turn. */
+     * control: release, pairs with acquire below. Stays until every worker has begun another turn. */
     const struct meta *_Atomic histories;
 };
 
@@ -45,6 +45,13 @@ static inline bool durable_point_lost(const struct durable_point *point, uint64_
     const struct meta *meta = atomic_load_explicit(&point->histories, memory_order_acquire);
     return meta != NULL && lsn < meta->history[meta->count - 1].first_lsn && (uint32_t)(lsn + 1) != 0 &&
            meta_lsn_is_lost(meta, lsn);
+}
+
+/* The last change, from a table's last LSN: what a history begins with is none. */
+static inline uint64_t durable_point_last_change(const struct durable_point *point, uint64_t table_lsn)
+{
+    const struct meta *meta = atomic_load_explicit(&point->histories, memory_order_acquire);
+    return meta != NULL && (uint32_t)(table_lsn + 1) == 0 ? meta_last_lsn(meta, table_lsn + 1) : table_lsn;
 }
 
 struct durable_view {

@@ -323,8 +323,9 @@ static __rte_noinline enum status run_health(struct native_engine *engine, uint8
         return STATUS_MORE;
     struct table_counts counts;
     table_counts(engine->table, &counts);
+    const struct durable_point *durable = engine->log.durable;
     struct health health = {
-        .lsn = counts.lsn,
+        .lsn = durable != NULL ? durable_point_last_change(durable, counts.lsn) : counts.lsn,
         .items = counts.items,
         .capacity = counts.capacity,
         .lines_used = counts.lines_used,

@@ -338,6 +338,34 @@ static void a_read_behind_a_change_that_was_lost_says_so(void)
     hub_stop(&hub);
 }
 
+static uint64_t health_lsn(void)
+{
+    struct health health = {0};
+    struct reply reply = {0};
+
+    CU_ASSERT_EQUAL_FATAL(ask((struct operation){.opcode = OPCODE_HEALTH}, &reply), STATUS_OK);
+    CU_ASSERT_FATAL(health_decode(reply.value, reply.value_length, &health));
+    return health.lsn;
+}
+
+static void a_node_that_has_changed_nothing_yet_tells_the_last_change_before_it(void)
+{
+    struct reply reply;
+
+    start();
+    CU_ASSERT_EQUAL(health_lsn(), 0);
+    CU_ASSERT_EQUAL(set("k", "v", 1), STATUS_OK);
+    CU_ASSERT_EQUAL(get("k", &reply), STATUS_OK);
+    CU_ASSERT_EQUAL(health_lsn(), reply.version);
+    for (unsigned i = 0; i < 2; i++) {
+        hub_crash(&hub, 0, SIM_CRASH_KILL);
+        serves();
+        connect();
+        CU_ASSERT_EQUAL(health_lsn(), reply.version);
+    }
+    hub_stop(&hub);
+}
+
 static void a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again(void)
 {
     start();
@@ -420,6 +448,7 @@ int main(void)
         TEST(a_log_that_cannot_be_begun_is_a_folder_that_is_refused),
         TEST(a_node_that_starts_on_a_full_disk_says_so_before_it_serves),
         TEST(a_read_behind_a_change_that_was_lost_says_so),
+        TEST(a_node_that_has_changed_nothing_yet_tells_the_last_change_before_it),
         TEST(a_disk_that_fails_makes_the_node_read_only_until_it_is_started_again),
         TEST(a_node_that_stops_without_what_it_acknowledged_says_so),
         TEST(a_full_disk_makes_the_node_read_only_until_there_is_space),
