@@ -37,6 +37,8 @@ enum {
     /* Between two parts of a snapshot: the table's lines are left to the workers. */
     SNAPSHOT_PAUSE_NS = 500 * 1000,
     WALL_REFRESH_NS = 10 * 1000 * 1000,
+    /* At the end: more than all rings hold (CONTROL_LOG_RECORDS_TURN each). */
+    LAST_TURNS_MAX = 4096,
 };
 
 #define PROGRESS_NS UINT64_C(1000000000)
@@ -365,7 +367,8 @@ void lcores_stop(struct lcores *lcores)
     while (!node_drained(lcores->node))
         node_control_turn(lcores->node, clock_now(lcores->clock));
     end_threads(lcores);
-    /* What the workers logged last. */
-    while (node_control_turn(lcores->node, clock_now(lcores->clock)) != 0)
+    /* What the workers logged last; whoever goes on connecting to the replication port does not keep the node. */
+    for (unsigned i = 0; i < LAST_TURNS_MAX && node_control_turn(lcores->node, clock_now(lcores->clock)) != 0;
+         i++)
         ;
 }

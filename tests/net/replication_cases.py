@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from kernel_cases import Loopback
-from lab import Node, fails, must, place, run
+from lab import NODE, STATION, Node, fails, must, network, place, run
 
 SECRET = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 PRIMARY = ("--mode", "primary", "--auth-secret", SECRET, "--enable-wal", "--wal-path", "primary.wal", "--port", "7878",
@@ -228,6 +228,7 @@ def case_strangers_at_the_replication_port_are_counted_and_cost_nothing():
         net.until(lambda: net.count("bad_key") > 0, "no other secret was noticed")
         must(net.page(7880, "/health")[0] == 503 and net.page(7880, "/health")[1]["state"] == "catching_up", "it serves nothing")
         net.until(lambda: "secret" in wrong.log().lower(), lambda: wrong.log())
+        must(wrong.stop() == 0, "a replica that has no primary stops, too")
         before = net.count("bad_key")
         net.python("import os, socket\n"
                    "for round in range(12):\n"
@@ -300,6 +301,58 @@ def case_a_replica_follows_a_name_and_a_secret_between_nodes():
         net.ask("set", "k", "v", port=7878)
         net.until(lambda: net.value(7879, "k") == "v", "the write")
         must(replica.log().count("nobody listens there") == 1, "a line for every try")
+
+
+class Elsewhere:
+    """Where a Node runs that belongs to the station's side."""
+
+    def __init__(self, net):
+        self.node_ns = net.station_ns
+
+
+def follows(net, port_of_primary, port_of_replica):
+    """What is written to the one shows at the other. Both: how a client gets to it, and from which namespace."""
+
+    def ask(where, *command, check=True):
+        namespace, endpoint = where
+        return run("ip", "netns", "exec", namespace, f"{place.build}/tools/wild-client-example", "--endpoint", endpoint,
+                   "--auth-secret-file", place.secret_file, *command, check=check)
+
+    def until(key, value):
+        give_up = time.monotonic() + 20
+        while ask(port_of_replica, "get", key, check=False).stdout.rstrip("\n") != value:
+            must(time.monotonic() < give_up, f"{key} does not get there")
+
+    ask(port_of_primary, "set", "k", "v one")
+    until("k", "v one")
+    load = ask(port_of_primary, "load-test", "--seconds", "2", "--get-percent", "20").stdout
+    must(" 0 errors, 0 mismatches" in load, load)
+    ask(port_of_primary, "set", "last", "2")
+    until("last", "2")
+
+
+def case_replication_runs_between_our_tcp_and_linux():
+    primary = ["--mode", "primary", "--enable-wal", "--wal-path"]
+    with network("veth") as net:
+        # The primary on a port of its own: frames of replication come by the workers.
+        node = net.start(*primary, os.path.join(place.scratch, "replication-port"))
+        must("replicas connect to port 9001 (ring)" in node.log(), node.log())
+        replica = Node(Elsewhere(net), ["--mode", "replica", "--primary-address", NODE, "--nic", "kernel"])
+        net.nodes.append(replica)
+        replica.wait_ready()
+        follows(net, (net.station_ns, f"{NODE}:7878"), (net.station_ns, "127.0.0.1:7878"))
+        for one in (replica, node):
+            must(one.stop() == 0, one.log())
+    with network("veth") as net:
+        # And the replica.
+        node = Node(Elsewhere(net), [*primary, os.path.join(place.scratch, "replication-sockets"), "--nic", "kernel",
+                                     "--bind-address", STATION])
+        net.nodes.append(node)
+        node.wait_ready()
+        replica = net.start("--mode", "replica", "--primary-address", STATION)
+        follows(net, (net.station_ns, f"{STATION}:7878"), (net.station_ns, f"{NODE}:7878"))
+        for one in (replica, node):
+            must(one.stop() == 0, one.log())
 
 
 def case_what_is_asked_of_replication_in_vain_is_one_line_and_exit_2():
