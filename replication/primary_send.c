@@ -256,7 +256,8 @@ static bool next_streamed(struct primary_session *session)
         wait_for_feed(session);
         return false;
     }
-    if (!tail_at(tail, session->cursor, &block)) {
+    /* Of a log whose folder is gone the writer goes on saying that blocks are durable; the node does not (node_log.c). */
+    if (!tail_at(tail, session->cursor, &block) || block.next_lsn - 1 > primary->told_durable_lsn) {
         if (primary->log.acknowledged_lsn == session->told_lsn)
             return false;
         begin_heartbeat(session); /* no block will carry it, and its readers wait for it */

@@ -115,6 +115,25 @@ static void who_has_all_of_it_is_sent_what_becomes_durable_and_nothing_else(void
     fixture_stop();
 }
 
+/* The log's writer may say so of blocks in a folder that is gone (node_log.c). */
+static void what_the_node_does_not_count_on_is_not_sent(void)
+{
+    start();
+    fixture_block(10, 20);
+    struct peer *peer = peer_streams(1);
+    struct primary_log log = fixture.log;
+    fixture_block(10, 20);
+    struct primary_log later = fixture.log;
+    fixture.log = log;
+    peer_settle(peer);
+    CU_ASSERT_EQUAL(peer->batches, 0);
+    fixture.log = later;
+    peer_settle(peer);
+    CU_ASSERT_EQUAL(peer->batches, 1);
+    peer_free(peer);
+    fixture_stop();
+}
+
 static void who_has_a_part_of_what_is_in_memory_goes_on_from_there(void)
 {
     start();
@@ -404,6 +423,7 @@ int main(void)
          a_welcome_with_as_many_histories_as_a_log_remembers_comes_whole},
         {"who has all of it is sent what becomes durable, and nothing else",
          who_has_all_of_it_is_sent_what_becomes_durable_and_nothing_else},
+        {"what the node does not count on is not sent", what_the_node_does_not_count_on_is_not_sent},
         {"who has a part of what is in memory goes on from there",
          who_has_a_part_of_what_is_in_memory_goes_on_from_there},
         {"who ends with the history before is sent the mark that opens ours",
