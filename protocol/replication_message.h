@@ -134,7 +134,8 @@ enum welcome_start {
     X(CAPACITY, 5, "its table is larger than ours: raise --capacity")                                        \
     X(CROWDED, 6, "it has as many replicas as it can serve")                                                 \
     X(DIVERGED, 7, "ours has changes that it does not have")                                                 \
-    X(STALE_EPOCH, 8, "its epoch is below one that we know")
+    X(STALE_EPOCH, 8, "its epoch is below one that we know")                                                 \
+    X(RIVAL, 9, "the primary that we followed has its epoch, too")
 
 enum refuse_reason {
 #define REFUSE_ENUM(name, number, text) REFUSE_##name = number,

@@ -13,7 +13,7 @@
  *   no data, or HELLO_BOOTSTRAP             BOOTSTRAP, if its cluster id is ours or zero
  *   data of our cluster, on our line        RESUME: its history is one of ours, its lsn not above where that
  *                                           ended. BOOTSTRAP, if the log does not reach back so far
- *   ... not on our line                     REFUSE_DIVERGED
+ *   ... not on our line                     REFUSE_DIVERGED; REFUSE_RIVAL if it knows our epoch: from another
  *   another cluster's data                  REFUSE_FOREIGN_CLUSTER
  *   a smaller table                         REFUSE_CAPACITY
  *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH

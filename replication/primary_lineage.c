@@ -51,7 +51,9 @@ static bool is_on_line(const struct primary *primary, const struct replication_h
         return false;
     }
     const struct history *history = &meta->history[at];
-    uint64_t lsn = hello->lsn, end = line_end(meta, (unsigned)at, primary->log.durable_lsn);
+    /* What was durable once was sent, and stays on our line: also where the node counts on less now, for the log's folder is
+     * gone. Who has it may then be the only one who does, and must not be made to give it up. */
+    uint64_t lsn = hello->lsn, end = line_end(meta, (unsigned)at, primary->told_durable_lsn);
     /* The history's first mark is all that it has of it: what it holds ends where the log before ended. */
     if (lsn == history->first_lsn - 1)
         lsn = history->before_lsn;
@@ -111,7 +113,9 @@ void primary_judge(const struct primary *primary, const struct replication_hello
     else if (!has_data || (hello->flags & HELLO_BOOTSTRAP) != 0)
         out->start = WELCOME_BOOTSTRAP;
     else if (!is_on_line(primary, hello, why, sizeof why))
-        refuse(out, REFUSE_DIVERGED, "%s", why);
+        /* Who knows our epoch was welcomed by us, or by another that took the same one: from a copy of our folder,
+         * say. Which of the two is to be given up is not for us to decide. */
+        refuse(out, hello->epoch == epoch ? REFUSE_RIVAL : REFUSE_DIVERGED, "%s", why);
     else if (hello->lsn < primary->log_from_lsn)
         out->start = WELCOME_BOOTSTRAP; /* what it lacks is in no segment any more */
 }

@@ -25,9 +25,10 @@
  * one resumes from what is applied. Blocks are verified whole (CRC, records) before any of it is applied.
  *
  * Whom it follows. Without data: whoever holds the secret. With data: only a node of its own cluster (cluster id), and
- * no epoch below the highest it has seen; so an emptied or restored primary cannot take its data away: it says so, keeps
- * serving what it has, and goes on trying. Of the cluster that it had data of last, a lower epoch is turned down even
- * without.
+ * no epoch below the highest it has seen, and of that one only the history it knows it by; so a primary that was emptied, or
+ * runs on a copy or an older state of the folder, cannot take its data away: it says so, keeps serving what it has, and
+ * goes on trying. (Each start takes the next epoch: an older state that is started often enough is followed in the end.) Of
+ * the cluster that it had data of last, all this is turned down even without.
  *
  * Lines for the operator: why there is no primary, once until the reason is another or one was followed for a second;
  * and from where on it is followed then.

@@ -106,7 +106,15 @@ void replica_on_refuse(struct replica *replica, const struct replication_refuse 
     refuse(replica, message->reason, "the primary turned us away", message->text);
 }
 
-/* What we turn down ourselves; 0: nothing. */
+static uint64_t last_history(const struct replication_welcome *welcome)
+{
+    return replication_history_decode(welcome, welcome->histories - 1).id;
+}
+
+/*
+ * What we turn down ourselves; 0: nothing. Two primaries of one epoch (one runs on a copy of the other's folder, or on a
+ * restored one) have a last history each: we stay with the one that we have followed.
+ */
 static unsigned reason_against(const struct replica *replica, const struct replication_welcome *welcome)
 {
     bool ours = memcmp(welcome->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES) == 0;
@@ -115,14 +123,24 @@ static unsigned reason_against(const struct replica *replica, const struct repli
         return REFUSE_CAPACITY;
     if (!ours && replica_is_whole(replica))
         return REFUSE_FOREIGN_CLUSTER;
-    return ours && welcome->epoch < replica->epoch ? REFUSE_STALE_EPOCH : 0;
+    if (!ours || welcome->epoch > replica->epoch)
+        return 0;
+    if (welcome->epoch < replica->epoch)
+        return REFUSE_STALE_EPOCH;
+    return replica->histories.history[replica->histories.count - 1].id != last_history(welcome) ? REFUSE_RIVAL
+                                                                                                : 0;
 }
 
 static const char *reason_text(unsigned reason)
 {
-    return reason == REFUSE_FOREIGN_CLUSTER
-               ? "was it emptied? What we have of our cluster is not given up for it"
-               : "";
+    switch (reason) {
+    case REFUSE_FOREIGN_CLUSTER:
+        return "was it emptied? What we have of our cluster is not given up for it";
+    case REFUSE_RIVAL:
+        return "does it run on a copy of the folder? What we have of the other is not given up for it";
+    default:
+        return "";
+    }
 }
 
 /* ---- WELCOME ---- */

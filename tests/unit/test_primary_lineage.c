@@ -46,6 +46,7 @@ static uint16_t refused(const struct replication_message *hello)
 static uint16_t refused_at(uint64_t history, uint64_t lsn)
 {
     struct replication_message hello = peer_hello_at(1, history, lsn);
+    hello.hello.epoch = EPOCH - 1; /* it has not followed us since */
     return refused(&hello);
 }
 
@@ -190,6 +191,29 @@ static void another_version_is_turned_away(void)
     fixture_stop();
 }
 
+/* A folder that goes away takes back what is acknowledged, not what replicas were sent. */
+static void what_was_durable_once_has_not_diverged_when_we_count_on_less(void)
+{
+    start();
+    fixture_turn();
+    fixture.log.durable_lsn = fixture.log.acknowledged_lsn = FIRST_LSN + 3;
+    CU_ASSERT_EQUAL(welcomed_at(HISTORY, FIRST_LSN + 9), WELCOME_RESUME);
+    CU_ASSERT_EQUAL(refused_at(HISTORY, FIRST_LSN + 10), REFUSE_DIVERGED);
+    fixture_stop();
+}
+
+/* Two nodes on copies of one folder: both take the same epoch. */
+static void who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew(void)
+{
+    start();
+    struct replication_message hello = peer_hello_at(1, 0xcccc, FIRST_LSN);
+    hello.hello.epoch = EPOCH;
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_RIVAL);
+    hello.hello.epoch = EPOCH - 1;
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_DIVERGED);
+    fixture_stop();
+}
+
 static void who_has_seen_a_higher_epoch_does_not_follow_us(void)
 {
     start();
@@ -250,6 +274,10 @@ int main(void)
          an_empty_node_of_ours_or_of_no_cluster_is_bootstrapped},
         {"a smaller table is turned away", a_smaller_table_is_turned_away},
         {"another version is turned away", another_version_is_turned_away},
+        {"what was durable once has not diverged when we count on less",
+         what_was_durable_once_has_not_diverged_when_we_count_on_less},
+        {"who has followed another of our epoch is not told to begin anew",
+         who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew},
         {"who has seen a higher epoch does not follow us", who_has_seen_a_higher_epoch_does_not_follow_us},
         {"a refusal is said once a minute for each node and reason",
          a_refusal_is_said_once_a_minute_for_each_node_and_reason},

@@ -125,6 +125,28 @@ static void an_epoch_below_one_that_was_seen_is_turned_down(void)
     CU_ASSERT_EQUAL(stage_lines_with(s, refuse_text(REFUSE_STALE_EPOCH)), 1);
 }
 
+/* Two nodes on copies of one folder. Also where it has not heard a change of the first one's. */
+static void of_two_primaries_with_one_epoch_the_first_is_followed(void)
+{
+    stage_follow(s, 10);
+    stage_cut(s);
+    s->history[0].id = 0x12;
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+        stage_until_hello(s);
+        stage_welcome(s, attempt == 0 ? WELCOME_RESUME : WELCOME_BOOTSTRAP);
+        CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_WAITING);
+        CU_ASSERT(s->view.serving && s->view.history == 0x11 && stage_items(s) == 10);
+        stage_until_hello(s);
+        stage_refuse(s, REFUSE_RIVAL, "");
+        CU_ASSERT_EQUAL(s->hello.flags, HELLO_HAS_DATA);
+    }
+    CU_ASSERT_EQUAL(stage_lines_with(s, refuse_text(REFUSE_RIVAL)), 1);
+    s->history[0].id = 0x11;
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_RESUME);
+    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_FOLLOWING);
+}
+
 /* A snapshot that was begun has taken the data: another cluster may give us its own, but ours not an older state. */
 static void without_data_any_cluster_will_do_but_not_an_older_epoch_of_ours(void)
 {
@@ -405,6 +427,8 @@ int main(void)
         {"who asked for a snapshot takes nothing else", who_asked_for_a_snapshot_takes_nothing_else},
         {"data is not given up for another cluster", data_is_not_given_up_for_another_cluster},
         {"an epoch below one that was seen is turned down", an_epoch_below_one_that_was_seen_is_turned_down},
+        {"of two primaries with one epoch the first is followed",
+         of_two_primaries_with_one_epoch_the_first_is_followed},
         {"without data any cluster will do but not an older epoch of ours",
          without_data_any_cluster_will_do_but_not_an_older_epoch_of_ours},
         {"a primary with a larger table is turned down", a_primary_with_a_larger_table_is_turned_down},
