@@ -31,6 +31,11 @@ enum {
     LOG_NODE_POOL_FRAMES = 4095,
 };
 
+#define LOG_NODE_IP4        UINT32_C(0xC6120001) /* 198.18.0.1 */
+#define LOG_NODE_CLIENT_IP4 UINT32_C(0xC6120002)
+
+static const uint8_t log_node_client_mac[6] = {2, 0, 0, 0, 0, 0x99};
+
 struct log_node {
     struct node *node;
     struct frame_port port;
@@ -65,14 +70,17 @@ static inline struct instant log_node_now(void)
 
 /* ---- start and end ---- */
 
-/* log: NULL, or what it is to be; its rules and disk. Serves when it returns; ends the process otherwise. */
-static inline void log_node_start(struct log_node *n, struct rte_mempool *pool, uint64_t capacity,
-                                  const struct node_log_config *log)
+/* What a node starts with: client frames at its only port, station 0, 1, ... of one network. log: NULL, or what it is to
+ * be; its rules and disk. */
+static inline struct node_config log_node_config(struct log_node *n, struct rte_mempool *pool,
+                                                 uint64_t capacity, unsigned station,
+                                                 const struct node_log_config *log)
 {
-    static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1}, peer[6] = {2, 0, 0, 0, 0, 0x99};
+    const uint8_t mac[6] = {2, 0, 0, 0, 0, (uint8_t)(1 + station)};
+    uint32_t ip4 = LOG_NODE_IP4 + (station << 8);
     struct frame_fields fields = {.vlan_tci = FRAME_UNTAGGED,
-                                  .source = 0xC6120002,
-                                  .destination = 0xC6120001,
+                                  .source = LOG_NODE_CLIENT_IP4,
+                                  .destination = ip4,
                                   .source_port = 20000,
                                   .destination_port = 7878,
                                   .no_udp_checksum = true};
@@ -91,23 +99,32 @@ static inline void log_node_start(struct log_node *n, struct rte_mempool *pool, 
                                  .numa_node = SOCKET_ID_ANY,
                                  .huge_pages = true};
     static const uint8_t zeros[LOG_NODE_REQUEST_BYTES];
-    struct node_recovery_progress progress;
-    enum node_readiness readiness;
-    char error[512];
 
     n->pool = pool;
     memcpy(fields.to, mac, 6);
-    memcpy(fields.from, peer, 6);
+    memcpy(fields.from, log_node_client_mac, 6);
     frame_udp(&n->set_headers, &fields, zeros, LOG_NODE_REQUEST_BYTES);
     frame_udp(&n->get_headers, &fields, zeros, LOG_NODE_REPLY_BYTES);
     config.port[0] = (struct node_port){
         .port = {.workers = 1, .mtu = 1500, .queue = {frame_port_queue(&n->port)}},
-        .address = address_from_ip4(RTE_BE32(0xC6120001)),
+        .address = address_from_ip4(rte_cpu_to_be_32(ip4)),
         .prefix_length = 15,
     };
     memcpy(config.port[0].port.mac.addr_bytes, mac, 6);
     if (log != NULL)
         config.log = *log;
+    return config;
+}
+
+/* Serves when it returns; ends the process otherwise. */
+static inline void log_node_start(struct log_node *n, struct rte_mempool *pool, uint64_t capacity,
+                                  const struct node_log_config *log)
+{
+    struct node_config config = log_node_config(n, pool, capacity, 0, log);
+    struct node_recovery_progress progress;
+    enum node_readiness readiness;
+    char error[512];
+
     log_node_must(node_start(&n->node, &config, log_node_now(), error, sizeof error) == 0, error);
     while ((readiness = node_readiness(n->node, &progress, error, sizeof error)) == NODE_RECOVERING) {
         node_housekeeping_step(n->node);
