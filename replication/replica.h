@@ -14,7 +14,7 @@
  *
  * What readers are told. SERVING: the table is a prefix of the primary's log, and stays one: also when the primary is
  * gone. CATCHING_UP: from the start, or from HIDING, to the end of LOADING and until as much is applied as the primary
- * had durable when it said WELCOME; every read is STALE. A session that ends in HIDING has taken nothing away: SERVING
+ * had durable when it said WELCOME, and what the snapshot began with is acknowledged; every read is STALE. A session that ends in HIDING has taken nothing away: SERVING
  * again. host.point: what readers may be shown; later changes are in the table and reads of them wait, as they do on a
  * primary: min(applied, what the primary says is acknowledged). It never goes back, but for a bootstrap: 0 from
  * CLEARING until the moment before SERVING.

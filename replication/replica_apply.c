@@ -65,8 +65,9 @@ static void look_anew(struct replica *replica)
     if (replica->serving) {
         if (point > replica->point_lsn)
             tell_point(replica, point);
-    } else if (replica->welcomed && replica->phase == REPLICA_FOLLOWING && reached >= replica->catch_up_lsn) {
-        /* The point first: by what was the point before, nobody may read this table. */
+    } else if (replica->welcomed && replica->phase == REPLICA_FOLLOWING && reached >= replica->catch_up_lsn &&
+               replica->acknowledged_lsn >= replica->snapshot.start_lsn) {
+        /* What was removed by the snapshot's start has left no trace to wait by: by now that is acknowledged. The point first: by what was the point before, nobody may read this table. */
         tell_point(replica, point);
         replica->serving = true;
     }

@@ -441,6 +441,27 @@ static void time_comes_with_the_log(void)
     CU_ASSERT_EQUAL(fixture_get(&s->table, "b"), STATUS_NOT_FOUND);
 }
 
+/* --min-replicas: what the snapshot does not have any more may have been deleted by a change that a failover takes back. */
+static void a_snapshot_is_shown_when_what_it_began_with_is_acknowledged(void)
+{
+    s->welcome.durable_lsn = STAGE_FIRST + 29;
+    s->welcome.acknowledged_lsn = s->acknowledged_lsn = STAGE_FIRST + 4;
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_BOOTSTRAP);
+    stage_begin(s, STAGE_FIRST + 19, 0);
+    stage_chunk(s, STAGE_FIRST, 20);
+    stage_end(s, STAGE_FIRST + 19, 20);
+    stage_block(s, 0x11, STAGE_FIRST + 20, 10);
+    CU_ASSERT_EQUAL(s->ack.applied_lsn, STAGE_FIRST + 29); /* it counts, so that this comes to an end */
+    CU_ASSERT_FALSE(s->view.serving);
+    s->acknowledged_lsn = STAGE_FIRST + 18;
+    stage_heartbeat(s, STAGE_FIRST + 29);
+    CU_ASSERT_FALSE(s->view.serving);
+    s->acknowledged_lsn = STAGE_FIRST + 19;
+    stage_heartbeat(s, STAGE_FIRST + 29);
+    CU_ASSERT(s->view.serving && s->point == STAGE_FIRST + 19);
+}
+
 static void it_knows_since_when_it_is_behind(void)
 {
     stage_follow(s, 20);
@@ -491,6 +512,8 @@ int main(void)
          it_bootstraps_from_a_snapshot_while_the_log_goes_on},
         {"a snapshot of more than the capacity is brought down by the log",
          a_snapshot_of_more_than_the_capacity_is_brought_down_by_the_log},
+        {"a snapshot is shown when what it began with is acknowledged",
+         a_snapshot_is_shown_when_what_it_began_with_is_acknowledged},
         {"nothing is cleared before no reader can be in it",
          nothing_is_cleared_before_no_reader_can_be_in_it},
         {"what was only hidden is shown again when the session ends",
