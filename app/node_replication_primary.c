@@ -36,8 +36,11 @@ static void leave(struct node_leading_link *link)
 
 static void ended(struct stream *stream)
 {
-    leave(stream->user);
-    stream_close(stream);
+    struct node_leading_link *link = stream->user;
+    bool in_order = link->session == NULL || primary_may_close(link->session);
+
+    leave(link);
+    (in_order ? stream_close : stream_abort)(stream);
 }
 
 static void expired(struct stream *stream)

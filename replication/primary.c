@@ -338,6 +338,11 @@ void primary_writable(struct primary_session *session)
         primary_send(session);
 }
 
+bool primary_may_close(const struct primary_session *session)
+{
+    return session->channel.shaken;
+}
+
 void primary_link_closed(struct primary_session *session)
 {
     if (session->state != SESSION_ENDING) {

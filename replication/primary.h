@@ -86,6 +86,9 @@ void primary_destroy(struct primary *primary);
 struct primary_session *primary_accept(struct primary *primary, const struct link *link, uint64_t mono_ns);
 void primary_received(struct primary_session *session, uint8_t *bytes, size_t length);
 void primary_writable(struct primary_session *session);
+/* The peer sends no more: whether the session was told, or has said itself, that it is over. If not, the link is worth no
+ * farewell: who has no key could keep a place of the TCP's by not answering it. */
+bool primary_may_close(const struct primary_session *session);
 /* The peer sends no more, or the link is gone: nothing of it is used any more after this. */
 void primary_link_closed(struct primary_session *session);
 

@@ -3,8 +3,11 @@
  * loopback under a virtual clock: what workers are told of replication, and when.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "../unit/seeded.h"
 #include "../unit/suite.h"
@@ -388,6 +391,26 @@ static void a_primary_that_stops_gives_its_replicas_the_end_and_tells_them(void)
     end();
 }
 
+/* Who has no key gets no farewell that he could leave unanswered: each would take a replica's place meanwhile. */
+static void a_stranger_that_hangs_up_is_reset(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int stranger = socket(AF_INET, SOCK_STREAM, 0);
+    char byte;
+
+    begin(0);
+    UNTIL(serves(&primary));
+    address.sin_port = htons(replication_port);
+    must(stranger >= 0 && connect(stranger, (struct sockaddr *)&address, sizeof address) == 0,
+         "no connection");
+    UNTIL(primary.node->replication.links == 1);
+    CU_ASSERT_EQUAL(shutdown(stranger, SHUT_WR), 0);
+    UNTIL(primary.node->replication.links == 0);
+    CU_ASSERT(recv(stranger, &byte, 1, MSG_DONTWAIT) == -1 && errno == ECONNRESET);
+    close(stranger);
+    end();
+}
+
 static void a_replica_that_stops_tells_its_primary_and_one_that_hangs_does_not_keep_the_primary(void)
 {
     uint64_t begun_ns;
@@ -428,6 +451,7 @@ int main(void)
         TEST(writes_wait_for_replicas_and_are_refused_without_them),
         TEST(a_primary_that_stops_gives_its_replicas_the_end_and_tells_them),
         TEST(a_replica_that_stops_tells_its_primary_and_one_that_hangs_does_not_keep_the_primary),
+        TEST(a_stranger_that_hangs_up_is_reset),
         CU_TEST_INFO_NULL,
     };
 
