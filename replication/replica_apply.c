@@ -181,9 +181,8 @@ static bool wants(const struct replica *replica, enum replica_loading what)
 
 void replica_on_snapshot_begin(struct replica *replica, const struct replication_snapshot_begin *begin)
 {
-    if (!wants(replica, LOADING_BEGIN) || begin->capacity > replica->config.capacity ||
-        begin->start_lsn > SNAPSHOT_LSN_MAX || begin->flush_lsn > SNAPSHOT_LSN_MAX ||
-        (begin->start_lsn == 0 && begin->flush_lsn != 0)) {
+    if (!wants(replica, LOADING_BEGIN) || begin->start_lsn > SNAPSHOT_LSN_MAX ||
+        begin->flush_lsn > SNAPSHOT_LSN_MAX || (begin->start_lsn == 0 && begin->flush_lsn != 0)) {
         replica_end(replica, REPLICA_END_NOT_IN_ORDER);
         return;
     }

@@ -92,6 +92,23 @@ static void it_bootstraps_from_a_snapshot_while_the_log_goes_on(void)
     CU_ASSERT_TRUE(stage_has(s, STAGE_FIRST + 149));
 }
 
+/* The primary was started with a smaller --capacity since: what counts is whether all of it fits. */
+static void a_snapshot_of_a_larger_table_is_loaded_if_it_fits(void)
+{
+    struct replication_message begin = {
+        .type = REPLICATION_SNAPSHOT_BEGIN,
+        .begin = {.start_lsn = STAGE_FIRST + 19, .capacity = 10 * STAGE_CAPACITY, .wall_ms = s->wall_ms}};
+
+    stage_primary_has(s, 20);
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_BOOTSTRAP);
+    stage_send(s, &begin, NULL);
+    stage_run(s);
+    stage_chunk(s, STAGE_FIRST, 20);
+    stage_end(s, STAGE_FIRST + 19, 20);
+    CU_ASSERT(s->view.serving && stage_items(s) == 20);
+}
+
 static void a_snapshot_of_more_than_the_capacity_is_brought_down_by_the_log(void)
 {
     static uint8_t bytes[WAL_BLOCK_BYTES_MAX];
@@ -510,6 +527,8 @@ int main(void)
         {"it bootstraps from a log that has no snapshot", it_bootstraps_from_a_log_that_has_no_snapshot},
         {"it bootstraps from a snapshot while the log goes on",
          it_bootstraps_from_a_snapshot_while_the_log_goes_on},
+        {"a snapshot of a larger table is loaded if it fits",
+         a_snapshot_of_a_larger_table_is_loaded_if_it_fits},
         {"a snapshot of more than the capacity is brought down by the log",
          a_snapshot_of_more_than_the_capacity_is_brought_down_by_the_log},
         {"a snapshot is shown when what it began with is acknowledged",

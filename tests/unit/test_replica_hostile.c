@@ -342,7 +342,7 @@ static size_t put_record(size_t at, uint64_t lsn, enum log_record_type type)
 
 static void a_snapshot_that_is_not_one_is_given_up_whole(void)
 {
-    for (unsigned bad = 0; bad < 17; bad++) {
+    for (unsigned bad = 1; bad < 17; bad++) {
         size_t length = 0;
         begin_anew();
         s->welcome.durable_lsn = s->welcome.acknowledged_lsn = s->acknowledged_lsn = STAGE_FIRST + 39;
@@ -352,8 +352,6 @@ static void a_snapshot_that_is_not_one_is_given_up_whole(void)
                                             .begin = {.start_lsn = STAGE_FIRST + 19,
                                                       .flush_lsn = STAGE_FIRST + 5,
                                                       .capacity = STAGE_CAPACITY}};
-        if (bad == 0)
-            begin.begin.capacity++;
         if (bad == 1)
             begin.begin.start_lsn = UINT64_MAX;
         if (bad == 2)
