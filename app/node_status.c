@@ -37,6 +37,7 @@ static void look_at_replicas(struct node *node, struct node_status *out)
         const struct primary_replica *replica = &out->replica[i];
         uint64_t lag_lsn = changes_between(histories(node), replica->applied_lsn, out->durable_lsn);
 
+        out->replica_lag_lsn[i] = lag_lsn;
         serving += replica->serving;
         out->lag_lsn = lag_lsn > out->lag_lsn ? lag_lsn : out->lag_lsn;
         if (replica->lag_ns / 1000000 > out->lag_ms)

@@ -27,6 +27,7 @@ struct node_status {
     /* primary */
     unsigned replicas;
     struct primary_replica replica[PRIMARY_REPLICAS_MAX];
+    uint64_t replica_lag_lsn[PRIMARY_REPLICAS_MAX]; /* changes that it has not said it has */
     /* replica */
     char primary[NODE_STATUS_ADDRESS_BYTES]; /* "host:port" that it asks */
     struct replica_facts following;

@@ -90,11 +90,9 @@ json_t *status_json(const struct node_status *status)
     return object;
 }
 
-static json_t *replica_json(const struct node_status *status, const struct primary_replica *replica)
+static json_t *replica_json(const struct primary_replica *replica, uint64_t lag_lsn)
 {
     char ip[INET_ADDRSTRLEN], address[INET_ADDRSTRLEN + 6];
-    uint64_t behind =
-        status->durable_lsn > replica->applied_lsn ? status->durable_lsn - replica->applied_lsn : 0;
     json_t *object = json_object();
 
     if (object == NULL)
@@ -106,7 +104,7 @@ static json_t *replica_json(const struct node_status *status, const struct prima
          add(object, "serving", json_boolean(replica->serving)) |
          add(object, "lsn", json_integer(number(replica->applied_lsn))) |
          add(object, "durable_lsn", json_integer(number(replica->durable_lsn))) |
-         add(object, "lag_lsn", json_integer(number(behind))) |
+         add(object, "lag_lsn", json_integer(number(lag_lsn))) |
          add(object, "lag_ms", json_real((double)replica->lag_ns / 1e6)) |
          add(object, "log", json_boolean(replica->has_log)) | add(object, "node", id_json(replica->node_id)) |
          add(object, "sent_bytes", json_integer(number(replica->sent_bytes)))) != 0) {
@@ -121,7 +119,7 @@ json_t *replicas_json(const struct node_status *status)
     json_t *list = json_array();
 
     for (unsigned i = 0; list != NULL && i < status->replicas; i++)
-        if (json_array_append_new(list, replica_json(status, &status->replica[i])) != 0) {
+        if (json_array_append_new(list, replica_json(&status->replica[i], status->replica_lag_lsn[i])) != 0) {
             json_decref(list);
             list = NULL;
         }

@@ -293,6 +293,8 @@ static void a_generation_is_noted_when_every_worker_has_begun_another_turn(void)
 /* A replica's view is not cleared under a worker that may be reading it. */
 static void a_bootstrap_waits_for_the_workers(void)
 {
+    static struct node_status status;
+
     begin(0);
     UNTIL(serves(&primary));
     change_many("one");
@@ -301,6 +303,8 @@ static void a_bootstrap_waits_for_the_workers(void)
     pass_ms(500);
     CU_ASSERT_EQUAL(view_of(&replica).state, STATE_CATCHING_UP);
     CU_ASSERT_EQUAL(counted(&replica, REPLICATION_applied_records), 0);
+    CU_ASSERT(node_status_take(primary.node, &status) && status.replicas == 1);
+    CU_ASSERT_EQUAL(status.replica_lag_lsn[0], KEYS); /* though the first has LSN 2^32 */
     replica.workers = WORKERS;
     UNTIL(serves(&replica));
     CU_ASSERT(has(&replica, "key499", "one"));

@@ -39,12 +39,13 @@ static struct node_status status = {
     .cluster_id = {0xab},
     .replicas = 1,
     .replica[0] = {.name = "r1",
-                   .applied_lsn = 12884901889,
+                   .applied_lsn = 4294967399, /* of a history before */
                    .lag_ns = 1500000,
                    .address = {[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 18, [14] = 0, [15] = 2},
                    .client_port = 7879,
                    .state = PRIMARY_REPLICA_STREAMING,
                    .serving = true},
+    .replica_lag_lsn = {10},
 };
 
 static json_t *answer(void *state, const char *command, const json_t *request,
@@ -175,7 +176,7 @@ static void the_socket_is_its_owner_s_alone(void)
 
     CU_ASSERT_EQUAL_FATAL(stat(path, &found), 0);
     CU_ASSERT_EQUAL(found.st_mode & 07777, 0600);
-    if (geteuid() == 0) { /* another user who got hold of the socket is not answered */
+    if (geteuid() == 0) {                        /* another user who got hold of the socket is not answered */
         CU_ASSERT_EQUAL(chmod(folder, 0755), 0); /* before the child goes there as that user */
         pid_t child = fork();
 
