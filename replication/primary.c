@@ -166,8 +166,8 @@ void primary_close(struct primary_session *session)
 {
     if (session->state == SESSION_ENDING)
         return;
-    if (session->channel.state == CHANNEL_OPEN)
-        channel_close(&session->channel);
+    if (session->channel.state == CHANNEL_OPEN && primary_payload_holds(session))
+        channel_close(&session->channel); /* which goes on with what is on its way */
     else
         cut_link(session);
     begin_ending(session);
@@ -478,9 +478,19 @@ static unsigned session_turn(struct primary_session *session)
     return primary_send(session);
 }
 
+/* Who was not there for so long cannot say that nobody was heard: what came meanwhile is dated before it. */
+static void forgive_silence(struct primary *primary, uint64_t mono_ns)
+{
+    if (mono_ns - primary->now_ns <= primary->config.timeout_ms * UINT64_C(1000000) / 2)
+        return;
+    for (unsigned i = 0; i < primary->used_count; i++)
+        primary->session[primary->used[i]].alive_ns = mono_ns;
+}
+
 unsigned primary_turn(struct primary *primary, const struct primary_log *log, uint64_t mono_ns,
                       uint64_t wall_ms)
 {
+    forgive_silence(primary, mono_ns);
     primary->log = *log;
     primary->now_ns = mono_ns;
     primary->wall_ms = wall_ms;

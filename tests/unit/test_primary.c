@@ -256,6 +256,26 @@ static void who_is_not_heard_of_in_time_is_given_up(void)
     fixture_stop();
 }
 
+/* SIGSTOP, a machine that was moved: what replicas have said meanwhile comes with the next turns. */
+static void who_was_not_there_itself_gives_nobody_up_for_it(void)
+{
+    start();
+    struct peer *peer = peer_streams(1);
+
+    fixture_pass(TIMEOUT_MS / 2, &peer, 1);
+    fixture.now_ns += TIMEOUT_MS * MS * 3 / 4;
+    fixture_turn();
+    CU_ASSERT_PTR_NOT_NULL(peer->session);
+    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), 1);
+    fixture_pass(TIMEOUT_MS - 1, &peer, 1);
+    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), 1);
+    fixture_pass(1, &peer, 1);
+    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), 0);
+    CU_ASSERT_EQUAL(counted(REPLICATION_timed_out), 1);
+    peer_free(peer);
+    fixture_stop();
+}
+
 static void who_empties_its_table_is_given_time_and_told_that_we_are_there(void)
 {
     start();
@@ -266,8 +286,10 @@ static void who_empties_its_table_is_given_time_and_told_that_we_are_there(void)
     fixture_pass(10 * TIMEOUT_MS, &peer, 1);
     CU_ASSERT_PTR_NOT_NULL(peer->session);
     CU_ASSERT_TRUE(peer->heartbeats >= 10 * TIMEOUT_MS / HEARTBEAT_MS);
-    fixture.now_ns += PRIMARY_EMPTY_NS;
-    fixture_pass(1, &peer, 1);
+    for (uint64_t passed_ns = 0; passed_ns < PRIMARY_EMPTY_NS; passed_ns += TIMEOUT_MS / 4 * MS) {
+        fixture.now_ns += TIMEOUT_MS / 4 * MS;
+        fixture_pass(1, &peer, 1);
+    }
     CU_ASSERT_PTR_NULL(peer->session);
     CU_ASSERT_EQUAL(counted(REPLICATION_timed_out), 1);
     peer_free(peer);
@@ -424,6 +446,7 @@ int main(void)
         {"who has all of it is sent what becomes durable, and nothing else",
          who_has_all_of_it_is_sent_what_becomes_durable_and_nothing_else},
         {"what the node does not count on is not sent", what_the_node_does_not_count_on_is_not_sent},
+        {"who was not there itself gives nobody up for it", who_was_not_there_itself_gives_nobody_up_for_it},
         {"who has a part of what is in memory goes on from there",
          who_has_a_part_of_what_is_in_memory_goes_on_from_there},
         {"who ends with the history before is sent the mark that opens ours",

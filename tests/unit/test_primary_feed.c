@@ -495,6 +495,24 @@ static void closing_does_not_send_bytes_that_the_tail_has_given_up(void)
     fixture_stop();
 }
 
+static void closing_does_not_go_on_with_a_block_that_the_tail_has_given_up(void)
+{
+    start();
+    struct peer *peer = peer_streams(1);
+
+    peer->link->end[0].limit = 5000;
+    fixture_big_block();
+    fixture_turn();
+    outgrow_the_tail();
+    uint64_t before = peer->link->end[0].committed;
+    link_pair_move(peer->link, 0, SIZE_MAX); /* there is room, and nobody was told yet */
+    primary_close_all(fixture.primary);
+    CU_ASSERT_TRUE(peer->link->end[0].aborted);
+    CU_ASSERT_EQUAL(peer->link->end[0].committed, before);
+    peer_free(peer);
+    fixture_stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -514,6 +532,8 @@ int main(void)
          a_block_of_the_feeders_may_be_half_sent_for_as_long_as_it_takes},
         {"a session that ends with a block half sent gives its feed back",
          a_session_that_ends_with_a_block_half_sent_gives_its_feed_back},
+        {"closing does not go on with a block that the tail has given up",
+         closing_does_not_go_on_with_a_block_that_the_tail_has_given_up},
         {"a bootstrap is the snapshot, and then the log from its start",
          a_bootstrap_is_the_snapshot_and_then_the_log_from_its_start},
         {"a bootstrap from a young log goes on from memory",
