@@ -209,12 +209,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world w = {0};
     unsigned temper = fuzz_u8(&input);
     w.log = temper & 16;
-    w.node = tcp_node_start(&(struct tcp_node_options){.connections = 8,
-                                                       .small_buffers = 2,
-                                                       .large_buffers = 1 + (temper & 3),
-                                                       .bench = temper & 4,
-                                                       .http = temper & 8,
-                                                       .rules = {w.log, w.log, w.log}});
+    w.node = tcp_node_start(
+        &(struct tcp_node_options){.connections = 8,
+                                   .small_buffers = 2,
+                                   .large_buffers = 1 + (temper & 3),
+                                   .bench = temper & 4,
+                                   .http = temper & 8,
+                                   .rules = {.log = w.log, .writes_wait = w.log, .reads_wait = w.log}});
     native_durable(&w.node->shared, native_lsn(&w.node->shared));
     w.honest = tcp_client_new(w.node, 99);
     for (unsigned i = 0; i < STEPS_MAX && fuzz_left(&input) > 0; i++)
