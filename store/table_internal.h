@@ -33,10 +33,11 @@ struct table {
     _Alignas(LINE_BYTES) _Atomic uint64_t next_lsn;
 
     /* Read by every operation, written seldom: the clock once a millisecond, the others by FLUSH. */
-    _Alignas(LINE_BYTES) _Atomic uint64_t clock_ms;  /* highest time shown; only rises */
-    _Atomic uint64_t flush_lsn;                      /* items with a lower version are gone; only rises, until a clear */
+    _Alignas(LINE_BYTES) _Atomic uint64_t clock_ms; /* highest time shown; only rises */
+    _Atomic uint64_t flush_lsn; /* items with a lower version are gone; only rises, until a clear */
     _Atomic uint64_t flushes_begun, flushes_visible; /* flush.c */
-    _Atomic uint64_t reclaimed_lsn; /* no item is left that a FLUSH up to this LSN hid; writers: sweep.c, clear.c */
+    _Atomic uint64_t
+        reclaimed_lsn; /* no item is left that a FLUSH up to this LSN hid; writers: sweep.c, clear.c */
 
     /* housekeeping: writers are the workers that sweep; reclaim_* belong to whoever holds reclaim_lock */
     _Alignas(LINE_BYTES) _Atomic uint32_t reclaim_lock;
