@@ -218,7 +218,9 @@ unsigned node_leading_turn(struct node *node)
     struct node_leading *leading = &node->replication.leading;
     struct instant now = node->replication.now;
     struct primary_log log = {.durable_lsn = leading->durable_lsn,
-                              .acknowledged_lsn = leading->acknowledged_lsn};
+                              .acknowledged_lsn = leading->acknowledged_lsn,
+                              .folder_gone =
+                                  atomic_load_explicit(&node->log.shown.folder_gone, memory_order_relaxed)};
 
     if (leading->primary == NULL)
         return 0;

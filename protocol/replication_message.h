@@ -129,7 +129,7 @@ enum welcome_start {
 #define REFUSE_REASON_LIST(X)                                                                                \
     X(VERSION, 1, "it speaks another version")                                                               \
     X(NOT_PRIMARY, 2, "it is not a primary")                                                                 \
-    X(NOT_READY, 3, "it is still recovering")                                                                \
+    X(NOT_READY, 3, "it is not ready")                                                                       \
     X(FOREIGN_CLUSTER, 4, "it is of another cluster")                                                        \
     X(CAPACITY, 5, "its table is larger than ours: raise --capacity")                                        \
     X(CROWDED, 6, "it has as many replicas as it can serve")                                                 \

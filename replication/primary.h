@@ -16,6 +16,7 @@
  *   ... not on our line                     REFUSE_DIVERGED; REFUSE_RIVAL if it knows our epoch: from another
  *   another cluster's data                  REFUSE_FOREIGN_CLUSTER
  *   a smaller table                         REFUSE_CAPACITY
+ *   BOOTSTRAP, and the folder is gone       REFUSE_NOT_READY
  *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH
  *
  * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for
@@ -97,6 +98,8 @@ void primary_link_closed(struct primary_session *session);
 struct primary_log {
     uint64_t durable_lsn;      /* on our stable storage */
     uint64_t acknowledged_lsn; /* and on as many replicas' as --min-replicas asks */
+    /* Nothing can be read from disk any more: nobody is to give up what he has for a snapshot of it. */
+    bool folder_gone;
 };
 /* Sends what there is to send, minds time-outs. Things done: 0 means idle. */
 unsigned primary_turn(struct primary *primary, const struct primary_log *log, uint64_t mono_ns,

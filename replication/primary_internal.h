@@ -91,7 +91,7 @@ struct primary {
     struct primary_config config;
     struct primary_log log;
     uint64_t now_ns, wall_ms;
-    uint64_t told_durable_lsn; /* to the feeder */
+    uint64_t told_durable_lsn; /* the highest: to the feeder, and what is sent at the most */
     uint64_t log_from_lsn;     /* the folder's log does not reach back to below this, as far as is known */
     uint64_t tickets;          /* WAITING, given so far */
     struct allowance handshakes, lines;

@@ -118,4 +118,6 @@ void primary_judge(const struct primary *primary, const struct replication_hello
         refuse(out, hello->epoch == epoch ? REFUSE_RIVAL : REFUSE_DIVERGED, "%s", why);
     else if (hello->lsn < primary->log_from_lsn)
         out->start = WELCOME_BOOTSTRAP; /* what it lacks is in no segment any more */
+    if (out->refuse == 0 && out->start == WELCOME_BOOTSTRAP && primary->log.folder_gone)
+        refuse(out, REFUSE_NOT_READY, "the folder of its log is gone, and a snapshot with it");
 }

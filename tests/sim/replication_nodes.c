@@ -32,6 +32,7 @@ static struct member primary, replica;
 static struct instant now;
 static uint64_t entropy;
 static uint16_t replication_port;
+static bool folder_gone; /* the primary's */
 
 static void must(bool condition, const char *what)
 {
@@ -101,6 +102,25 @@ static void start_member(struct member *member, struct node_config *config)
     must(node_start(&member->node, config, now, error, sizeof error) == 0, error);
 }
 
+static int find_folder(void *state, const char *name)
+{
+    (void)state;
+    (void)name;
+    return folder_gone ? -ENOENT : 0;
+}
+
+/* The simulated one, whose folder may go. */
+static struct disk disk_of(struct sim_disk *simulated)
+{
+    static struct disk_calls calls;
+    struct disk disk = sim_disk_disk(simulated);
+
+    calls = *disk.call;
+    calls.found = find_folder;
+    disk.call = &calls;
+    return disk;
+}
+
 /* disk: what is found; NULL: an empty one. */
 static void start_primary(struct sim_disk *disk, unsigned min_replicas)
 {
@@ -108,7 +128,7 @@ static void start_primary(struct sim_disk *disk, unsigned min_replicas)
     struct node_config config = {
         .log =
             {.folder = "sim",
-             .disk = sim_disk_disk(primary.disk),
+             .disk = disk_of(primary.disk),
              .queue = sim_disk_queue(primary.disk),
              .rules = {.log = true, .writes_wait = true, .reads_wait = true, .replicated = min_replicas > 0},
              .segment_bytes = SEGMENT_BYTES},
@@ -157,6 +177,7 @@ static void begin(unsigned min_replicas)
     entropy = seeded_start(1);
     now = (struct instant){.mono_ns = UINT64_C(1000000000), .wall_ms = UINT64_C(1700000000000)};
     replication_port = 0;
+    folder_gone = false;
     start_primary(NULL, min_replicas);
 }
 
@@ -395,6 +416,24 @@ static void a_primary_that_stops_gives_its_replicas_the_end_and_tells_them(void)
     end();
 }
 
+/* Nobody is loaded from a folder that no start will find. */
+static void a_primary_whose_folder_is_gone_loads_nobody(void)
+{
+    static struct node_status status;
+
+    begin(0);
+    UNTIL(serves(&primary));
+    change_many("one");
+    folder_gone = true;
+    UNTIL(view_of(&primary).state == STATE_READ_ONLY);
+    start_replica();
+    pass_ms(500);
+    CU_ASSERT(counted(&primary, REPLICATION_refused) > 0 && counted(&primary, REPLICATION_sessions) == 0);
+    CU_ASSERT(node_status_take(replica.node, &status) && status.state == STATE_CATCHING_UP);
+    CU_ASSERT_PTR_NOT_NULL(strstr(status.why, "folder"));
+    end();
+}
+
 /* Who has no key gets no farewell that he could leave unanswered: each would take a replica's place meanwhile. */
 static void a_stranger_that_hangs_up_is_reset(void)
 {
@@ -455,6 +494,7 @@ int main(void)
         TEST(writes_wait_for_replicas_and_are_refused_without_them),
         TEST(a_primary_that_stops_gives_its_replicas_the_end_and_tells_them),
         TEST(a_replica_that_stops_tells_its_primary_and_one_that_hangs_does_not_keep_the_primary),
+        TEST(a_primary_whose_folder_is_gone_loads_nobody),
         TEST(a_stranger_that_hangs_up_is_reset),
         CU_TEST_INFO_NULL,
     };

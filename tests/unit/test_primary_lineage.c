@@ -202,6 +202,20 @@ static void what_was_durable_once_has_not_diverged_when_we_count_on_less(void)
     fixture_stop();
 }
 
+static void nobody_gives_up_what_he_has_for_a_folder_that_is_gone(void)
+{
+    start();
+    fixture.log.folder_gone = true;
+    fixture_turn();
+    struct replication_message hello = peer_hello(1);
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_NOT_READY);
+    hello = peer_hello_at(1, HISTORY, FIRST_LSN);
+    hello.hello.flags |= HELLO_BOOTSTRAP;
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_NOT_READY);
+    CU_ASSERT_EQUAL(welcomed_at(HISTORY, FIRST_LSN), WELCOME_RESUME); /* it is in memory */
+    fixture_stop();
+}
+
 /* Two nodes on copies of one folder: both take the same epoch. */
 static void who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew(void)
 {
@@ -276,6 +290,8 @@ int main(void)
         {"another version is turned away", another_version_is_turned_away},
         {"what was durable once has not diverged when we count on less",
          what_was_durable_once_has_not_diverged_when_we_count_on_less},
+        {"nobody gives up what he has for a folder that is gone",
+         nobody_gives_up_what_he_has_for_a_folder_that_is_gone},
         {"who has followed another of our epoch is not told to begin anew",
          who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew},
         {"who has seen a higher epoch does not follow us", who_has_seen_a_higher_epoch_does_not_follow_us},

@@ -223,7 +223,8 @@ static void turn_primary(void)
     uint64_t durable = durable_log_facts(w.p.log).durable_lsn;
     if (durable > w.durable_lsn)
         w.durable_lsn = durable;
-    primary_turn(w.p.primary, &(struct primary_log){durable, durable}, w.now_ns, w.wall_ms);
+    primary_turn(w.p.primary, &(struct primary_log){.durable_lsn = durable, .acknowledged_lsn = durable},
+                 w.now_ns, w.wall_ms);
 }
 
 /* ---- the replica's node ---- */
