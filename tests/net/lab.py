@@ -3,6 +3,7 @@ inside the namespaces (198.18.0.0/15).
 """
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -140,6 +141,8 @@ class Node:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        # Who is killed leaves the EAL's folder to the next process of that number, which may be one that must leave nothing.
+        shutil.rmtree(f"/run/dpdk/wild{self.pid}", ignore_errors=True)
         self.process.stdout.close()
         self.stderr.close()
 

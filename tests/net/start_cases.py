@@ -34,7 +34,7 @@ def case_the_interface_of_the_ipv6_default_route_is_not_taken():
 
 def case_bad_usage_is_one_line_and_exit_2():
     with network("veth") as net:
-        for options, says in ((["--mode", "primary"], "unknown option '--mode'"), (["--port", "0"], "--port"),
+        for options, says in ((["--modus", "primary"], "unknown option '--modus'"), (["--port", "0"], "--port"),
                               (["--nic", "kernel", "--gateway", STATION], "--gateway"),
                               (["--nic", net.nic()], "--address"), (["--nic", "wlan0"], "--nic"),
                               (["--insecure-no-auth"], "contradict"), (["--auth-secret", "x"], "contradict"),
