@@ -238,6 +238,19 @@ static void add_metric(struct text *text, const char *name, const char *suffix, 
         suffix, kind, name, suffix, value);
 }
 
+/* Prometheus counts time in seconds (its naming rules: base units): what is milliseconds in /stats is told in those. */
+static void add_gauge(struct text *text, const char *name, const char *help, uint64_t value)
+{
+    size_t length = strlen(name), stem = length - strlen("_ms");
+    if (length <= strlen("_ms") || strcmp(name + stem, "_ms") != 0) {
+        add_metric(text, name, "", "gauge", help, value);
+        return;
+    }
+    add(text,
+        "# HELP wild_%.*s_seconds %s\n# TYPE wild_%.*s_seconds gauge\nwild_%.*s_seconds %" PRIu64 ".%03u\n",
+        (int)stem, name, help, (int)stem, name, (int)stem, name, value / 1000, (unsigned)(value % 1000));
+}
+
 static bool metrics_row(struct text *text, const struct stats_source *source, unsigned row)
 {
     if (row == 0) {
@@ -250,8 +263,8 @@ static bool metrics_row(struct text *text, const struct stats_source *source, un
     }
     row -= 1;
     if (row < STATS_GAUGE_COUNT) {
-        add_metric(text, gauges[row].name, "", "gauge", gauges[row].help,
-                   source->gauge(source->state, (enum stats_gauge)row));
+        add_gauge(text, gauges[row].name, gauges[row].help,
+                  source->gauge(source->state, (enum stats_gauge)row));
         return true;
     }
     row -= STATS_GAUGE_COUNT;

@@ -96,6 +96,8 @@ static void metrics_have_help_type_and_value_for_every_number(void)
     CU_ASSERT_PTR_NOT_NULL(
         strstr(body, "wild_node_info{version=\"1.2.3\",mode=\"standalone\",state=\"serving\"} 1\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(body, "# TYPE wild_items gauge\nwild_items 18446744073709550615\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(body, "# TYPE wild_lag_seconds gauge\nwild_lag_seconds 184467440737095"));
+    CU_ASSERT_PTR_NULL(strstr(body, "wild_lag_ms"));
     unsigned lines = 0;
     for (size_t i = 0; i < length; i++)
         lines += body[i] == '\n';
