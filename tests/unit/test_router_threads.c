@@ -233,7 +233,7 @@ static void test_a_pipelines_requests_end_in_time(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(pipeline);
     submit_many(pipeline, WILD_OP_GET, 1);
     submit_many(pipeline, WILD_OP_INCR, 1);
-    CU_ASSERT_EQUAL(poll_all(pipeline, WILD_OK), 1); /* the read may come first: NOT_FOUND */
+    CU_ASSERT(poll_all(pipeline, WILD_OK) >= 1); /* the read may come first: NOT_FOUND */
     responder_order(c.node[0], (struct responder_orders){.silent = true});
     responder_order(c.node[1], (struct responder_orders){.silent = true});
     submit_many(pipeline, WILD_OP_GET, 3);
