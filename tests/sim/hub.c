@@ -161,13 +161,23 @@ static void empty_rings(struct hub_node *node)
         rte_pktmbuf_free(mbuf);
 }
 
+/* From now on its disk does nothing for the node, whose end is a kill: what was in flight is so for ever. The crash comes with
+ * the next call that changes something: this one. */
+static void kill_disk(struct sim_disk *disk)
+{
+    struct disk calls = sim_disk_disk(disk);
+
+    sim_disk_crash_at(disk, sim_disk_boundaries(disk));
+    must(calls.call->sync_folder(calls.state) < 0 && sim_disk_crashed(disk), "the disk has crashed");
+}
+
 void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
 {
     struct hub_node *node = &hub->nodes[i];
     struct sim_disk *found = NULL;
 
     if (node->disk != NULL) {
-        sim_disk_crash_at(node->disk, sim_disk_boundaries(node->disk));
+        kill_disk(node->disk);
         found = sim_disk_image(node->disk, crash, seeded_next(&hub->entropy));
     }
     node_stop(node->node);
@@ -201,6 +211,8 @@ void hub_stop(struct hub *hub)
     for (unsigned i = 0; i < hub->count; i++) {
         struct hub_node *node = &hub->nodes[i];
 
+        if (node->disk != NULL)
+            kill_disk(node->disk);
         node_stop(node->node);
         name_lookup_destroy(node->primary);
         port_close(&node->port);
