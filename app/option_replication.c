@@ -106,6 +106,9 @@ static int check_primary(struct parse *parse)
         return option_wrong(parse, "--replication-port and --port must differ");
     if (out->min_replicas > 0 && options->log.async)
         return option_wrong(parse, "--min-replicas needs --durability sync: async waits for nobody");
+    if (out->min_replicas > 0 && !out->ack_applied) /* it would be READ_ONLY for ever */
+        return option_wrong(
+            parse, "--min-replicas needs --replica-ack applied: replicas have no log of their own yet");
     if (out->min_replicas == 0 && parse->given[OPTION_replica_ack] != SOURCE_NONE)
         return option_wrong(parse, "--replica-ack is of no use without --min-replicas");
     if (out->timeout_ms < REPLICATION_TIMEOUT_HEARTBEATS * out->heartbeat_ms)

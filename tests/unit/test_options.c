@@ -331,6 +331,8 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {PRIMARY "--replication-port 9 --port 9", "must differ"},
         {PRIMARY "--min-replicas 65", "--min-replicas takes"},
         {PRIMARY "--min-replicas 1 --durability async", "--durability sync"},
+        {PRIMARY "--min-replicas 1", "--replica-ack applied"},
+        {PRIMARY "--min-replicas 1 --replica-ack durable", "--replica-ack applied"},
         {PRIMARY "--replica-ack applied", "--min-replicas"},
         {PRIMARY "--min-replicas 1 --replica-ack heard", "--replica-ack takes"},
         {PRIMARY "--heartbeat-ms 9", "--heartbeat-ms takes"},
