@@ -3,6 +3,7 @@ the units for systemd."""
 import os
 import re
 import shutil
+import time
 
 from kernel_cases import Loopback, nobody
 from lab import HERE, Node, must, place
@@ -79,3 +80,30 @@ def case_the_systemd_units_start_nodes_with_their_options():
         net.station("bash", "-c", ask)
         for node in reversed(nodes):
             must(node.stop() == 0, node.log())
+
+
+def case_a_running_node_is_asked_by_its_control_socket():
+    with Loopback() as net:
+        socket = f"{net.folder}/control"
+
+        def ask(*command, code=0):
+            asked = net.station(f"{place.build}/tools/wildctl", "-s", socket, *command, check=False)
+            must(asked.returncode == code, f"{command}: exit {asked.returncode}: {asked.stdout}{asked.stderr}")
+            return asked.stdout + asked.stderr
+
+        node = net.start("--control-socket", socket)
+        must("mode            standalone\nstate           serving\n" in ask("status"), ask("status"))
+        must("no replica follows this node" in ask("replicas"), ask("replicas"))
+        must("no snapshot without a log" in ask("snapshot", code=1), ask("snapshot", code=1))
+        must("\"asked\": \"drain\"" in ask("-j", "drain"), "drain")
+        must(node.process.wait(timeout=20) == 0, node.log())
+        must(not os.path.exists(socket), "the socket was left")
+        must("is the node running" in ask("status", code=1), "a node that is gone")
+        node = net.start("--control-socket", socket, "--enable-wal", "--wal-path", f"{net.folder}/asked.wal")
+        net.client("set", "k", "v")
+        ask("snapshot")
+        give_up = time.monotonic() + 20
+        while not any(name.startswith("snapshot-") for name in os.listdir(f"{net.folder}/asked.wal")):
+            must(time.monotonic() < give_up, f"no snapshot: {node.log()}")
+            time.sleep(0.05)
+        must(node.stop() == 0, node.log())
