@@ -106,6 +106,9 @@ enum {
     CONTROL_LINK_INTERVAL_NS = 100 * 1000 * 1000,
 };
 
+/* How long a replica tries one connection to its primary before it begins another: ARP's patience, and some. */
+#define NODE_CONNECT_NS UINT64_C(5000000000)
+
 /* What stands below the service has room for those that the service is yet to choose among. */
 #define NODE_STREAMS(connections) ((connections) + NODE_HTTP_CONNECTIONS + 64)
 

@@ -104,6 +104,7 @@ static void connected(struct stream *stream)
     struct link link = node_link(stream);
 
     node->replication.following.connected = true;
+    stream_set_deadline(stream, 0); /* from now on replica_turn() minds time */
     replica_connected(node->replication.following.replica, &link);
 }
 
@@ -130,9 +131,14 @@ static void writable(struct stream *stream)
         replica_writable(node->replication.following.replica);
 }
 
+/* Connecting: TCP would go on for minutes, ever more rarely, by the station that it has once found. */
 static void expired(struct stream *stream)
 {
-    (void)stream; /* replica_turn() minds time-outs */
+    struct node *node = stream->user;
+
+    if (is_ours(node, stream))
+        tell_trouble(node, "it does not answer");
+    stream_abort(stream);
 }
 
 static void leave(struct node *node, struct stream *stream)
@@ -195,10 +201,12 @@ static void open_stream(struct node *node, const struct address *address)
 
     following->connected = false;
     following->stream = control_streams_connect(node->streams, &flow, &events, node, node->replication.now);
-    if (following->stream == NULL)
+    if (following->stream == NULL) {
         replica_link_closed(following->replica);
-    else
-        node->replication.links++;
+        return;
+    }
+    node->replication.links++;
+    stream_set_deadline(following->stream, node->replication.now.mono_ns + NODE_CONNECT_NS);
 }
 
 /* The answer to the name that was asked for. */

@@ -55,7 +55,7 @@ struct replica_host {
     void *state;
     /* Begins to open a stream to the primary. replica_connected() may follow; replica_link_closed() does, just once, also
      * where the replica has closed or aborted the link itself: no other is opened before. Neither from inside, nor from
-     * inside any function of the link. False: not now (no address yet): as if it had failed. */
+     * inside any function of the link. False: not now (no address yet): as if it had failed. How long an attempt may take is the host's to mind. */
     bool (*connect)(void *state);
     void (*publish)(void *state, const struct replica_view *view);
     /* Whether every worker has ended the turn in which it may have read what was published before, and no answer that it

@@ -591,6 +591,35 @@ static uint64_t one_seed(uint64_t seed)
     return trace;
 }
 
+/* ---- one story that needs no dice ---- */
+
+/*
+ * A replica begins to connect, and its SYNs get nowhere; TCP sends them ever more rarely. When the way is there again it is
+ * not TCP's patience that counts.
+ */
+static void a_way_that_is_there_again_is_found_soon(void)
+{
+    enum { AWAY_MS = 8000, SOON_MS = 5000 };
+    uint64_t back_ns;
+
+    run.seed = 0;
+    run.entropy = seeded_start(0);
+    hub_start_cluster(&run.hub, run.pool, NODES, 0, secret, 0, SPACE);
+    must(hub_serves(&run.hub, 0), "the primary does not serve: %s", run.hub.error);
+    run.hub.no_tcp = true;
+    hub_crash(&run.hub, 1, SIM_CRASH_KILL);
+    pass_ms(AWAY_MS);
+    must(state_of(1) == STATE_CATCHING_UP, "a replica without a primary serves");
+    run.hub.no_tcp = false;
+    back_ns = run.hub.now.mono_ns;
+    while (state_of(1) != STATE_SERVING) {
+        must(run.hub.now.mono_ns - back_ns < UINT64_C(1000000) * SOON_MS,
+             "the way is there again, and not taken");
+        pass_ms(10);
+    }
+    hub_stop(&run.hub);
+}
+
 static void print_totals(uint64_t seeds, uint64_t trace)
 {
     const struct totals *t = &run.totals;
@@ -625,6 +654,7 @@ int main(void)
     test_eal_start_with(256);
     run.pool = test_eal_pool("cluster", POOL_FRAMES);
     run.tell = one;
+    a_way_that_is_there_again_is_found_soon();
     for (uint64_t seed = first; seed < first + count; seed++) {
         uint64_t this_trace = one_seed(seed);
 

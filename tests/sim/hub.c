@@ -1,5 +1,6 @@
 #include "hub.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,7 +285,8 @@ static void send_unless_cut(struct hub *hub, unsigned from, unsigned to, const u
 {
     if (!goes_to(hub, to, bytes))
         return;
-    if (hub->cut[from][to])
+    bool tcp = length > 14 + 9 && frame_get16(bytes + 12) == 0x0800 && bytes[14 + 9] == IPPROTO_TCP;
+    if (hub->cut[from][to] || (hub->no_tcp && tcp && from != HUB_NODES_MAX && to != HUB_NODES_MAX))
         hub->counts.cut++;
     else
         send_copy(hub, to, bytes, length);

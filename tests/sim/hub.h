@@ -64,6 +64,7 @@ struct hub {
     unsigned count;
     struct hub_faults faults;
     struct hub_fault_counts counts;
+    bool no_tcp;                                    /* none gets from node to node; ARP does */
     bool cut[HUB_NODES_MAX + 1][HUB_NODES_MAX + 1]; /* no frame gets from the first to the second station */
     uint64_t entropy, steps, trace;                 /* trace: a hash of every frame that entered the hub */
     struct instant now;
