@@ -15,6 +15,17 @@ static void start(void)
     fixture_start(&feeder);
 }
 
+/* It streams, and its link holds a part of the block that is being sent. */
+static struct peer *peer_with_a_block_half_sent(void)
+{
+    struct peer *peer = peer_streams(1);
+
+    peer->link->end[0].limit = 5000;
+    fixture_big_block();
+    fixture_turn();
+    return peer;
+}
+
 /* The log grows by twelve blocks, of which the tail holds the last ten. */
 static void outgrow_the_tail(void)
 {
@@ -199,11 +210,8 @@ static void who_has_fallen_behind_the_tail_between_blocks_waits_for_a_feed(void)
 static void a_block_half_sent_when_the_tail_passes_ends_the_session(void)
 {
     start();
-    struct peer *peer = peer_streams(1);
-    peer->link->end[0].limit = 5000;
+    struct peer *peer = peer_with_a_block_half_sent();
 
-    fixture_big_block();
-    fixture_turn();
     for (unsigned i = 0; i < 9; i++)
         fixture_big_block();
     fixture_turn();
@@ -478,11 +486,8 @@ static void closing_sends_a_fed_block_to_its_end_before_the_feed_goes(void)
 static void closing_does_not_send_bytes_that_the_tail_has_given_up(void)
 {
     start();
-    struct peer *peer = peer_streams(1);
+    struct peer *peer = peer_with_a_block_half_sent();
 
-    peer->link->end[0].limit = 5000;
-    fixture_big_block();
-    fixture_turn();
     primary_close_all(fixture.primary);
     outgrow_the_tail();
     uint64_t before = peer->link->end[0].committed;
@@ -498,11 +503,8 @@ static void closing_does_not_send_bytes_that_the_tail_has_given_up(void)
 static void closing_does_not_go_on_with_a_block_that_the_tail_has_given_up(void)
 {
     start();
-    struct peer *peer = peer_streams(1);
+    struct peer *peer = peer_with_a_block_half_sent();
 
-    peer->link->end[0].limit = 5000;
-    fixture_big_block();
-    fixture_turn();
     outgrow_the_tail();
     uint64_t before = peer->link->end[0].committed;
     link_pair_move(peer->link, 0, SIZE_MAX); /* there is room, and nobody was told yet */
