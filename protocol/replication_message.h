@@ -135,7 +135,8 @@ enum welcome_start {
     X(CROWDED, 6, "it has as many replicas as it can serve")                                                 \
     X(DIVERGED, 7, "ours has changes that it does not have")                                                 \
     X(STALE_EPOCH, 8, "its epoch is below one that we know")                                                 \
-    X(RIVAL, 9, "the primary that we followed has its epoch, too")
+    X(RIVAL, 9, "the primary that we followed has its epoch, too")                                           \
+    X(SAME_NODE, 10, "another node has our node id: was a folder copied?")
 
 enum refuse_reason {
 #define REFUSE_ENUM(name, number, text) REFUSE_##name = number,

@@ -394,6 +394,22 @@ static void turn_away(struct primary_session *session, const struct verdict *ver
     primary_send_refuse(session, verdict);
 }
 
+/*
+ * Whether who says the same node id is another node, and the one that is there lives: a folder was copied, and if each
+ * took the other's place they would do so for ever. Who comes from the same place under the same name has come again.
+ * A node that has moved waits until its former session has timed out.
+ */
+static bool is_another_node(const struct primary_session *session, const struct primary_session *former)
+{
+    const struct primary *primary = session->primary;
+    const struct replication_hello *mine = &session->hello, *theirs = &former->hello;
+
+    if (primary->now_ns - former->alive_ns >= primary->config.timeout_ms * UINT64_C(1000000))
+        return false;
+    return !primary_same_source(session, former) || mine->client_port != theirs->client_port ||
+           strncmp(mine->name, theirs->name, sizeof mine->name) != 0;
+}
+
 /* It has said HELLO. */
 static void greet(struct primary_session *session)
 {
@@ -404,6 +420,11 @@ static void greet(struct primary_session *session)
     char who[WHO_BYTES];
 
     primary_judge(primary, hello, &verdict);
+    if (verdict.refuse == 0 && former != NULL && is_another_node(session, former)) {
+        verdict.refuse = REFUSE_SAME_NODE;
+        snprintf(verdict.text, sizeof verdict.text, "node id %016" PRIx64 " is that of %s", hello->node_id,
+                 primary_who(former, who));
+    }
     if (verdict.refuse == 0 && former == NULL && primary_replica_count(primary) >= PRIMARY_REPLICAS_MAX) {
         verdict.refuse = REFUSE_CROWDED;
         snprintf(verdict.text, sizeof verdict.text, "%u are there", (unsigned)PRIMARY_REPLICAS_MAX);

@@ -17,6 +17,8 @@
  *   another cluster's data                  REFUSE_FOREIGN_CLUSTER
  *   a smaller table                         REFUSE_CAPACITY
  *   BOOTSTRAP, and the folder is gone       REFUSE_NOT_READY
+ *   our node id, or that of a session that  REFUSE_SAME_NODE
+ *   lives, from elsewhere
  *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH
  *
  * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for

@@ -130,6 +130,8 @@ const char *primary_who(const struct primary_session *session, char out[WHO_BYTE
 
 /* A free place for a newcomer from there, for whom another may have been given up; NULL: there is none. */
 struct primary_session *primary_place(struct primary *primary, const uint8_t address[16]);
+/* Both come from one address, or one owner's network. */
+bool primary_same_source(const struct primary_session *a, const struct primary_session *b);
 /* One more now? */
 bool allowance_take(struct allowance *allowance, uint64_t now_ns, unsigned a_second, unsigned burst);
 

@@ -101,6 +101,8 @@ void primary_judge(const struct primary *primary, const struct replication_hello
     if (hello->version != REPLICATION_VERSION)
         refuse(out, REFUSE_VERSION, "version %u here, %u there", (unsigned)REPLICATION_VERSION,
                hello->version);
+    else if (hello->node_id == meta->node_id)
+        refuse(out, REFUSE_SAME_NODE, "node id %016" PRIx64 " is the primary's own", hello->node_id);
     else if (!is_ours && (has_data || !wire_is_zero(hello->cluster_id, CLUSTER_ID_BYTES)))
         refuse(out, REFUSE_FOREIGN_CLUSTER, "cluster %s... here, %s... there",
                cluster_text(ours, meta->cluster_id), cluster_text(theirs, hello->cluster_id));

@@ -31,6 +31,11 @@ static bool same_source(const uint8_t a[16], const uint8_t b[16])
     return memcmp(a, b, is_ip4 ? 16 : 8) == 0;
 }
 
+bool primary_same_source(const struct primary_session *a, const struct primary_session *b)
+{
+    return same_source(a->link.peer_address, b->link.peer_address);
+}
+
 /* Those who still have to say HELLO. */
 struct newcomers {
     unsigned count;

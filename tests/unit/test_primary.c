@@ -364,6 +364,82 @@ static void a_node_that_comes_again_replaces_its_old_session(void)
     fixture_stop();
 }
 
+/* What the newcomer, who says so, is told; 0: it follows, and the one that was there is gone. */
+static uint16_t comes_as(struct peer *there, uint8_t host, const struct replication_message *hello)
+{
+    uint64_t refused = counted(REPLICATION_refused), replaced = counted(REPLICATION_replaced);
+    struct peer *newcomer = peer_open(host);
+    peer_says(newcomer, hello);
+    link_pair_run(there->link);
+    uint16_t reason = newcomer->refusals > 0 ? newcomer->refuse.reason : 0;
+    CU_ASSERT_EQUAL(newcomer->welcomes, reason == 0);
+    CU_ASSERT_EQUAL(counted(REPLICATION_refused), refused + (reason != 0));
+    CU_ASSERT_EQUAL(counted(REPLICATION_replaced), replaced + (reason == 0));
+    CU_ASSERT_EQUAL(there->session == NULL, reason == 0);
+    if (reason != 0)
+        CU_ASSERT_PTR_NOT_NULL(strstr(newcomer->refuse.text, "is that of r ("));
+    peer_free(newcomer);
+    return reason;
+}
+
+static void two_nodes_of_one_id_do_not_take_turns(void)
+{
+    start();
+    struct peer *there = peer_streams(1);
+    struct replication_message same = peer_hello_at(1, HISTORY, fixture.next_lsn - 1), renamed = same,
+                               moved = same;
+
+    renamed.hello.name[0] = 's';
+    moved.hello.client_port++;
+    CU_ASSERT_EQUAL(comes_as(there, 1, &renamed), REFUSE_SAME_NODE);
+    CU_ASSERT_EQUAL(comes_as(there, 1, &moved), REFUSE_SAME_NODE);
+    CU_ASSERT_EQUAL(comes_as(there, 2, &same), REFUSE_SAME_NODE);
+    CU_ASSERT_EQUAL(fixture_said("is turned away: node id 0000000000000001 is that of r ("), 1);
+    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), 1);
+    CU_ASSERT_EQUAL(comes_as(there, 1, &same), 0);
+    peer_free(there);
+    fixture_stop();
+}
+
+static void a_node_that_has_moved_follows_when_its_former_session_is_silent(void)
+{
+    start();
+    struct peer *there = peer_streams(1);
+    struct replication_message hello = peer_hello_at(1, HISTORY, fixture.next_lsn - 1);
+
+    CU_ASSERT_EQUAL(comes_as(there, 2, &hello), REFUSE_SAME_NODE);
+    for (unsigned i = 0; i < 2; i++) { /* in two steps: in one it would be the primary that was away */
+        fixture.now_ns += TIMEOUT_MS / 2 * MS;
+        peer_settle(there);
+    }
+    CU_ASSERT_EQUAL(counted(REPLICATION_timed_out), 1);
+    peer_free(there);
+    there = peer_open(2);
+    peer_says(there, &hello);
+    CU_ASSERT_EQUAL(there->welcomes, 1);
+    peer_free(there);
+    fixture_stop();
+}
+
+/* Its former session, which may be silent for a minute while its table is emptied. */
+static void a_node_that_has_moved_does_not_wait_for_a_table_that_nobody_empties(void)
+{
+    start();
+    struct replication_message hello = peer_hello(1);
+    struct peer *there = peer_open(1);
+
+    peer_says(there, &hello);
+    CU_ASSERT_EQUAL(there->welcomes, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        fixture.now_ns += TIMEOUT_MS / 2 * MS;
+        peer_settle(there);
+    }
+    CU_ASSERT_PTR_NOT_NULL(there->session);
+    CU_ASSERT_EQUAL(comes_as(there, 2, &hello), 0);
+    peer_free(there);
+    fixture_stop();
+}
+
 static void close_all_tells_them_and_nobody_comes_after(void)
 {
     start();
@@ -465,6 +541,11 @@ int main(void)
          a_link_that_goes_without_a_word_is_counted_and_one_that_is_closed_is_not},
         {"a node that comes again replaces its old session",
          a_node_that_comes_again_replaces_its_old_session},
+        {"two nodes of one id do not take turns", two_nodes_of_one_id_do_not_take_turns},
+        {"a node that has moved follows when its former session is silent",
+         a_node_that_has_moved_follows_when_its_former_session_is_silent},
+        {"a node that has moved does not wait for a table that nobody empties",
+         a_node_that_has_moved_does_not_wait_for_a_table_that_nobody_empties},
         {"close_all tells them, and nobody comes after", close_all_tells_them_and_nobody_comes_after},
         {"who does not hang up is cut off in the end", who_does_not_hang_up_is_cut_off_in_the_end},
         {"destroying aborts what is there", destroying_aborts_what_is_there},

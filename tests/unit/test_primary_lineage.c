@@ -242,6 +242,20 @@ static void who_has_seen_a_higher_epoch_does_not_follow_us(void)
     fixture_stop();
 }
 
+static void a_node_of_our_own_id_is_turned_away(void)
+{
+    start();
+    struct replication_message hello = peer_hello_at(fixture.meta.node_id, HISTORY, FIRST_LSN - 1);
+
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_SAME_NODE);
+    hello.hello.flags |= HELLO_BOOTSTRAP;
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_SAME_NODE);
+    hello = peer_hello(fixture.meta.node_id);
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_SAME_NODE);
+    CU_ASSERT_EQUAL(fixture_said("is the primary's own"), 1);
+    fixture_stop();
+}
+
 static void a_refusal_is_said_once_a_minute_for_each_node_and_reason(void)
 {
     start();
@@ -259,7 +273,7 @@ static void a_refusal_is_said_once_a_minute_for_each_node_and_reason(void)
     CU_ASSERT_EQUAL(refused(&hello), REFUSE_CAPACITY);
     CU_ASSERT_EQUAL(fixture_said("is turned away"), 4);
     /* However many say that they are others. */
-    for (unsigned i = 10; i < 100; i++) {
+    for (unsigned i = 100; i < 190; i++) {
         hello.hello.node_id = i;
         CU_ASSERT_EQUAL(refused(&hello), REFUSE_CAPACITY);
         fixture.now_ns += 10 * MS;
@@ -295,6 +309,7 @@ int main(void)
         {"who has followed another of our epoch is not told to begin anew",
          who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew},
         {"who has seen a higher epoch does not follow us", who_has_seen_a_higher_epoch_does_not_follow_us},
+        {"a node of our own id is turned away", a_node_of_our_own_id_is_turned_away},
         {"a refusal is said once a minute for each node and reason",
          a_refusal_is_said_once_a_minute_for_each_node_and_reason},
         CU_TEST_INFO_NULL};

@@ -313,7 +313,7 @@ static void every_known_value_is_taken_and_no_other(void)
     length = whole(bytes, &m);
     for (unsigned v = 0; v < 0x10000; v++) {
         wire_put_u16(bytes + 8, (uint16_t)v);
-        CU_ASSERT_EQUAL(decodes(bytes, length), v >= 1 && v <= 9);
+        CU_ASSERT_EQUAL(decodes(bytes, length), v >= 1 && v <= REFUSE_SAME_NODE);
     }
     m = hello(0);
     length = whole(bytes, &m);
@@ -478,9 +478,9 @@ static void reasons_have_texts(void)
     CU_ASSERT_STRING_EQUAL(refuse_text(REFUSE_VERSION), "it speaks another version");
     CU_ASSERT_STRING_EQUAL(refuse_text(REFUSE_STALE_EPOCH), "its epoch is below one that we know");
     CU_ASSERT_STRING_EQUAL(refuse_text(0), "unknown reason");
-    CU_ASSERT_STRING_EQUAL(refuse_text(10), "unknown reason");
+    CU_ASSERT_STRING_EQUAL(refuse_text(REFUSE_SAME_NODE + 1), "unknown reason");
     CU_ASSERT_STRING_EQUAL(refuse_text(UINT32_MAX), "unknown reason");
-    for (unsigned reason = 1; reason <= 9; reason++)
+    for (unsigned reason = 1; reason <= REFUSE_SAME_NODE; reason++)
         CU_ASSERT_TRUE(strlen(refuse_text(reason)) < REPLICATION_TEXT_BYTES);
 }
 
