@@ -65,6 +65,12 @@ void tail_destroy(struct tail *tail)
     free(tail);
 }
 
+void tail_restart(struct tail *tail, uint64_t last_lsn)
+{
+    tail->oldest = tail->count;
+    tail->last_lsn = last_lsn;
+}
+
 static void forget_oldest(struct tail *tail)
 {
     tail->last_lsn = entry_of(tail, tail->oldest)->next_lsn - 1;

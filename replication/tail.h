@@ -19,6 +19,9 @@ enum { TAIL_BYTES_DEFAULT = 16 << 20 };
  * put in. NULL: memory is short. */
 struct tail *tail_create(size_t bytes, uint64_t last_lsn);
 void tail_destroy(struct tail *tail);
+/* Forgets all blocks: the log goes on elsewhere (a node that followed begins to lead), after last_lsn. Numbers go on
+ * rising; nobody uses one from before. */
+void tail_restart(struct tail *tail, uint64_t last_lsn);
 
 struct tail_block {
     const uint8_t

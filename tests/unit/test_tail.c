@@ -112,6 +112,23 @@ static void the_oldest_blocks_make_room_and_are_found_no_more(void)
     tail_destroy(tail);
 }
 
+static void a_restarted_tail_has_nothing_of_before(void)
+{
+    struct tail *tail = tail_create(RING_BYTES, 41);
+    struct tail_block block;
+
+    put(tail, 7, FIRST, 3, 200);
+    tail_restart(tail, FIRST + 9);
+    CU_ASSERT_EQUAL(found(tail, FIRST + 2), UINT64_MAX);
+    CU_ASSERT_EQUAL(found(tail, FIRST + 9), 1);
+    CU_ASSERT_FALSE(tail_at(tail, 1, &block));
+    put(tail, 8, 2 * FIRST, 1, 200);
+    CU_ASSERT_EQUAL(found(tail, FIRST + 9), 1);
+    CU_ASSERT_TRUE_FATAL(tail_at(tail, 1, &block));
+    CU_ASSERT_EQUAL(block.first_lsn, 2 * FIRST);
+    tail_destroy(tail);
+}
+
 static void many_small_blocks_do_not_outgrow_the_entries(void)
 {
     struct tail *tail = tail_create(RING_BYTES, 0);
@@ -159,6 +176,7 @@ int main(void)
     CU_ADD_TEST(suite, who_has_the_log_before_it_goes_on_at_the_mark_that_opens_the_history);
     CU_ADD_TEST(suite, each_lsn_leads_to_the_block_that_holds_the_next);
     CU_ADD_TEST(suite, the_oldest_blocks_make_room_and_are_found_no_more);
+    CU_ADD_TEST(suite, a_restarted_tail_has_nothing_of_before);
     CU_ADD_TEST(suite, many_small_blocks_do_not_outgrow_the_entries);
     CU_ADD_TEST(suite, how_near_a_block_is_to_being_forgotten_is_told_by_bytes_or_by_entries);
     CU_basic_run_tests();
