@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-enum { HANDSHAKES_BURST = 16, LINES_A_SECOND = 2, LINES_BURST = 32, LINE_BYTES = 512 };
+enum { LINES_A_SECOND = 2, LINES_BURST = 32, LINE_BYTES = 512 };
 
 /* How long a replica that was turned away comes back without a line. */
 #define REFUSAL_NS UINT64_C(60000000000)
@@ -235,8 +235,8 @@ static unsigned ending_turn(struct primary_session *session)
 
 static bool may_compute(void *owner)
 {
-    struct primary *primary = ((struct primary_session *)owner)->primary;
-    return allowance_take(&primary->handshakes, primary->now_ns, PRIMARY_HANDSHAKES_S, HANDSHAKES_BURST);
+    struct primary_session *session = owner;
+    return primary_may_shake(session->primary, session->link.peer_address);
 }
 
 /* Hands are shaken: what counts is its HELLO, for which it has its time. */

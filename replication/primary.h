@@ -27,7 +27,9 @@
  *
  * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO,
  * PRIMARY_SOURCE_MAX of those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of
- * the source that holds most makes room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16.
+ * the source that holds most makes room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16;
+ * PRIMARY_SOURCE_HANDSHAKES_S of those from one address, in bursts of PRIMARY_SOURCE_MAX: whoever has seen the first
+ * message of a handshake can say it again, and must not use up what others need.
  */
 #ifndef WILD_PRIMARY_H
 #define WILD_PRIMARY_H
@@ -45,6 +47,7 @@ enum {
     PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_ENDING_MAX,
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
+    PRIMARY_SOURCE_HANDSHAKES_S = 25,
     /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for. Who
      * had none of them is the first in the next turn. */
     PRIMARY_TURN_BYTES = 256 * 1024,

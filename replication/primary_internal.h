@@ -85,7 +85,13 @@ struct allowance {
     uint64_t full_ns; /* when all of the burst will be there again */
 };
 
-enum { REFUSALS_REMEMBERED = 8 };
+/* Where hands were shaken lately. */
+struct shaker {
+    uint8_t address[16];
+    struct allowance allowance;
+};
+
+enum { REFUSALS_REMEMBERED = 8, SHAKERS_REMEMBERED = 64, HANDSHAKES_BURST = 16 };
 
 struct primary {
     struct primary_config config;
@@ -95,6 +101,7 @@ struct primary {
     uint64_t log_from_lsn;     /* the folder's log does not reach back to below this, as far as is known */
     uint64_t tickets;          /* WAITING, given so far */
     struct allowance handshakes, lines;
+    struct shaker shakers[SHAKERS_REMEMBERED];
     uint64_t lines_left_out;
     struct refusal refusals[REFUSALS_REMEMBERED];
     unsigned used_count, first; /* places in use: used[]; whose turn is first */
@@ -130,6 +137,8 @@ const char *primary_who(const struct primary_session *session, char out[WHO_BYTE
 
 /* A free place for a newcomer from there, for whom another may have been given up; NULL: there is none. */
 struct primary_session *primary_place(struct primary *primary, const uint8_t address[16]);
+/* One more handshake with somebody from there now? */
+bool primary_may_shake(struct primary *primary, const uint8_t address[16]);
 /* Both come from one address, or one owner's network. */
 bool primary_same_source(const struct primary_session *a, const struct primary_session *b);
 /* One more now? */

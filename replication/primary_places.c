@@ -23,12 +23,42 @@ bool allowance_take(struct allowance *allowance, uint64_t now_ns, unsigned a_sec
     return true;
 }
 
+static bool is_ip4(const uint8_t address[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(address, mapped, sizeof mapped) == 0;
+}
+
 /* IPv6: a /64 has one owner. */
 static bool same_source(const uint8_t a[16], const uint8_t b[16])
 {
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    bool is_ip4 = memcmp(a, mapped, sizeof mapped) == 0;
-    return memcmp(a, b, is_ip4 ? 16 : 8) == 0;
+    return is_ip4(a) == is_ip4(b) && memcmp(a, b, is_ip4(a) ? 16 : 8) == 0;
+}
+
+/* Who was there lately; else in the place of whose allowance has been whole for longest: forgotten, it has lost
+ * nothing. */
+static struct shaker *find_shaker(struct primary *primary, const uint8_t address[16])
+{
+    struct shaker *oldest = &primary->shakers[0];
+
+    for (unsigned i = 0; i < SHAKERS_REMEMBERED; i++) {
+        struct shaker *shaker = &primary->shakers[i];
+        if (same_source(shaker->address, address))
+            return shaker;
+        if (shaker->allowance.full_ns < oldest->allowance.full_ns)
+            oldest = shaker;
+    }
+    *oldest = (struct shaker){.allowance.full_ns = 0};
+    memcpy(oldest->address, address, sizeof oldest->address);
+    return oldest;
+}
+
+/* Its own first: who is refused by that costs the others nothing. */
+bool primary_may_shake(struct primary *primary, const uint8_t address[16])
+{
+    return allowance_take(&find_shaker(primary, address)->allowance, primary->now_ns,
+                          PRIMARY_SOURCE_HANDSHAKES_S, PRIMARY_SOURCE_MAX) &&
+           allowance_take(&primary->handshakes, primary->now_ns, PRIMARY_HANDSHAKES_S, HANDSHAKES_BURST);
 }
 
 bool primary_same_source(const struct primary_session *a, const struct primary_session *b)

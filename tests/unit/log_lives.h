@@ -47,7 +47,7 @@ static inline void lives_open(struct log_lives *lives, uint64_t seed, uint64_t s
     lives->seed = seeded_start(seed);
     lives->sim = sim_disk_create(seed, UINT64_C(1) << 32);
     lives->disk = sim_disk_disk(lives->sim);
-    lives->meta = (struct meta){.cluster_id = {1}, .node_id = 1, .stamp = 0x5eed};
+    lives->meta = (struct meta){.cluster_id = {1}, .node_id = 1000, .stamp = 0x5eed};
     lives->begin = (struct wal_position){.next_lsn = 1};
     lives->segment_bytes = segment_bytes;
     lives->now_ns = 1;
@@ -140,7 +140,7 @@ static inline void lives_begin(struct log_lives *lives)
     uint64_t first_lsn = meta_next_first_lsn(&lives->meta, lives->begin.next_lsn - 1);
     meta_add(&lives->meta, &(struct history){.id = first_lsn >> 24,
                                              .first_lsn = first_lsn,
-                                             .node_id = 1,
+                                             .node_id = lives->meta.node_id,
                                              .before_lsn = meta_last_lsn(&lives->meta, lives->begin.next_lsn),
                                              .epoch = (uint32_t)(first_lsn >> 32)});
     struct wal_writer_config config = {.queue = sim_disk_queue(lives->sim),

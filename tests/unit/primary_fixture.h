@@ -18,6 +18,7 @@ enum {
     FIXTURE_CAPACITY = 1000,
     HEARTBEAT_MS = 100,
     TIMEOUT_MS = 1000,
+    PRIMARY_ID = 1000, /* of no replica */
 };
 #define MS            UINT64_C(1000000)
 #define OLD_HISTORY   UINT64_C(0xaaaa)
@@ -191,11 +192,15 @@ static inline void fixture_begin(void)
 static inline void fixture_start(struct feeder *feeder)
 {
     fixture_prepare();
-    fixture.meta = (struct meta){.cluster_id = "a cluster's id.", .node_id = 11, .stamp = 5, .count = 2};
-    fixture.meta.history[0] =
-        (struct history){.id = OLD_HISTORY, .first_lsn = OLD_FIRST_LSN, .node_id = 11, .epoch = EPOCH - 1};
-    fixture.meta.history[1] = (struct history){
-        .id = HISTORY, .first_lsn = FIRST_LSN, .node_id = 11, .before_lsn = OLD_LAST_LSN, .epoch = EPOCH};
+    fixture.meta =
+        (struct meta){.cluster_id = "a cluster's id.", .node_id = PRIMARY_ID, .stamp = 5, .count = 2};
+    fixture.meta.history[0] = (struct history){
+        .id = OLD_HISTORY, .first_lsn = OLD_FIRST_LSN, .node_id = PRIMARY_ID, .epoch = EPOCH - 1};
+    fixture.meta.history[1] = (struct history){.id = HISTORY,
+                                               .first_lsn = FIRST_LSN,
+                                               .node_id = PRIMARY_ID,
+                                               .before_lsn = OLD_LAST_LSN,
+                                               .epoch = EPOCH};
     fixture.tail = tail_create(FIXTURE_TAIL_BYTES, OLD_LAST_LSN);
     fixture.feeder = feeder;
     fixture.next_lsn = FIRST_LSN;

@@ -45,7 +45,7 @@ static void a_welcome_says_who_we_are_and_what_we_have(void)
 
     CU_ASSERT_EQUAL(welcome->version, REPLICATION_VERSION);
     CU_ASSERT_EQUAL(welcome->start, WELCOME_RESUME);
-    CU_ASSERT_EQUAL(welcome->node_id, 11);
+    CU_ASSERT_EQUAL(welcome->node_id, PRIMARY_ID);
     CU_ASSERT_EQUAL(memcmp(welcome->cluster_id, fixture.meta.cluster_id, CLUSTER_ID_BYTES), 0);
     CU_ASSERT_EQUAL(welcome->capacity, FIXTURE_CAPACITY);
     CU_ASSERT_EQUAL(welcome->durable_lsn, FIRST_LSN + 2);
@@ -60,7 +60,7 @@ static void a_welcome_says_who_we_are_and_what_we_have(void)
     CU_ASSERT_EQUAL(peer->last_history.id, HISTORY);
     CU_ASSERT_EQUAL(peer->last_history.first_lsn, FIRST_LSN);
     CU_ASSERT_EQUAL(peer->last_history.before_lsn, OLD_LAST_LSN);
-    CU_ASSERT_EQUAL(peer->last_history.node_id, 11);
+    CU_ASSERT_EQUAL(peer->last_history.node_id, PRIMARY_ID);
     CU_ASSERT_EQUAL(peer->last_history.epoch, EPOCH);
     peer_free(peer);
     fixture_stop();
@@ -74,7 +74,7 @@ static void a_welcome_with_as_many_histories_as_a_log_remembers_comes_whole(void
     for (unsigned i = 0; i < META_HISTORIES_MAX; i++)
         fixture.meta.history[i] = (struct history){.id = i + 1,
                                                    .first_lsn = (uint64_t)(i + 2) << 32,
-                                                   .node_id = 11,
+                                                   .node_id = PRIMARY_ID,
                                                    .before_lsn = i > 0 ? (uint64_t)(i + 1) << 32 : 5,
                                                    .epoch = i + 1};
     struct primary_config config = fixture_config();

@@ -30,7 +30,7 @@ static uint8_t welcomed(const struct replication_message *hello)
 static uint16_t refused(const struct replication_message *hello)
 {
     uint64_t before = counted(REPLICATION_refused);
-    struct peer *peer = peer_open(1);
+    struct peer *peer = peer_open((uint8_t)hello->hello.node_id);
     peer_says(peer, hello);
     CU_ASSERT_EQUAL(peer->welcomes, 0);
     CU_ASSERT_EQUAL_FATAL(peer->refusals, 1);
@@ -114,7 +114,7 @@ static void what_a_repair_gave_up_has_diverged_in_all_histories_before(void)
     fixture.meta.history[2] = (struct history){.id = 0xdddd,
                                                .first_lsn = UINT64_C(3) << 32,
                                                .before_lsn = OLD_FIRST_LSN + 49,
-                                               .node_id = 11,
+                                               .node_id = PRIMARY_ID,
                                                .epoch = EPOCH + 1};
     fixture.meta.count = 3;
     CU_ASSERT_EQUAL(welcomed_at(OLD_HISTORY, OLD_FIRST_LSN + 49), WELCOME_RESUME);

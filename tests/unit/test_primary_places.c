@@ -246,11 +246,52 @@ static void hands_are_shaken_so_often_and_no_more(void)
     fixture_stop();
 }
 
+/* Every millisecond of a second one from there, and each fifth of a second one from elsewhere: how many of each got
+ * through. */
+static void shake_all_the_time(uint8_t host, unsigned *shaken, unsigned *others)
+{
+    *shaken = *others = 0;
+    for (unsigned i = 1; i <= 1000; i++) {
+        bool other = i % 200 == 0;
+        fixture.now_ns += MS;
+        fixture_turn();
+        struct peer *peer = peer_connect_from(other ? 99 : host);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(peer);
+        peer_begin(peer, &fixture.keys);
+        link_pair_run(peer->link);
+        *(other ? others : shaken) += peer->opened;
+        peer_free(peer);
+    }
+}
+
+static void one_source_shakes_hands_so_often_and_leaves_the_rest_to_others(void)
+{
+    start();
+    unsigned shaken, others;
+
+    shake_all_the_time(1, &shaken, &others);
+    CU_ASSERT_EQUAL(others, 5);
+    CU_ASSERT_TRUE(shaken >= PRIMARY_SOURCE_HANDSHAKES_S &&
+                   shaken <= PRIMARY_SOURCE_HANDSHAKES_S + PRIMARY_SOURCE_MAX);
+    /* ... also where so many have come since that it is forgotten and found again. */
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint8_t host = 100; host < 200; host++) {
+            fixture.now_ns += 10 * MS;
+            fixture_turn();
+            peer_free(peer_open(host));
+        }
+        shake_all_the_time(1, &shaken, &others);
+        CU_ASSERT_EQUAL(others, 5);
+        CU_ASSERT_TRUE(shaken <= PRIMARY_SOURCE_HANDSHAKES_S + PRIMARY_SOURCE_MAX);
+    }
+    fixture_stop();
+}
+
 static void lines_that_come_too_fast_are_left_out_and_counted(void)
 {
     start();
     for (unsigned i = 0; i < 100; i++) {
-        struct peer *peer = join(1);
+        struct peer *peer = join(1 + i);
         peer_free(peer);
     }
     CU_ASSERT_TRUE(fixture.lines < 40);
@@ -278,6 +319,8 @@ int main(void)
         {"64 replicas follow, and the next is turned away",
          sixty_four_replicas_follow_and_the_next_is_turned_away},
         {"hands are shaken so often, and no more", hands_are_shaken_so_often_and_no_more},
+        {"one source shakes hands so often, and leaves the rest to others",
+         one_source_shakes_hands_so_often_and_leaves_the_rest_to_others},
         {"lines that come too fast are left out and counted",
          lines_that_come_too_fast_are_left_out_and_counted},
         CU_TEST_INFO_NULL};
