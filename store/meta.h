@@ -11,28 +11,48 @@
  *   kept-*                    what repair and recovery set aside; never read, never removed
  *   lock                      held by the process that owns the folder (app/disk_folder.h)
  *
- *   offset size  field                                     META_BYTES = 16384
+ *   offset size  field                                     META_BYTES = 24576
  *   0      4     magic        "WMT1"
  *   4      4     crc          CRC32C of everything after it
  *   8      2     format       META_FORMAT
- *   10     2     count        histories, 1..META_HISTORIES_MAX
- *   12     4     reserved     zero
- *   16     16    cluster_id   random, made with the folder
+ *   10     2     count        histories, 0..META_HISTORIES_MAX
+ *   12     2     members      0..MEMBERS_MAX
+ *   14     2     min_replicas as the list of members has it
+ *   16     16    cluster_id   random, made with the first history; zero until then
  *   32     8     node_id      random, made with the folder
- *   40     8     stamp        random, made with the folder: in every block of its log, and told to no client
- *   48     16    reserved     zero
- *   64     40*n  histories, oldest first:
+ *   40     8     stamp        random, made with the log: in every block of it, and told to no client
+ *   48     8     base_segment the log's first; 0: as 1
+ *   56     8     adopted_lsn  start of the snapshot that the log at base_segment goes on from; 0: none
+ *   64     8     sealed_node  to whom the epoch was promised; 0: none was
+ *   72     4     sealed_epoch the highest that this node has promised itself to
+ *   76     4     reserved     zero
+ *   80     8     members_lsn  of the list's first record; 0: there is no list
+ *   88     40    reserved     zero
+ *   128    40*n  histories, oldest first:
  *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 before_lsn u64 | 32 epoch u32
  *                  | 36 reserved u32
  *   ...          zeros
+ *   16128  96*n  members:
+ *                  0 node_id u64 | 8 address 16 bytes | 24 replication_port u16 | 26 client_port u16
+ *                  | 28 reserved u32 | 32 name 64 bytes, padded with zeros
+ *   ...          zeros
  *
- * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; ids are not zero;
- * first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two are equal); before_lsn
- * is below first_lsn (and may be below that of the history before, where a repair gave up the end of the log). A later format keeps length, magic, crc and format as they are.
+ * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; node ids are not zero, those of
+ * members and ids of histories neither; first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two
+ * are equal); before_lsn is below first_lsn (and may be below that of the history before, where a repair gave up the end of
+ * the log); the cluster id is zero if and only if there is no history, and then adopted_lsn is zero; sealed_epoch is zero
+ * if and only if sealed_node is; members_lsn is zero if and only if there are no members, and then min_replicas is zero;
+ * min_replicas is below MEMBERS_MAX; no two members have one node id; their names are printable ASCII.
+ * Other formats keep magic, crc (over all that follows it in the file) and format where they are, and are of
+ * DISK_BLOCK_BYTES to META_BYTES_OTHER_MAX. There is none that this program reads.
  *
  * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
  * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with
- * a tail. A folder keeps the last META_HISTORIES_MAX.
+ * a tail. A folder keeps the last META_HISTORIES_MAX. One without any has no log yet: a replica's that has been told of
+ * nothing, or one that was never started.
+ *
+ * Base: a replica that sets out anew from its primary's snapshot gives up the log that it has. Segments below base_segment
+ * and snapshots whose position lies below it belong to the one that was given up: nobody reads them, and they are removed.
  */
 #ifndef WILD_META_H
 #define WILD_META_H
@@ -40,12 +60,19 @@
 #include "disk.h"
 
 enum {
-    META_FORMAT = 1,
-    META_BYTES = 16384,
-    META_HEADER_BYTES = 64,
+    META_FORMAT = 2,
+    META_BYTES = 24576,
+    META_BYTES_OTHER_MAX = 1 << 20,
+    META_HEADER_BYTES = 128,
     META_HISTORY_BYTES = 40,
-    META_HISTORIES_MAX = (META_BYTES - META_HEADER_BYTES) / META_HISTORY_BYTES,
+    META_HISTORIES_MAX = 400,
+    META_MEMBER_BYTES = 96,
+    META_MEMBERS_AT = META_HEADER_BYTES + META_HISTORIES_MAX * META_HISTORY_BYTES,
     META_CLUSTER_ID_BYTES = 16,
+
+    MEMBERS_MAX = 65,       /* a primary and 64 replicas */
+    MEMBER_NAME_BYTES = 65, /* with the terminator */
+    MEMBER_ADDRESS_BYTES = 16,
 };
 
 struct history {
@@ -54,17 +81,32 @@ struct history {
     uint32_t epoch;
 };
 
+/* A node with a log of the cluster (DESIGN 9, promotion). */
+struct member {
+    uint64_t node_id;
+    uint8_t address[MEMBER_ADDRESS_BYTES]; /* IPv4 mapped; zero: not known */
+    uint16_t replication_port, client_port;
+    char name[MEMBER_NAME_BYTES];
+};
+
 struct meta {
     uint8_t cluster_id[META_CLUSTER_ID_BYTES];
     uint64_t node_id;
     uint64_t stamp; /* wal_block.h */
+    uint64_t base_segment, adopted_lsn;
+    uint64_t sealed_node; /* DESIGN 9: from then on it follows nobody of a lower epoch; 0: none */
+    uint32_t sealed_epoch;
+    uint16_t min_replicas;
+    unsigned members; /* the last whole list in the log */
+    uint64_t members_lsn;
     unsigned count;
     struct history history[META_HISTORIES_MAX];
+    struct member member[MEMBERS_MAX];
 };
 
 #define META_FILE "meta"
 
-/* 0; -ENOENT: none there; -EBADMSG: not valid; -EPROTONOSUPPORT: of a newer format; other -errno. */
+/* 0; -ENOENT: none there; -EBADMSG: not valid; -EPROTONOSUPPORT: of another format; other -errno. */
 int meta_read(struct meta *out, const struct disk *disk);
 /* Durable when it returns 0. Otherwise the old one or the new one is there. meta: valid as above. */
 int meta_write(const struct meta *meta, const struct disk *disk);

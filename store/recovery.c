@@ -175,6 +175,7 @@ static int make_meta(struct recovery *recovery)
         random_fill(&recovery->config.random, &facts->meta.node_id, sizeof facts->meta.node_id);
     while (facts->meta.node_id == 0);
     random_fill(&recovery->config.random, &facts->meta.stamp, sizeof facts->meta.stamp);
+    facts->meta.base_segment = 1;
     return 0;
 }
 
@@ -205,7 +206,7 @@ static int look(struct recovery *recovery)
             "`meta` is damaged: bring it back from a backup, or start with an empty folder");
     case -EPROTONOSUPPORT:
         return recovery_refuse(recovery, failed,
-                               "written by a later version of wild, which this one cannot read");
+                               "written by another version of wild, which this one cannot read");
     default:
         return recovery_refuse_disk(recovery, failed, "meta");
     }
@@ -277,7 +278,7 @@ static int try_snapshot(struct recovery *recovery)
     memset(&recovery->loaded, 0, sizeof recovery->loaded);
     if (failed == -EPROTONOSUPPORT)
         return recovery_refuse(recovery, failed,
-                               "%s was written by a later version of wild, which this one cannot read", name);
+                               "%s was written by another version of wild, which this one cannot read", name);
     return failed == -EBADMSG ? set_snapshot_aside(recovery, 0, name)
                               : recovery_refuse_disk(recovery, failed, name);
 }

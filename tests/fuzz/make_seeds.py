@@ -136,7 +136,7 @@ def replication_seeds():
         "hello-later": hello(version=2),
         "welcome": welcome(1),
         "welcome-bootstrap": welcome(3, 2),
-        "welcome-longest": welcome(408),
+        "welcome-longest": welcome(400),
         "refuse": replication_message(3, struct.pack("<HH", 4, 0) + text),
         "refuse-longest": replication_message(3, struct.pack("<HH", 8, 0) + 200 * b"t"),
         "snapshot-begin": replication_message(4, some[:40]),
@@ -340,7 +340,7 @@ def main():
     for how in (1, 2, 4, 8, 16):
         write("wal", f"position-{how}", b"\1" + log + struct.pack("<BB", 10, how) + bytes([2]) + bytes(7))
     for name, offset, value, how in (("crc", 4, 1, 0), ("format", 8, 2, 1), ("count", 10, 1, 1), ("more", 10, 9, 1),
-                                     ("first", 72, 1, 1), ("size", 2, 0, 2)):
+                                     ("first", 136, 1, 1), ("members", 12, 1, 1), ("size", 2, 0, 2)):
         write("wal", "meta-" + name, b"\1" + log + struct.pack("<BHBB", 9, offset, value, how))
     # fuzz_snapshot.c: options, then a length and its bytes for each part; sums are made right by the target
     first_lsn = 1 << 32

@@ -20,7 +20,7 @@ static void tear_down(void)
 
 static struct meta sample(unsigned count)
 {
-    struct meta meta = {.cluster_id = {1, 2, 3}, .node_id = 42};
+    struct meta meta = {.cluster_id = {1, 2, 3}, .node_id = 42, .base_segment = 1};
     for (unsigned i = 0; i < count; i++)
         meta_add(&meta, &(struct history){.id = 1000 + i,
                                           .first_lsn = (uint64_t)(i + 1) << 32,
@@ -30,11 +30,47 @@ static struct meta sample(unsigned count)
     return meta;
 }
 
+/* What only clusters have. */
+static struct meta sample_with_members(unsigned count, unsigned members)
+{
+    struct meta meta = sample(count);
+    meta.stamp = 77;
+    meta.base_segment = 9;
+    meta.adopted_lsn = ((uint64_t)1 << 32) + 5;
+    meta.sealed_node = 43;
+    meta.sealed_epoch = UINT32_MAX;
+    meta.min_replicas = MEMBERS_MAX - 1;
+    meta.members_lsn = ((uint64_t)1 << 32) + 3;
+    meta.members = members;
+    for (unsigned i = 0; i < members; i++) {
+        struct member *member = &meta.member[i];
+        *member = (struct member){.node_id = 1 + i, .replication_port = 9001, .client_port = 7878};
+        member->address[15] = (uint8_t)i;
+        memset(member->name, 'a', i % MEMBER_NAME_BYTES); /* none, and the longest */
+    }
+    return meta;
+}
+
+static bool same_members(const struct meta *a, const struct meta *b)
+{
+    bool equal =
+        a->members == b->members && a->members_lsn == b->members_lsn && a->min_replicas == b->min_replicas;
+    for (unsigned i = 0; equal && i < a->members; i++)
+        equal = a->member[i].node_id == b->member[i].node_id &&
+                memcmp(a->member[i].address, b->member[i].address, MEMBER_ADDRESS_BYTES) == 0 &&
+                a->member[i].replication_port == b->member[i].replication_port &&
+                a->member[i].client_port == b->member[i].client_port &&
+                strcmp(a->member[i].name, b->member[i].name) == 0;
+    return equal;
+}
+
 /* Over the histories that count alone. */
 static bool same(const struct meta *a, const struct meta *b)
 {
     bool equal = a->count == b->count && a->node_id == b->node_id &&
-                 memcmp(a->cluster_id, b->cluster_id, META_CLUSTER_ID_BYTES) == 0;
+                 memcmp(a->cluster_id, b->cluster_id, META_CLUSTER_ID_BYTES) == 0 && a->stamp == b->stamp &&
+                 a->base_segment == b->base_segment && a->adopted_lsn == b->adopted_lsn &&
+                 a->sealed_node == b->sealed_node && a->sealed_epoch == b->sealed_epoch && same_members(a, b);
     for (unsigned i = 0; equal && i < a->count; i++)
         equal = a->history[i].id == b->history[i].id && a->history[i].first_lsn == b->history[i].first_lsn &&
                 a->history[i].node_id == b->history[i].node_id &&
@@ -54,6 +90,36 @@ static void every_number_of_histories_comes_back(void)
         CU_ASSERT(same(&in, &out));
     }
     CU_ASSERT(memory_find(&memory, "meta.tmp") < 0);
+}
+
+static void every_number_of_members_comes_back(void)
+{
+    struct disk disk = memory_disk(&memory);
+    static const unsigned counts[] = {1, 2, MEMBERS_MAX};
+    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct meta in = sample_with_members(META_HISTORIES_MAX - i, counts[i]), out;
+        CU_ASSERT_EQUAL(meta_write(&in, &disk), 0);
+        CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+        CU_ASSERT(same(&in, &out));
+    }
+}
+
+/* A replica's folder that has been told of nothing yet, sealed or not. */
+static void a_folder_without_a_history_has_no_cluster(void)
+{
+    struct disk disk = memory_disk(&memory);
+    struct meta in = {.node_id = 42, .stamp = 5, .base_segment = 1}, out;
+    CU_ASSERT_EQUAL(meta_write(&in, &disk), 0);
+    CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+    CU_ASSERT(same(&in, &out));
+    CU_ASSERT_EQUAL(meta_found_lsn(&out), 0);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&out, 0), (uint64_t)1 << 32);
+    CU_ASSERT_PTR_NULL(meta_history_of(&out, UINT64_MAX));
+    in.sealed_node = 7;
+    in.sealed_epoch = 3;
+    CU_ASSERT_EQUAL(meta_write(&in, &disk), 0);
+    CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
+    CU_ASSERT(same(&in, &out));
 }
 
 static void a_log_may_begin_again_before_an_earlier_start(void)
@@ -132,57 +198,127 @@ static void every_flipped_byte_and_other_lengths_are_noticed(void)
         }
     CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
     struct memory_file *file = &memory.file[memory_find(&memory, "meta")];
-    static const uint64_t sizes[] = {META_BYTES + 1, META_BYTES - 1, 64, 0};
+    static const uint64_t sizes[] = {META_BYTES + 1,    META_BYTES - 1,   64, 0,
+                                     META_BYTES + 4096, META_BYTES - 4096};
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         memory_resize(file, sizes[i]);
         CU_ASSERT_EQUAL(meta_read(&out, &disk), -EBADMSG);
     }
 }
 
-static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
+struct change {
+    unsigned offset, bytes;
+    uint64_t value;
+    int result;
+};
+
+static void check_changes(const struct meta *meta, const struct change *changes, size_t count)
 {
-    static const struct {
-        unsigned offset, bytes;
-        uint64_t value;
-        int result;
-    } changes[] = {
-        {0, 4, 0, -EBADMSG},                            /* magic */
-        {8, 2, META_FORMAT + 1, -EPROTONOSUPPORT},      /* format */
-        {8, 2, 0, -EBADMSG},                            /* */
-        {10, 2, 0, -EBADMSG},                           /* count */
-        {10, 2, 1, -EBADMSG},                           /* less than there are: bytes that must be zero */
-        {10, 2, 3, -EBADMSG},                           /* more */
-        {10, 2, META_HISTORIES_MAX + 1, -EBADMSG},      /* */
-        {10, 2, UINT16_MAX, -EBADMSG},                  /* */
-        {12, 4, 1, -EBADMSG},                           /* reserved */
-        {16, 8, 0, -EBADMSG},                           /* cluster id: the sample's has no other bytes */
-        {32, 8, 0, -EBADMSG},                           /* node id */
-        {48, 1, 1, -EBADMSG},                           /* reserved */
-        {63, 1, 1, -EBADMSG},                           /* */
-        {64, 8, 0, -EBADMSG},                           /* a history's id */
-        {64 + 8, 8, 0, -EBADMSG},                       /* its first LSN */
-        {64 + 8, 8, ((uint64_t)1 << 32) + 1, -EBADMSG}, /* not a multiple */
-        {64 + 8, 8, (uint64_t)2 << 32, -EBADMSG},       /* not below the next one's */
-        {64 + 16, 8, 0, -EBADMSG},                      /* its node */
-        {64 + 24, 8, (uint64_t)1 << 32, -EBADMSG},      /* before_lsn: not below its own first LSN */
-        {64 + 40 + 24, 8, (uint64_t)2 << 32, -EBADMSG}, /* the second's */
-        {64 + 32, 4, 1, -EBADMSG},                      /* epoch: not below the next one's */
-        {64 + 36, 4, 1, -EBADMSG},                      /* reserved */
-        {64 + 2 * 40, 1, 1, -EBADMSG},                  /* behind the last */
-        {META_BYTES - 1, 1, 1, -EBADMSG},               /* */
-    };
     struct disk disk = memory_disk(&memory);
-    for (unsigned i = 0; i < sizeof changes / sizeof changes[0]; i++) {
-        struct meta meta = sample(2), out;
-        uint8_t *bytes = written(&meta);
+    for (size_t i = 0; i < count; i++) {
+        struct meta out;
+        uint8_t *bytes = written(meta);
         for (unsigned b = 0; b < changes[i].bytes; b++)
             bytes[changes[i].offset + b] = (uint8_t)(changes[i].value >> 8 * b);
         wire_put_u32(bytes + 4, wal_crc(0, bytes + 8, META_BYTES - 8));
         int result = meta_read(&out, &disk);
         if (result != changes[i].result) {
-            printf("\nchange %u: %d instead of %d\n", i, result, changes[i].result);
+            printf("\nchange %zu: %d instead of %d\n", i, result, changes[i].result);
             CU_FAIL("a wrong field");
         }
+    }
+}
+
+static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
+{
+    enum { HEADER = META_HEADER_BYTES, ONE = META_HISTORY_BYTES };
+    static const struct change changes[] = {
+        {0, 4, 0, -EBADMSG},                                /* magic */
+        {8, 2, META_FORMAT + 1, -EPROTONOSUPPORT},          /* format */
+        {8, 2, META_FORMAT - 1, -EPROTONOSUPPORT},          /* */
+        {8, 2, 0, -EPROTONOSUPPORT},                        /* */
+        {10, 2, 0, -EBADMSG},                               /* count: there is a cluster id */
+        {10, 2, 1, -EBADMSG},                               /* less than there are: bytes that must be zero */
+        {10, 2, 3, -EBADMSG},                               /* more */
+        {10, 2, META_HISTORIES_MAX + 1, -EBADMSG},          /* */
+        {10, 2, UINT16_MAX, -EBADMSG},                      /* */
+        {12, 2, 1, -EBADMSG},                               /* members: there are none */
+        {14, 2, 1, -EBADMSG},                               /* min_replicas without */
+        {16, 8, 0, -EBADMSG},                               /* cluster id: the sample's has no other bytes */
+        {32, 8, 0, -EBADMSG},                               /* node id */
+        {64, 8, 1, -EBADMSG},                               /* sealed for a node without an epoch */
+        {72, 4, 1, -EBADMSG},                               /* and the other way round */
+        {76, 4, 1, -EBADMSG},                               /* reserved */
+        {80, 8, 1, -EBADMSG},                               /* a list of nobody */
+        {88, 1, 1, -EBADMSG},                               /* reserved */
+        {127, 1, 1, -EBADMSG},                              /* */
+        {HEADER, 8, 0, -EBADMSG},                           /* a history's id */
+        {HEADER + 8, 8, 0, -EBADMSG},                       /* its first LSN */
+        {HEADER + 8, 8, ((uint64_t)1 << 32) + 1, -EBADMSG}, /* not a multiple */
+        {HEADER + 8, 8, (uint64_t)2 << 32, -EBADMSG},       /* not below the next one's */
+        {HEADER + 16, 8, 0, -EBADMSG},                      /* its node */
+        {HEADER + 24, 8, (uint64_t)1 << 32, -EBADMSG},      /* before_lsn: not below its own first LSN */
+        {HEADER + ONE + 24, 8, (uint64_t)2 << 32, -EBADMSG}, /* the second's */
+        {HEADER + 32, 4, 1, -EBADMSG},                       /* epoch: not below the next one's */
+        {HEADER + 36, 4, 1, -EBADMSG},                       /* reserved */
+        {HEADER + 2 * ONE, 1, 1, -EBADMSG},                  /* behind the last */
+        {META_MEMBERS_AT - 1, 1, 1, -EBADMSG},               /* */
+        {META_MEMBERS_AT, 1, 1, -EBADMSG},                   /* a member that does not count */
+        {META_BYTES - 1, 1, 1, -EBADMSG},                    /* */
+    };
+    struct meta meta = sample(2);
+    check_changes(&meta, changes, sizeof changes / sizeof changes[0]);
+}
+
+static void every_wrong_field_of_members_is_noticed(void)
+{
+    enum { AT = META_MEMBERS_AT, ONE = META_MEMBER_BYTES };
+    static const struct change changes[] = {
+        {12, 2, 0, -EBADMSG},               /* members: they are there */
+        {12, 2, 1, -EBADMSG},               /* */
+        {12, 2, 3, -EBADMSG},               /* */
+        {12, 2, MEMBERS_MAX + 1, -EBADMSG}, /* */
+        {14, 2, MEMBERS_MAX, -EBADMSG},     /* min_replicas */
+        {14, 2, 0, 0},                      /* */
+        {64, 8, 0, -EBADMSG},               /* sealed for nobody */
+        {72, 4, 0, -EBADMSG},               /* no epoch */
+        {80, 8, 0, -EBADMSG},               /* no list */
+        {AT, 8, 0, -EBADMSG},               /* node id */
+        {AT, 8, 2, -EBADMSG},               /* of the other */
+        {AT + 28, 4, 1, -EBADMSG},          /* reserved */
+        {AT + 32, 1, 'x', 0},               /* name: there was none */
+        {AT + 32, 1, 0x1f, -EBADMSG},       /* not text */
+        {AT + 32, 1, 0x7f, -EBADMSG},       /* */
+        {AT + 33, 1, 'x', -EBADMSG},        /* behind its end */
+        {AT + ONE - 1, 1, 'x', -EBADMSG},   /* */
+        {AT + 2 * ONE, 1, 1, -EBADMSG},     /* behind the last */
+    };
+    struct meta meta = sample_with_members(2, 2), empty = {.node_id = 42, .stamp = 5, .base_segment = 1};
+    static const struct change on_empty[] = {
+        {10, 2, 1, -EBADMSG}, /* a history: there is none */
+        {16, 1, 1, -EBADMSG}, /* a cluster id */
+        {56, 8, 1, -EBADMSG}, /* an adopted log */
+    };
+    check_changes(&meta, changes, sizeof changes / sizeof changes[0]);
+    check_changes(&empty, on_empty, sizeof on_empty / sizeof on_empty[0]);
+}
+
+/* Whatever its length is: the first format's was another. */
+static void another_format_is_told_from_damage(void)
+{
+    static const uint64_t sizes[] = {16384, DISK_BLOCK_BYTES, META_BYTES, META_BYTES + DISK_BLOCK_BYTES,
+                                     65536};
+    struct disk disk = memory_disk(&memory);
+    struct meta meta = sample(2), out;
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint8_t *bytes = written(&meta);
+        struct memory_file *file = &memory.file[memory_find(&memory, "meta")];
+        wire_put_u16(bytes + 8, 1);
+        memory_resize(file, sizes[i]);
+        wire_put_u32(file->bytes + 4, wal_crc(0, file->bytes + 8, sizes[i] - 8));
+        CU_ASSERT_EQUAL(meta_read(&out, &disk), -EPROTONOSUPPORT);
+        file->bytes[sizes[i] - 1] ^= 1;
+        CU_ASSERT_EQUAL(meta_read(&out, &disk), -EBADMSG);
     }
 }
 
@@ -269,6 +405,10 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"every number of histories comes back", every_number_of_histories_comes_back},
+        {"every number of members comes back", every_number_of_members_comes_back},
+        {"a folder without a history has no cluster", a_folder_without_a_history_has_no_cluster},
+        {"every wrong field of members is noticed", every_wrong_field_of_members_is_noticed},
+        {"another format is told from damage", another_format_is_told_from_damage},
         {"a log may begin again before an earlier start", a_log_may_begin_again_before_an_earlier_start},
         {"it is synced before it gets its name, and the name after",
          it_is_synced_before_it_gets_its_name_and_the_name_after},

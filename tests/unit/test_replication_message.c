@@ -138,7 +138,7 @@ static const struct {
     struct replication_message (*make)(unsigned count);
     uint32_t fixed, each, count_min, count_max;
 } kinds[] = {
-    {hello, 8 + 64, 1, 0, 64},         {welcome, 8 + 80, 40, 1, 408},
+    {hello, 8 + 64, 1, 0, 64},         {welcome, 8 + 80, 40, 1, 400},
     {refuse, 8 + 4, 1, 0, 200},        {snapshot_begin, 8 + 40, 1, 0, 0},
     {snapshot_chunk, 8, 1, 1, 262144}, {snapshot_end, 8 + 16, 1, 0, 0},
     {batch, 8 + 16, 1, 1, 262144},     {ack, 8 + 32, 1, 0, 0},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <jansson.h>
 
 #include "wal_commands.h"
@@ -47,7 +48,7 @@ const char *wal_meta_words(int meta_state)
     case -EBADMSG:
         return "damaged";
     case -EPROTONOSUPPORT:
-        return "of a newer version of wild";
+        return "of another version of wild";
     default:
         return strerror(-meta_state);
     }
@@ -69,11 +70,40 @@ static void hex(char *out, const uint8_t *bytes, size_t length)
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
+enum { ADDRESS_TEXT_BYTES = INET6_ADDRSTRLEN };
+
+/* "": not known. */
+static const char *address_text(char out[ADDRESS_TEXT_BYTES], const uint8_t address[MEMBER_ADDRESS_BYTES])
+{
+    static const uint8_t none[MEMBER_ADDRESS_BYTES], mapped[12] = {[10] = 0xff, [11] = 0xff};
+    out[0] = '\0';
+    if (memcmp(address, mapped, sizeof mapped) == 0)
+        inet_ntop(AF_INET, address + sizeof mapped, out, ADDRESS_TEXT_BYTES);
+    else if (memcmp(address, none, sizeof none) != 0)
+        inet_ntop(AF_INET6, address, out, ADDRESS_TEXT_BYTES);
+    return out;
+}
+
 static json_t *json_id(uint64_t id)
 {
     char text[17];
     snprintf(text, sizeof text, "%016" PRIx64, id);
     return json_string(text);
+}
+
+static json_t *members_json(const struct meta *meta)
+{
+    json_t *members = json_array();
+    for (unsigned i = 0; i < meta->members; i++) {
+        const struct member *member = &meta->member[i];
+        char address[ADDRESS_TEXT_BYTES];
+        json_array_append_new(members,
+                              json_pack("{s:o, s:s, s:s, s:i, s:i}", "node", json_id(member->node_id), "name",
+                                        member->name, "address", address_text(address, member->address),
+                                        "replication_port", member->replication_port, "client_port",
+                                        member->client_port));
+    }
+    return members;
 }
 
 static json_t *meta_json(const struct wal_folder *folder)
@@ -91,8 +121,12 @@ static json_t *meta_json(const struct wal_folder *folder)
                                         (json_int_t)meta->history[i].epoch, "first_lsn",
                                         (json_int_t)meta->history[i].first_lsn, "before_lsn",
                                         (json_int_t)meta->history[i].before_lsn));
-    return json_pack("{s:s, s:s, s:o, s:o}", "meta", "whole", "cluster", cluster, "node",
-                     json_id(meta->node_id), "histories", histories);
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:o, s:I, s:o}", "meta", "whole", "cluster",
+                     cluster, "node", json_id(meta->node_id), "histories", histories, "base_segment",
+                     (json_int_t)meta->base_segment, "adopted_lsn", (json_int_t)meta->adopted_lsn,
+                     "sealed_epoch", (json_int_t)meta->sealed_epoch, "sealed_node",
+                     json_id(meta->sealed_node), "min_replicas", (json_int_t)meta->min_replicas, "members",
+                     members_json(meta));
 }
 
 static void print_json(const struct wal_folder *folder, const struct wal_scan *scans,
@@ -134,6 +168,21 @@ static void print_json(const struct wal_folder *folder, const struct wal_scan *s
     json_decref(object);
 }
 
+static void print_members(const struct meta *meta, FILE *out)
+{
+    if (meta->members > 0)
+        fprintf(out, "members since lsn %" PRIu64 ", acknowledged by %u besides the primary:\n",
+                meta->members_lsn, meta->min_replicas);
+    for (unsigned i = 0; i < meta->members; i++) {
+        const struct member *member = &meta->member[i];
+        char address[ADDRESS_TEXT_BYTES];
+        address_text(address, member->address);
+        fprintf(out, "member %016" PRIx64 " %s: %s, ports %u (replication) and %u (clients)\n",
+                member->node_id, member->name, address[0] != '\0' ? address : "address not known",
+                member->replication_port, member->client_port);
+    }
+}
+
 static void print_meta(const struct wal_folder *folder, FILE *out)
 {
     char cluster[2 * META_CLUSTER_ID_BYTES + 1];
@@ -143,13 +192,20 @@ static void print_meta(const struct wal_folder *folder, FILE *out)
         return;
     }
     hex(cluster, meta->cluster_id, META_CLUSTER_ID_BYTES);
-    fprintf(out, "cluster %s\nnode %016" PRIx64 "\n", cluster, meta->node_id);
+    fprintf(out, "cluster %s\nnode %016" PRIx64 "\n", meta->count > 0 ? cluster : "none yet", meta->node_id);
     for (unsigned i = 0; i < meta->count; i++)
         fprintf(out,
                 "history %016" PRIx64 ": epoch %" PRIu32 ", from lsn %" PRIu64
                 " on, the log before it ended at lsn %" PRIu64 "\n",
                 meta->history[i].id, meta->history[i].epoch, meta->history[i].first_lsn,
                 meta->history[i].before_lsn);
+    if (meta->adopted_lsn != 0)
+        fprintf(out, "begins in segment %" PRIu64 ", with the snapshot from lsn %" PRIu64 "\n",
+                meta->base_segment, meta->adopted_lsn);
+    if (meta->sealed_epoch != 0)
+        fprintf(out, "promised to node %016" PRIx64 " for epoch %" PRIu32 "\n", meta->sealed_node,
+                meta->sealed_epoch);
+    print_members(meta, out);
 }
 
 static void print_snapshot(const struct wal_snapshot *snapshot, const struct wal_options *options)
