@@ -186,6 +186,7 @@ static int start_replication(void *subject, char *error, size_t error_bytes)
 static void stop_replication(void *subject)
 {
     node_replication_stop(subject);
+    node_order_stop(subject);
 }
 
 static void stop_workers(void *subject)
@@ -315,9 +316,23 @@ bool node_workers_drained(const struct node *node)
     return true;
 }
 
+/* What roles there are is decided at the start: whom a replica asks may change. */
+static unsigned obey(struct node *node)
+{
+    const struct node_order *order = node_order_pending(node);
+
+    if (order == NULL)
+        return 0;
+    if (order->kind == NODE_ORDER_FOLLOW)
+        node_following_order(node, order);
+    else
+        node_order_end(node, false, "a running node keeps its role: restart it with another --mode");
+    return 1;
+}
+
 unsigned node_control_turn(struct node *node, struct instant now)
 {
-    unsigned done = control_turn(&node->control, now);
+    unsigned done = control_turn(&node->control, now) + obey(node);
 
     if (node->streams != NULL)
         done += control_streams_turn(node->streams, now);

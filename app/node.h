@@ -56,11 +56,12 @@ struct node_replication_config {
     enum mode mode;
     uint16_t port; /* primary: where replicas connect. This and the next: host order */
     uint16_t primary_port;
-    struct name_lookup *primary;         /* replica: finds the primary's address */
-    const char *primary_name;            /* as the operator named it, for messages and status */
-    const char *name;                    /* what other nodes call this one */
-    unsigned min_replicas;               /* a write waits for so many */
-    bool ack_applied;                    /* what is in their memory counts */
+    struct name_lookup
+        *primary;             /* replica: finds the primary's address, until it is told to follow another */
+    const char *primary_name; /* as the operator named it, for messages and status */
+    const char *name;         /* what other nodes call this one */
+    unsigned min_replicas;    /* a write waits for so many */
+    bool ack_applied;         /* what is in their memory counts */
     uint32_t heartbeat_ms, timeout_ms;   /* primary */
     const struct secret_option *secrets; /* between nodes; none: the node's own */
     unsigned secret_count;

@@ -14,6 +14,7 @@
 #include "kernel/kernel_worker.h"
 #include "node.h"
 #include "node_log.h"
+#include "node_order.h"
 #include "node_replication.h"
 #include "service/handshake_helper.h"
 #include "service/native_tcp.h"
@@ -68,6 +69,7 @@ struct node {
     struct control_streams *streams; /* NULL: none (control_streams.h) */
     struct node_log log;
     struct node_replication replication;
+    struct node_order_box order;
     struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */
 };

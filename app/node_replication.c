@@ -130,6 +130,11 @@ int node_replication_start(struct node *node, char *error, size_t error_bytes)
     struct session_keys *session_keys;
 
     replication->node = node;
+    replication->following.lookup = node->config.replication.primary; /* borrowed */
+    replication->following.primary_port = node->config.replication.primary_port;
+    if (node->config.replication.primary_name != NULL)
+        snprintf(replication->following.primary, sizeof replication->following.primary, "%s",
+                 node->config.replication.primary_name);
     replication->now = node->started;
     pthread_mutex_init(&replication->status_lock, NULL);
     if (mode == MODE_STANDALONE)

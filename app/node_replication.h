@@ -23,6 +23,7 @@
 #include "feeder.h"
 #include "link.h"
 #include "node.h"
+#include "node_order.h"
 #include "node_status.h"
 #include "primary.h"
 #include "replica.h"
@@ -57,6 +58,13 @@ struct node_following {
     struct session_keys *session_keys;
     struct execute_context *apply;
     struct replica *replica;
+    /* Whom it asks. */
+    char primary
+        [PRIMARY_ADDRESS_BYTES];    /* as the operator named it, for messages and status; or its address */
+    uint16_t primary_port;          /* host order */
+    struct name_lookup *lookup;     /* finds it; NULL: it is at `address` */
+    struct name_lookup *own_lookup; /* that one, if it is the node's to destroy */
+    struct address address;
     struct stream *stream; /* NULL: none */
     bool resolving, connected;
     char trouble[NAME_LOOKUP_ERROR_BYTES]; /* with the connection, as last told */
@@ -128,6 +136,16 @@ bool node_leading_all_there(struct node *node);
 int node_following_start(struct node *node, char *error, size_t error_bytes);
 void node_following_stop(struct node *node);
 unsigned node_following_turn(struct node *node);
+/*
+ * Whom the replica asks from now on: a session with another ends. The lookup becomes the node's; returned is the
+ * one that it had of its own before, for a thread that may free it (NULL: none).
+ */
+struct name_lookup *node_following_ask(struct node *node, struct name_lookup *lookup, const char *host,
+                                       uint16_t port);
+/* Likewise, where the address is known. Allocates and frees nothing: the lookup stays until the next order. */
+void node_following_ask_address(struct node *node, const struct address *address, uint16_t port);
+/* NODE_ORDER_FOLLOW: done at once, and ended. */
+void node_following_order(struct node *node, const struct node_order *order);
 
 /* ---- any thread ---- */
 

@@ -89,13 +89,12 @@ static void welcomed(void *state, const struct meta *histories, const uint8_t ad
 static void tell_trouble(struct node *node, const char *what)
 {
     struct node_following *following = &node->replication.following;
-    const struct node_replication_config *config = &node->config.replication;
 
     if (strncmp(following->trouble, what, sizeof following->trouble - 1) == 0)
         return;
     snprintf(following->trouble, sizeof following->trouble, "%s", what);
     logger_line(&node->config.logger, LOG_LEVEL_WARNING, "replication: primary %s:%u: %s; trying again",
-                config->primary_name, config->primary_port, what);
+                following->primary, following->primary_port, what);
 }
 
 static void connected(struct stream *stream)
@@ -178,9 +177,11 @@ static void closed(struct stream *stream, enum stream_end end)
 static bool begin_to_connect(void *state)
 {
     struct node *node = state;
+    struct node_following *following = &node->replication.following;
 
-    name_lookup_ask(node->config.replication.primary);
-    node->replication.following.resolving = true;
+    if (following->lookup != NULL)
+        name_lookup_ask(following->lookup);
+    following->resolving = true;
     return true;
 }
 
@@ -197,7 +198,7 @@ static void open_stream(struct node *node, const struct address *address)
     struct node_following *following = &node->replication.following;
     struct flow flow = {.peer = *address,
                         .local = address_from_ip4(0),
-                        .peer_port = rte_cpu_to_be_16(node->config.replication.primary_port)};
+                        .peer_port = rte_cpu_to_be_16(following->primary_port)};
 
     following->connected = false;
     following->stream = control_streams_connect(node->streams, &flow, &events, node, node->replication.now);
@@ -218,7 +219,12 @@ static void resolve(struct node *node)
 
     if (!following->resolving)
         return;
-    switch (name_lookup_take(node->config.replication.primary, &address, why)) {
+    if (following->lookup == NULL) {
+        following->resolving = false;
+        open_stream(node, &following->address);
+        return;
+    }
+    switch (name_lookup_take(following->lookup, &address, why)) {
     case NAME_LOOKUP_FOUND:
         following->resolving = false;
         open_stream(node, &address);
@@ -231,6 +237,63 @@ static void resolve(struct node *node)
     default:
         break;
     }
+}
+
+/* ---- whom it asks ---- */
+
+/* The one it asked before is left, however far it had come. */
+static void ask_anew(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+
+    following->trouble[0] = '\0';
+    if (following->replica == NULL)
+        return;
+    if (following->resolving) {
+        following->resolving = false;
+        replica_link_closed(following->replica);
+    } else if (following->stream != NULL && !following->connected) {
+        stream_abort(following->stream);
+    }
+    replica_reconnect(following->replica);
+}
+
+struct name_lookup *node_following_ask(struct node *node, struct name_lookup *lookup, const char *host,
+                                       uint16_t port)
+{
+    struct node_following *following = &node->replication.following;
+    struct name_lookup *had = following->own_lookup;
+
+    following->lookup = following->own_lookup = lookup;
+    following->primary_port = port;
+    snprintf(following->primary, sizeof following->primary, "%s", host);
+    ask_anew(node);
+    return had;
+}
+
+void node_following_ask_address(struct node *node, const struct address *address, uint16_t port)
+{
+    struct node_following *following = &node->replication.following;
+
+    following->lookup = NULL;
+    following->address = *address;
+    following->primary_port = port;
+    inet_ntop(AF_INET, address->bytes + 12, following->primary, sizeof following->primary); /* IPv4 mapped */
+    ask_anew(node);
+}
+
+void node_following_order(struct node *node, const struct node_order *order)
+{
+    struct node_following *following = &node->replication.following;
+    struct name_lookup *had;
+
+    if (following->replica == NULL) {
+        node_order_end(node, false, "only a replica follows another node");
+        return;
+    }
+    had = node_following_ask(node, order->lookup, order->host, order->port);
+    node_order_swap_lookup(node, had);
+    node_order_end(node, true, "it asks %s:%u from now on", following->primary, following->primary_port);
 }
 
 /* ---- start, turn, stop ---- */
@@ -275,6 +338,8 @@ void node_following_stop(struct node *node)
     if (following->replica != NULL)
         replica_destroy(following->replica);
     following->replica = NULL;
+    name_lookup_destroy(following->own_lookup);
+    following->lookup = following->own_lookup = NULL;
     execute_context_destroy(following->apply);
     following->apply = NULL;
 }

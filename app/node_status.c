@@ -49,10 +49,10 @@ static void look_at_replicas(struct node *node, struct node_status *out)
 static void look_at_primary(struct node *node, struct node_status *out)
 {
     const struct node_replication *replication = &node->replication;
-    const struct node_replication_config *config = &node->config.replication;
 
     replica_facts(replication->following.replica, &out->following);
-    snprintf(out->primary, sizeof out->primary, "%.50s:%u", config->primary_name, config->primary_port);
+    snprintf(out->primary, sizeof out->primary, "%s:%u", replication->following.primary,
+             replication->following.primary_port);
     out->lsn = out->following.applied_lsn;
     out->durable_lsn = 0; /* nothing survives it */
     out->replicated_lsn = replication->following.lsn;
@@ -95,6 +95,7 @@ static void look(struct node *node, struct node_status *out)
              config->replication.name != NULL ? config->replication.name : "");
     snprintf(out->version, sizeof out->version, "%s", config->version != NULL ? config->version : "");
     snprintf(out->why, sizeof out->why, "%s", why != NULL ? why : "");
+    snprintf(out->order, sizeof out->order, "%s", node_order_told(node));
     if (config->replication.mode == MODE_PRIMARY)
         look_at_replicas(node, out);
     if (config->replication.mode == MODE_REPLICA)

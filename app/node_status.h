@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 #include "message.h"
+#include "node_order.h"
 #include "primary.h"
 #include "replica.h"
 
-enum { NODE_STATUS_WHY_BYTES = 256, NODE_STATUS_ADDRESS_BYTES = 64 };
+enum { NODE_STATUS_WHY_BYTES = 256, NODE_STATUS_ADDRESS_BYTES = 264 };
 
 struct node_status {
     uint8_t mode, state; /* enum mode, enum serving_state */
@@ -22,7 +23,8 @@ struct node_status {
     char name[REPLICATION_NAME_BYTES]; /* WILD_REPLICA_ID, or what was made up */
     char why[NODE_STATUS_WHY_BYTES];   /* of the state, where its name does not say it; "" */
     char version[32];
-    bool log; /* it has one */
+    char order[NODE_ORDER_TEXT_BYTES]; /* the last that it was given, and what came of it; "" */
+    bool log;                          /* it has one */
     unsigned min_replicas;
     /* primary */
     unsigned replicas;

@@ -78,7 +78,7 @@ json_t *status_json(const struct node_status *status)
         add(object, "replicas", json_integer(status->replicas)) |
         add(object, "name", json_string(status->name)) | add(object, "node", id_json(status->node_id)) |
         add(object, "cluster", cluster_json(status->cluster_id)) |
-        add(object, "history", id_json(status->history)) |
+        add(object, "history", id_json(status->history)) | add(object, "order", json_string(status->order)) |
         add(object, "uptime_ms", json_integer(number(status->uptime_ms))) |
         add(object, "version", json_string(status->version));
     if (status->mode == MODE_REPLICA)

@@ -483,6 +483,131 @@ static void a_replica_that_stops_tells_its_primary_and_one_that_hangs_does_not_k
     end();
 }
 
+/* ---- orders ---- */
+
+static struct node_order_answer told(struct node *node, const struct node_order *order)
+{
+    struct node_order_answer answer = {.ok = false};
+    uint64_t until_ns = now.mono_ns + UINT64_C(10000000000);
+
+    CU_ASSERT_EQUAL_FATAL(node_order_begin(node, order), 0);
+    while (!node_order_ended(node, &answer) && now.mono_ns < until_ns)
+        step();
+    return answer;
+}
+
+static struct node_order to_follow(const char *host, uint16_t port)
+{
+    struct node_order order = {.kind = NODE_ORDER_FOLLOW, .port = port};
+    char error[128];
+
+    snprintf(order.host, sizeof order.host, "%s", host);
+    order.lookup = name_lookup_create(host, error, sizeof error);
+    must(order.lookup != NULL, error);
+    return order;
+}
+
+/* A port of this machine's where nobody listens, or somebody who says nothing. */
+static uint16_t other_port(int *holder, bool listens)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+
+    *holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    must(bind(*holder, (struct sockaddr *)&at, sizeof at) == 0 &&
+             getsockname(*holder, (struct sockaddr *)&at, &length) == 0 &&
+             (!listens || listen(*holder, 1) == 0),
+         "a port of this machine's");
+    return ntohs(at.sin_port);
+}
+
+static void a_replica_follows_whom_it_is_told_to(void)
+{
+    static struct node_status status;
+    struct node_order order;
+    struct node_order_answer answer;
+    int nobody, silent;
+    uint16_t leads, wrong;
+
+    begin(0);
+    UNTIL(serves(&primary));
+    change_many("one");
+    leads = replication_port;
+    replication_port = other_port(&nobody, false);
+    start_replica();
+    pass_ms(300);
+    CU_ASSERT_EQUAL(view_of(&replica).state, STATE_CATCHING_UP);
+    order = to_follow("localhost", leads); /* a name: its thread answers in its own time */
+    CU_ASSERT(told(replica.node, &order).ok);
+    for (unsigned i = 0; i < 1000 && !serves(&replica); i++) {
+        pass_ms(10);
+        usleep(1000);
+    }
+    CU_ASSERT_FATAL(serves(&replica));
+
+    /* Away from it, to somebody who says nothing, and back while that is being waited for. */
+    wrong = other_port(&silent, true);
+    order = to_follow("127.0.0.1", wrong);
+    answer = told(replica.node, &order);
+    CU_ASSERT(answer.ok && strstr(answer.text, "127.0.0.1:") != NULL);
+    UNTIL(primary_replica_count(primary.node->replication.leading.primary) == 0);
+    CU_ASSERT(serves(&replica)); /* what it has */
+    pass_ms(100);
+    CU_ASSERT(node_status_take(replica.node, &status));
+    CU_ASSERT_EQUAL(strtoul(strrchr(status.primary, ':') + 1, NULL, 10), wrong);
+    change("key7", "two");
+    struct address loopback = address_from_ip4(htonl(INADDR_LOOPBACK));
+    node_following_ask_address(replica.node, &loopback, leads);
+    UNTIL(has(&replica, "key7", "two"));
+    pass_ms(100);
+    CU_ASSERT(node_status_take(replica.node, &status));
+    CU_ASSERT_EQUAL(strncmp(status.primary, "127.0.0.1:", 10), 0);
+    CU_ASSERT_EQUAL(counted(&replica, REPLICATION_cut), 0);
+    close(nobody);
+    close(silent);
+    end();
+}
+
+/* Wherever the replica is with the one it asks: looking it up, connecting, shaking hands, loading, following. */
+static void an_order_to_follow_is_obeyed_at_any_moment(void)
+{
+    begin(0);
+    UNTIL(serves(&primary));
+    change_many("one");
+    start_replica();
+    for (unsigned i = 0; i < 60; i++) {
+        struct node_order order = to_follow(i % 5 == 0 ? "localhost" : "127.0.0.1", replication_port);
+
+        CU_ASSERT(told(replica.node, &order).ok);
+        for (unsigned steps = i; steps > 0; steps--)
+            step();
+        CU_ASSERT(replica.node->replication.links <= NODE_REPLICA_STREAMS);
+    }
+    for (unsigned i = 0; i < 1000 && !serves(&replica); i++)
+        pass_ms(10);
+    CU_ASSERT(serves(&replica) && has(&replica, "key499", "one"));
+    end();
+}
+
+static void only_a_replica_follows(void)
+{
+    static struct node_status status;
+    struct node_order order;
+    struct node_order_answer answer;
+
+    begin(0);
+    UNTIL(serves(&primary));
+    order = to_follow("127.0.0.1", replication_port);
+    answer = told(primary.node, &order);
+    CU_ASSERT_FALSE(answer.ok);
+    CU_ASSERT_PTR_NOT_NULL(strstr(answer.text, "only a replica"));
+    CU_ASSERT(serves(&primary));
+    pass_ms(100);
+    CU_ASSERT(node_status_take(primary.node, &status));
+    CU_ASSERT_EQUAL(strncmp(status.order, "follow: not done: only", 22), 0);
+    end();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -496,6 +621,9 @@ int main(void)
         TEST(a_replica_that_stops_tells_its_primary_and_one_that_hangs_does_not_keep_the_primary),
         TEST(a_primary_whose_folder_is_gone_loads_nobody),
         TEST(a_stranger_that_hangs_up_is_reset),
+        TEST(a_replica_follows_whom_it_is_told_to),
+        TEST(an_order_to_follow_is_obeyed_at_any_moment),
+        TEST(only_a_replica_follows),
         CU_TEST_INFO_NULL,
     };
 
