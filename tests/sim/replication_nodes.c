@@ -20,7 +20,7 @@ enum { WORKERS = 2, STEP_NS = 50 * 1000, SPACE = 64 << 20, SEGMENT_BYTES = 1 << 
 
 static const char secret[] = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-struct member {
+struct party {
     struct kernel_port port;
     struct sim_disk *disk; /* a primary's */
     struct name_lookup *lookup;
@@ -28,7 +28,7 @@ struct member {
     unsigned workers; /* that turn */
 };
 
-static struct member primary, replica;
+static struct party primary, replica;
 static struct instant now;
 static uint64_t entropy;
 static uint16_t replication_port;
@@ -44,7 +44,7 @@ static void must(bool condition, const char *what)
 
 /* ---- the two ---- */
 
-static void turn(struct member *member)
+static void turn(struct party *member)
 {
     if (member->node == NULL)
         return;
@@ -79,7 +79,7 @@ static void pass_ms(unsigned ms)
         CU_ASSERT_FATAL(holds);                                                                              \
     } while (0)
 
-static void start_member(struct member *member, struct node_config *config)
+static void start_member(struct party *member, struct node_config *config)
 {
     struct kernel_port_config port = {
         .address = address_from_ip4(htonl(INADDR_LOOPBACK)), .workers = WORKERS, .streams = true};
@@ -162,14 +162,14 @@ static void start_replica(void)
     start_member(&replica, &config);
 }
 
-static void stop_member(struct member *member)
+static void stop_member(struct party *member)
 {
     node_stop(member->node);
     kernel_port_close(&member->port);
     name_lookup_destroy(member->lookup);
     if (member->disk != NULL)
         sim_disk_destroy(member->disk);
-    *member = (struct member){.node = NULL};
+    *member = (struct party){.node = NULL};
 }
 
 static void begin(unsigned min_replicas)
@@ -187,12 +187,12 @@ static void end(void)
     stop_member(&primary);
 }
 
-static struct state_view view_of(const struct member *member)
+static struct state_view view_of(const struct party *member)
 {
     return published_state_get(&member->node->published);
 }
 
-static bool serves(const struct member *member)
+static bool serves(const struct party *member)
 {
     return view_of(member).state == STATE_SERVING;
 }
@@ -216,7 +216,7 @@ static uint64_t change(const char *key, const char *value)
     return result.version;
 }
 
-static bool has(const struct member *member, const char *key, const char *value)
+static bool has(const struct party *member, const char *key, const char *value)
 {
     struct operation get = {
         .opcode = OPCODE_GET, .key = (const uint8_t *)key, .key_length = (uint8_t)strlen(key)};
@@ -241,12 +241,12 @@ static void change_many(const char *value)
     }
 }
 
-static uint64_t point_of(const struct member *member)
+static uint64_t point_of(const struct party *member)
 {
     return durable_point_get(&member->node->log.durable).lsn;
 }
 
-static uint64_t counted(const struct member *member, enum replication_counter which)
+static uint64_t counted(const struct party *member, enum replication_counter which)
 {
     return replication_counted(&member->node->replication.counters, which);
 }
