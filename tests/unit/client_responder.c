@@ -320,6 +320,13 @@ void responder_role(struct responder *r, const struct responder_role *role)
     pthread_mutex_unlock(&r->lock);
 }
 
+void responder_lsn(struct responder *r, uint64_t lsn)
+{
+    pthread_mutex_lock(&r->lock);
+    r->lsn = lsn;
+    pthread_mutex_unlock(&r->lock);
+}
+
 void responder_follow(struct responder *replica, struct responder *primary)
 {
     pthread_mutex_lock(&primary->lock);

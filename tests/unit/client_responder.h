@@ -88,6 +88,8 @@ struct responder_orders responder_orders_left(struct responder *responder);
 struct record_limits;
 void responder_limits(struct responder *responder, const struct record_limits *limits);
 void responder_role(struct responder *responder, const struct responder_role *role);
+/* Its last change's, so far. */
+void responder_lsn(struct responder *responder, uint64_t lsn);
 /* From now on every write of `primary` is applied by `replica` as well (one of at most 8), before it is
  * answered. Followers are stopped after their primary. */
 void responder_follow(struct responder *replica, struct responder *primary);

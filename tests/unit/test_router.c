@@ -277,6 +277,40 @@ static void test_lag_is_told(void)
     cluster_end(&c);
 }
 
+/* What a replica of that epoch and LSN is said to lack. */
+static uint64_t lag_at(struct cluster *c, uint32_t epoch, uint64_t lsn)
+{
+    set_role(c, 1, MODE_REPLICA, epoch);
+    responder_lsn(c->node[1], lsn);
+    for (unsigned i = 0; i < 2; i++)
+        CU_ASSERT(wild_router_check(c->router, ROUTER_TIMEOUT_MS)); /* maybe the replica first */
+    return endpoint(c, 1).lag_lsn;
+}
+
+static void test_lag_counts_no_lsns_between_histories(void)
+{
+    const uint64_t history = UINT64_C(1) << 32;
+    struct cluster c;
+    struct wild_replica replicas[NODES_MAX];
+    cluster_start(&c, 1, true);
+    c.node[1] = responder_start_stream(ROUTER_SECRET, "127.0.0.1");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(c.node[1]);
+    c.count = 2;
+    set_role(&c, 0, MODE_PRIMARY, 8);
+    responder_lsn(c.node[0], 3 * history + 9);
+    set_role(&c, 1, MODE_REPLICA, 7);
+    struct wild_router_options options = router_options(&c, replicas);
+    router_open(&c, &options);
+    CU_ASSERT_EQUAL(lag_at(&c, 7, history + 4), 10);     /* and what there was in histories between */
+    CU_ASSERT_EQUAL(lag_at(&c, 8, 3 * history - 1), 10); /* all before the last history */
+    CU_ASSERT_EQUAL(lag_at(&c, 8, 3 * history + 5), 4);
+    CU_ASSERT_EQUAL(lag_at(&c, 8, 3 * history + 9), 0);
+    CU_ASSERT_EQUAL(lag_at(&c, 7, 3 * history + 8),
+                    1); /* as long as the primary has had no change in its own */
+    CU_ASSERT_EQUAL(lag_at(&c, 8, 2 * history + 1), history + 8); /* of a history so long */
+    cluster_end(&c);
+}
+
 /* ---- options ---- */
 
 static void expect_refused(const struct wild_router_options *options, const char *says)
@@ -370,6 +404,7 @@ int main(void)
         {"tokens keep users apart", test_tokens_keep_users_apart},
         {"what is lost is said once", test_what_is_lost_is_said_once},
         {"lag is told", test_lag_is_told},
+        {"lag counts no LSNs between histories", test_lag_counts_no_lsns_between_histories},
         {"wrong options are one line", test_wrong_options_are_one_line},
         {"a router may start alone", test_a_router_may_start_alone},
         CU_TEST_INFO_NULL,

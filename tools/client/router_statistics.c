@@ -29,6 +29,15 @@ static uint64_t passed_ns(const struct wild_router *router, uint64_t lsn, uint64
     return ns;
 }
 
+/*
+ * Changes above `from` up to `to`, at least. Histories begin at multiples of 2^32, far above where the one before ended:
+ * from one to the next nobody but the nodes can tell how many there were, but for those of the last.
+ */
+static uint64_t changes_between(uint64_t from, uint64_t to, bool one_history)
+{
+    return one_history || from >> 32 == to >> 32 ? to - from : (uint64_t)(uint32_t)to + 1;
+}
+
 static void health_copy(const struct wild_router *router, const struct endpoint *e, uint64_t now,
                         struct wild_endpoint *out)
 {
@@ -48,7 +57,10 @@ static void health_copy(const struct wild_router *router, const struct endpoint 
     out->check_us = e->check_ns / 1000;
     if (out->is_primary || primary == NULL || health->lsn >= primary->lsn)
         return;
-    out->lag_lsn = primary->lsn - health->lsn;
+    /* each history has an epoch of its own */
+    bool one_history = router->endpoint[router->primary]->has_health &&
+                       router->endpoint[router->primary]->health.epoch == health->epoch;
+    out->lag_lsn = changes_between(health->lsn, primary->lsn, one_history);
     out->lag_us = (e->health_ns - passed_ns(router, health->lsn, e->health_ns)) / 1000;
 }
 
