@@ -105,4 +105,38 @@ static inline bool holds(struct fixture *f, const char *key, const char *value)
            result.value_length == strlen(value) && memcmp(result.value, value, strlen(value)) == 0;
 }
 
+/*
+ * Operations of every kind, a few at a time, for whose answers the node has its orders, or gets them from `order` before
+ * each round: whatever is in those answers, all that was accepted ends, and every byte that is given can be read.
+ */
+static inline void expect_every_answer(struct fixture *f, void (*order)(struct fixture *f, unsigned round))
+{
+    struct wild_result results[WILD_PIPELINE_MAX];
+    unsigned accepted = 0, finished = 0;
+    for (unsigned round = 0; round < 200; round++) {
+        struct wild_request request = {.operation = WILD_OP_GET + round % 5,
+                                       .key = &"abcdefgh"[round % 8],
+                                       .key_length = 1,
+                                       .value = "another value",
+                                       .value_length = round % 14};
+        if (order != NULL)
+            order(f, round);
+        wild_batch_begin(f->client);
+        for (unsigned i = 0; i <= round % 5; i++)
+            accepted += wild_submit(f->client, &request) == WILD_OK;
+        wild_batch_end(f->client);
+        while (wild_in_flight(f->client) > 0) {
+            size_t n = wild_poll(f->client, results, WILD_PIPELINE_MAX, 20000);
+            for (size_t i = 0; i < n; i++, finished++) {
+                volatile uint8_t sum = 0;
+                for (size_t at = 0; at < results[i].value_length; at++)
+                    sum = (uint8_t)(sum + ((const uint8_t *)results[i].value)[at]);
+                CU_ASSERT(results[i].value_length <= WILD_VALUE_MAX);
+            }
+        }
+    }
+    CU_ASSERT(accepted > 0);
+    CU_ASSERT_EQUAL(finished, accepted);
+}
+
 #endif

@@ -76,34 +76,11 @@ static void test_a_forged_answer_is_refused_whatever_byte_was_changed(void)
 static void test_damaged_answers_with_true_tags_do_no_harm(void)
 {
     struct fixture f;
-    struct wild_result results[WILD_PIPELINE_MAX];
-    unsigned accepted = 0, finished = 0;
     begin(&f);
     for (unsigned i = 0; i < 8; i++)
         CU_ASSERT_EQUAL(wild_set(f.client, &"abcdefgh"[i], 1, "some value", i, NULL, NULL), WILD_OK);
     responder_order(f.node, (struct responder_orders){.garbage = 40});
-    for (unsigned round = 0; round < 200; round++) {
-        struct wild_request request = {.operation = WILD_OP_GET + round % 5,
-                                       .key = &"abcdefgh"[round % 8],
-                                       .key_length = 1,
-                                       .value = "another value",
-                                       .value_length = round % 14};
-        wild_batch_begin(f.client);
-        for (unsigned i = 0; i <= round % 5; i++)
-            accepted += wild_submit(f.client, &request) == WILD_OK;
-        wild_batch_end(f.client);
-        while (wild_in_flight(f.client) > 0) {
-            size_t n = wild_poll(f.client, results, WILD_PIPELINE_MAX, 20000);
-            for (size_t i = 0; i < n; i++, finished++) {
-                volatile uint8_t sum = 0; /* every byte of a value can be read */
-                for (size_t at = 0; at < results[i].value_length; at++)
-                    sum = (uint8_t)(sum + ((const uint8_t *)results[i].value)[at]);
-                CU_ASSERT(results[i].value_length <= WILD_VALUE_MAX);
-            }
-        }
-    }
-    CU_ASSERT(accepted > 0);
-    CU_ASSERT_EQUAL(finished, accepted);
+    expect_every_answer(&f, NULL);
     end(&f);
 }
 
