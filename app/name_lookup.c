@@ -70,6 +70,14 @@ static void *run(void *argument)
     return NULL;
 }
 
+bool name_lookup_is_name(const char *text)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    size_t length = strlen(text);
+
+    return length > 0 && length < NAME_BYTES && strspn(text, allowed) == length;
+}
+
 struct name_lookup *name_lookup_create(const char *name, char *error, size_t error_bytes)
 {
     struct name_lookup *lookup = calloc(1, sizeof *lookup);

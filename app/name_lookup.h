@@ -5,11 +5,15 @@
 #ifndef WILD_NAME_LOOKUP_H
 #define WILD_NAME_LOOKUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "net/endpoint.h"
 
 struct name_lookup;
+
+/* Whether that may be a host's name (RFC 1123 2.1) or address: the resolver says whether it is there. */
+bool name_lookup_is_name(const char *text);
 
 enum { NAME_LOOKUP_ERROR_BYTES = 128 };
 

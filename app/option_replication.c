@@ -5,18 +5,38 @@
 
 #include <string.h>
 
+#include "name_lookup.h"
 #include "primary.h"
 
-/* A host name (RFC 1123 2.1) or an address: the resolver says which, and whether it is there. */
 static int set_primary_address(struct parse *parse, const char *value)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
-    size_t length = strlen(value);
-
-    if (length == 0 || length >= PRIMARY_ADDRESS_BYTES || strspn(value, allowed) != length)
+    if (!name_lookup_is_name(value))
         return option_wrong(parse, "--primary-address takes a host name or an IPv4 address, not '%.60s'",
                             value);
-    memcpy(parse->out->replication.primary_address, value, length + 1);
+    memcpy(parse->out->replication.primary_address, value, strlen(value) + 1);
+    return 0;
+}
+
+static int add_peer(struct parse *parse, const char *value)
+{
+    struct replication_options *out = &parse->out->replication;
+    struct peer_option *peer = &out->peer[out->peers];
+    const char *colon = strrchr(value, ':');
+    size_t length = colon != NULL ? (size_t)(colon - value) : 0;
+    uint64_t port;
+
+    if (out->peers == PEERS_MAX)
+        return option_wrong(parse, "at most %d other nodes (--peer)", PEERS_MAX);
+    snprintf(peer->host, sizeof peer->host, "%.*s", (int)length, value);
+    if (length >= sizeof peer->host || !name_lookup_is_name(peer->host))
+        return option_wrong(parse, "--peer takes HOST:PORT, not '%.60s'", value);
+    if (option_number(parse, OPTION_peer, colon + 1, 1, UINT16_MAX, &port) != 0)
+        return option_wrong(parse, "--peer takes HOST:PORT, with a port from 1 to 65535, not '%.60s'", value);
+    peer->port = (uint16_t)port;
+    for (unsigned i = 0; i < out->peers; i++)
+        if (out->peer[i].port == peer->port && strcmp(out->peer[i].host, peer->host) == 0)
+            return option_wrong(parse, "--peer %.80s is given twice", value);
+    out->peers++;
     return 0;
 }
 
@@ -60,6 +80,8 @@ int option_set_replication(struct parse *parse, enum option_id id, const char *v
         failed = option_number(parse, id, value, 1, UINT16_MAX, &n);
         out->primary_port = (uint16_t)n;
         return failed;
+    case OPTION_peer:
+        return add_peer(parse, value);
     case OPTION_min_replicas:
         failed = option_number(parse, id, value, 0, PRIMARY_REPLICAS_MAX, &n);
         out->min_replicas = (unsigned)n;
@@ -95,20 +117,16 @@ static enum option_id given_one_of(const struct parse *parse, const enum option_
     return OPTION_COUNT;
 }
 
-static int check_primary(struct parse *parse)
+/* A primary, or who may become one. */
+static int check_leader(struct parse *parse)
 {
     const struct options *options = parse->out;
     const struct replication_options *out = &options->replication;
 
-    if (!options->log.enabled)
-        return option_wrong(parse, "--mode primary needs --enable-wal: its replicas follow the log");
     if (out->port == options->port)
         return option_wrong(parse, "--replication-port and --port must differ");
     if (out->min_replicas > 0 && options->log.async)
         return option_wrong(parse, "--min-replicas needs --durability sync: async waits for nobody");
-    if (out->min_replicas > 0 && !out->ack_applied) /* it would be READ_ONLY for ever */
-        return option_wrong(
-            parse, "--min-replicas needs --replica-ack applied: replicas have no log of their own yet");
     if (out->min_replicas == 0 && parse->given[OPTION_replica_ack] != SOURCE_NONE)
         return option_wrong(parse, "--replica-ack is of no use without --min-replicas");
     if (out->timeout_ms < REPLICATION_TIMEOUT_HEARTBEATS * out->heartbeat_ms)
@@ -117,30 +135,21 @@ static int check_primary(struct parse *parse)
     return 0;
 }
 
-static int check_replica(struct parse *parse)
-{
-    const struct options *options = parse->out;
-
-    if (options->replication.primary_address[0] == '\0')
-        return option_wrong(parse, "--mode replica needs --primary-address HOST");
-    if (options->log.enabled)
-        return option_wrong(parse, "--enable-wal with --mode replica is not built yet: a replica has no log");
-    return 0;
-}
-
 int options_check_replication(struct parse *parse)
 {
-    static const enum option_id of_primary[] = {OPTION_replication_port, OPTION_min_replicas,
-                                                OPTION_replica_ack, OPTION_heartbeat_ms,
-                                                OPTION_replication_timeout_ms};
+    static const enum option_id of_leader[] = {
+        OPTION_replication_port, OPTION_min_replicas,           OPTION_replica_ack,
+        OPTION_heartbeat_ms,     OPTION_replication_timeout_ms, OPTION_peer};
     static const enum option_id of_replica[] = {OPTION_primary_address, OPTION_primary_port};
     const struct options *options = parse->out;
     enum mode mode = options->replication.mode;
+    bool may_lead = mode == MODE_PRIMARY || (mode == MODE_REPLICA && options->log.enabled);
     enum option_id other;
 
-    other = given_one_of(parse, of_primary, sizeof of_primary / sizeof of_primary[0]);
-    if (mode != MODE_PRIMARY && other != OPTION_COUNT)
-        return option_wrong(parse, "--%s is of no use without --mode primary", option_rows[other].name);
+    other = given_one_of(parse, of_leader, sizeof of_leader / sizeof of_leader[0]);
+    if (!may_lead && other != OPTION_COUNT)
+        return option_wrong(parse, "--%s is of no use without --mode primary, or a replica's --enable-wal",
+                            option_rows[other].name);
     other = given_one_of(parse, of_replica, sizeof of_replica / sizeof of_replica[0]);
     if (mode != MODE_REPLICA && other != OPTION_COUNT)
         return option_wrong(parse, "--%s is of no use without --mode replica", option_rows[other].name);
@@ -150,7 +159,9 @@ int options_check_replication(struct parse *parse)
     if (mode != MODE_STANDALONE && options->insecure_no_auth)
         return option_wrong(parse,
                             "--insecure-no-auth excludes replication: nodes know each other by a secret");
-    if (mode == MODE_STANDALONE)
-        return 0;
-    return mode == MODE_PRIMARY ? check_primary(parse) : check_replica(parse);
+    if (mode == MODE_PRIMARY && !options->log.enabled)
+        return option_wrong(parse, "--mode primary needs --enable-wal: its replicas follow the log");
+    if (mode == MODE_REPLICA && options->replication.primary_address[0] == '\0')
+        return option_wrong(parse, "--mode replica needs --primary-address HOST");
+    return may_lead ? check_leader(parse) : 0;
 }

@@ -27,6 +27,8 @@ static void forget(struct parse *parse, enum option_id id)
         parse->addresses = 0;
     if (id == OPTION_http_host)
         parse->out->http_hosts = 0;
+    if (id == OPTION_peer)
+        parse->out->replication.peers = 0;
     if (id == OPTION_replication_secret_file) {
         keys_wipe(parse->out->replication.secret, sizeof parse->out->replication.secret);
         parse->out->replication.secrets = 0;

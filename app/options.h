@@ -32,6 +32,7 @@ enum {
     LOG_PATH_BYTES = 512,
     CONTROL_PATH_BYTES = 108,    /* unix(7): sun_path */
     PRIMARY_ADDRESS_BYTES = 254, /* RFC 1035 2.3.4 */
+    PEERS_MAX = 8,
     OPTIONS_EAL_MAX = 32
 };
 
@@ -66,7 +67,13 @@ struct log_options {
     enum disk_folder_queue io;
 };
 
-/* Who leads, who follows. */
+/* A node to ask at the start. */
+struct peer_option {
+    char host[PRIMARY_ADDRESS_BYTES];
+    uint16_t port; /* its --replication-port */
+};
+
+/* Who leads, who follows. What is a primary's is a replica's with a log, too: it may become one. */
 struct replication_options {
     enum mode mode;
     uint16_t port;                               /* primary: where replicas connect */
@@ -76,6 +83,8 @@ struct replication_options {
     unsigned min_replicas;                       /* a write waits for so many */
     bool ack_applied;                            /* what is in their memory counts */
     unsigned heartbeat_ms, timeout_ms;
+    struct peer_option peer[PEERS_MAX];
+    unsigned peers;
     struct secret_option secret[NODE_SECRETS_MAX]; /* between nodes; none: the node's own secrets */
     unsigned secrets;
 };

@@ -54,7 +54,7 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
     X(mode, "mode", "standalone|primary|replica", false,                                                      \
       "whether other nodes follow this one, or it follows another (default standalone)")                      \
     X(replication_port, "replication-port", "N", false,                                                       \
-      "of a primary: port that its replicas connect to (default 9001)")                                       \
+      "of a primary, or a replica with a log: port that other nodes connect to (default 9001)")               \
     X(primary_address, "primary-address", "HOST", false, "of a replica: the primary's name or address")       \
     X(primary_port, "primary-port", "N", false,                                                               \
       "of a replica: the primary's --replication-port (default 9001)")                                        \
@@ -66,6 +66,8 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "of a primary: replicas hear of it so often when there is nothing else to tell (default 100)")          \
     X(replication_timeout_ms, "replication-timeout-ms", "N", false,                                           \
       "of a primary: after so long without a word the other side is gone (default 1000)")                     \
+    X(peer, "peer", "HOST:PORT", true,                                                                        \
+      "of a primary, or a replica with a log: another node, asked at the start who leads (8 at most)")        \
     X(replication_secret_file, "replication-secret-file", "FILE", true,                                       \
       "secret between nodes, if it is not the clients'; twice while it is being replaced")                    \
     X(control_socket, "control-socket", "PATH", false,                                                        \

@@ -45,6 +45,23 @@ struct server {
     bool lost;                      /* the log ended without changes that were acknowledged */
 };
 
+/* What the options allow and a node cannot do yet. */
+static int refuse_unbuilt(void *subject, char *error, size_t error_bytes)
+{
+    const struct options *options = ((struct server *)subject)->options;
+    const struct replication_options *replication = &options->replication;
+
+    if (replication->mode == MODE_REPLICA && options->log.enabled)
+        snprintf(error, error_bytes,
+                 "--enable-wal with --mode replica is not built yet: a replica has no log");
+    else if (replication->min_replicas > 0 && !replication->ack_applied) /* it would be READ_ONLY for ever */
+        snprintf(error, error_bytes,
+                 "--min-replicas needs --replica-ack applied: replicas have no log of their own yet");
+    else
+        return 0;
+    return -1;
+}
+
 static int start_eal(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
@@ -393,13 +410,10 @@ static void stop_control_socket(void *subject)
 }
 
 static const struct startup_step steps[] = {
-    {"environment", start_eal, stop_eal},
-    {"packet buffers", start_pool, stop_pool},
-    {"ports", start_ports, stop_ports},
-    {"log folder", start_folder, stop_folder},
-    {"replication", start_replication, stop_replication},
-    {"node", start_node, stop_node},
-    {"control socket", start_control_socket, stop_control_socket},
+    {"options", refuse_unbuilt, NULL},         {"environment", start_eal, stop_eal},
+    {"packet buffers", start_pool, stop_pool}, {"ports", start_ports, stop_ports},
+    {"log folder", start_folder, stop_folder}, {"replication", start_replication, stop_replication},
+    {"node", start_node, stop_node},           {"control socket", start_control_socket, stop_control_socket},
     {"lcores", start_lcores, stop_lcores},
 };
 

@@ -111,6 +111,63 @@ static void a_log_is_safe_unless_asked_otherwise(void)
 #define PRIMARY "--auth-secret s3 --mode primary --enable-wal --wal-path w "
 #define REPLICA "--auth-secret s3 --mode replica --primary-address p.example.com "
 
+#define KEEPER REPLICA "--enable-wal --wal-path w " /* a replica with a log */
+
+/* It may become a primary: what it does then is known from the start. */
+static void a_replica_with_a_log_has_a_primary_s_options_too(void)
+{
+    const struct replication_options *replication = &options.replication;
+
+    CU_ASSERT_EQUAL(parse(KEEPER), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->mode, MODE_REPLICA);
+    CU_ASSERT(options.log.enabled && !options.log.async);
+    CU_ASSERT_STRING_EQUAL(options.log.path, "w");
+    CU_ASSERT_EQUAL(replication->port, 9001);
+    CU_ASSERT_EQUAL(
+        parse(KEEPER "--durability async --snapshot-interval 60 --snapshot-log 64 --wal-io uring"),
+        OPTIONS_RUN);
+    CU_ASSERT(options.log.async && options.log.snapshot_mib == 64);
+    CU_ASSERT_EQUAL(parse(KEEPER
+                          "--replication-port 9002 --min-replicas 1 --replica-ack applied --heartbeat-ms 20 "
+                          "--replication-timeout-ms 60 --peer 198.18.0.3:9003"),
+                    OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->port, 9002);
+    CU_ASSERT_EQUAL(replication->min_replicas, 1);
+    CU_ASSERT(replication->ack_applied && replication->heartbeat_ms == 20 && replication->timeout_ms == 60);
+    CU_ASSERT_EQUAL(replication->peers, 1);
+}
+
+static void writes_may_wait_for_what_replicas_have_on_disk(void)
+{
+    CU_ASSERT_EQUAL(parse(PRIMARY "--min-replicas 1"), OPTIONS_RUN);
+    CU_ASSERT_FALSE(options.replication.ack_applied);
+    CU_ASSERT_EQUAL(parse(PRIMARY "--min-replicas 1 --replica-ack durable"), OPTIONS_RUN);
+    CU_ASSERT_FALSE(options.replication.ack_applied);
+}
+
+static void peers_are_hosts_and_ports(void)
+{
+    const struct replication_options *replication = &options.replication;
+    char line[256];
+
+    CU_ASSERT_EQUAL(parse(PRIMARY), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->peers, 0);
+    CU_ASSERT_EQUAL(parse(PRIMARY "--peer db2.example.com:9001 --peer=198.18.0.3:65535 --peer 198.18.0.3:1"),
+                    OPTIONS_RUN);
+    CU_ASSERT_EQUAL_FATAL(replication->peers, 3);
+    CU_ASSERT_STRING_EQUAL(replication->peer[0].host, "db2.example.com");
+    CU_ASSERT_EQUAL(replication->peer[0].port, 9001);
+    CU_ASSERT_STRING_EQUAL(replication->peer[1].host, "198.18.0.3");
+    CU_ASSERT_EQUAL(replication->peer[1].port, 65535);
+    snprintf(line, sizeof line, PRIMARY "--config %s", write_file("peer = a:1\npeer = b:2\n", 0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->peers, 2);
+    strcat(line, " --peer c:3"); /* in the place of the file's */
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(replication->peers, 1);
+    CU_ASSERT_STRING_EQUAL(replication->peer[0].host, "c");
+}
+
 static void a_node_stands_alone_leads_or_follows(void)
 {
     const struct replication_options *replication = &options.replication;
@@ -331,17 +388,34 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {PRIMARY "--replication-port 9 --port 9", "must differ"},
         {PRIMARY "--min-replicas 65", "--min-replicas takes"},
         {PRIMARY "--min-replicas 1 --durability async", "--durability sync"},
-        {PRIMARY "--min-replicas 1", "--replica-ack applied"},
-        {PRIMARY "--min-replicas 1 --replica-ack durable", "--replica-ack applied"},
         {PRIMARY "--replica-ack applied", "--min-replicas"},
         {PRIMARY "--min-replicas 1 --replica-ack heard", "--replica-ack takes"},
         {PRIMARY "--heartbeat-ms 9", "--heartbeat-ms takes"},
         {PRIMARY "--heartbeat-ms 400", "3 times"},
-        {REPLICA "--enable-wal --wal-path w", "not built yet"},
         {REPLICA "--durability async", "--enable-wal"},
-        {REPLICA "--replication-port 9002", "--mode primary"},
-        {REPLICA "--min-replicas 1", "--mode primary"},
-        {REPLICA "--heartbeat-ms 100", "--mode primary"},
+        {REPLICA "--snapshot-log 64", "--enable-wal"},
+        {REPLICA "--replication-port 9002", "a replica's --enable-wal"},
+        {REPLICA "--min-replicas 1", "a replica's --enable-wal"},
+        {REPLICA "--heartbeat-ms 100", "a replica's --enable-wal"},
+        {REPLICA "--peer h:1", "a replica's --enable-wal"},
+        {"--auth-secret x --peer h:1", "--mode primary"},
+        {KEEPER "--replication-port 9 --port 9", "must differ"},
+        {KEEPER "--min-replicas 1 --durability async", "--durability sync"},
+        {KEEPER "--replica-ack durable", "--min-replicas"},
+        {KEEPER "--heartbeat-ms 400", "3 times"},
+        {"--auth-secret s3 --mode replica --enable-wal --wal-path w", "--primary-address"},
+        {PRIMARY "--peer h", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer :1", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer h:", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer h:0", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer h:65536", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer h:1x", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer a/b:1", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer [::1]:1", "--peer takes HOST:PORT"},
+        {PRIMARY "--peer h:1 --peer h:1", "given twice"},
+        {PRIMARY "--peer a:1 --peer b:1 --peer c:1 --peer d:1 --peer e:1 --peer f:1 --peer g:1 --peer h:1 "
+                 "--peer i:1",
+         "at most 8"},
         {"--auth-secret x --mode replica --primary-address a/b", "--primary-address takes"},
     };
 
@@ -481,6 +555,9 @@ int main(void)
         TEST(defaults_need_only_a_secret),
         TEST(a_log_is_safe_unless_asked_otherwise),
         TEST(a_node_stands_alone_leads_or_follows),
+        TEST(a_replica_with_a_log_has_a_primary_s_options_too),
+        TEST(writes_may_wait_for_what_replicas_have_on_disk),
+        TEST(peers_are_hosts_and_ports),
         TEST(a_node_has_the_name_that_the_environment_gives_it),
         TEST(replication_has_its_own_secret_if_it_is_given_one),
         TEST(every_option_is_understood),
