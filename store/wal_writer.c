@@ -32,6 +32,7 @@ struct buffer {
     struct wal_block block;
     struct wal_position after; /* encoded: where the log goes on behind it */
     size_t padded;
+    uint64_t enters_lsn; /* first of the history that this mark opens; 0: it goes on */
     int file;
     enum block_state state;
     bool again; /* submitted again after -ENOSPC */
@@ -52,7 +53,9 @@ struct wal_writer {
     uint64_t oldest, submitted, open;
     unsigned refused;                /* blocks that are REFUSED, or FLYING again */
     struct wal_position at, durable; /* behind the last block that was encoded, that was announced */
+    uint64_t history;                /* of the records to come */
     uint64_t said_lsn;               /* durable_lsn of the last block that was encoded */
+    uint64_t last_record_lsn;        /* that was taken; 0: none was */
     uint64_t quiet_since_ns, retry_ns;
     uint64_t wanted; /* the segment to come: at.segment + 1 */
     int file, next_file;
@@ -76,7 +79,8 @@ static void begin_block(struct wal_writer *writer)
     struct buffer *buffer = buffer_of(writer, writer->open);
     if (writer->open - writer->oldest == WAL_BLOCKS)
         return;
-    buffer->block = (struct wal_block){.history = writer->config.history};
+    buffer->block = (struct wal_block){.history = writer->history};
+    buffer->enters_lsn = 0;
     buffer->state = BLOCK_WAITS;
     buffer->again = false;
 }
@@ -88,11 +92,37 @@ static void close_block(struct wal_writer *writer)
     begin_block(writer);
 }
 
-struct wal_writer *wal_writer_create(const struct wal_writer_config *config)
+/* The mark that opens a history: the open block, which is empty and has a buffer. */
+static void put_first_mark(struct wal_writer *writer, uint64_t history, uint64_t first_lsn)
+{
+    struct buffer *buffer = buffer_of(writer, writer->open);
+    writer->history = history;
+    buffer->block.history = history;
+    buffer->enters_lsn = first_lsn;
+    writer->facts.appended_lsn = first_lsn - 1;
+    close_block(writer);
+}
+
+/* All but its memory is zero. */
+static void begin(struct wal_writer *writer, const struct wal_writer_config *config)
 {
     CHECK(config->segment_bytes >= WAL_BLOCK_BYTES_MAX && config->segment_bytes <= UINT32_MAX);
     CHECK(config->segment_bytes % DISK_BLOCK_BYTES == 0);
     CHECK(config->history != 0 && config->durable_lsn < config->first_lsn);
+    CHECK(config->history != config->start.history || config->first_lsn == config->start.next_lsn);
+    writer->config = *config;
+    for (unsigned i = 0; i < WAL_BLOCKS; i++)
+        writer->buffer[i].bytes = writer->memory + (size_t)i * WAL_BLOCK_BYTES_MAX;
+    writer->facts.durable_lsn = config->durable_lsn;
+    writer->at = writer->durable = config->start;
+    writer->wanted = config->start.segment + 1;
+    writer->file = writer->next_file = -1;
+    begin_block(writer);
+    put_first_mark(writer, config->history, config->first_lsn);
+}
+
+struct wal_writer *wal_writer_create(const struct wal_writer_config *config)
+{
     struct wal_writer *writer = calloc(1, sizeof *writer);
     uint8_t *memory = aligned_alloc(DISK_BLOCK_BYTES, (size_t)WAL_BLOCKS * WAL_BLOCK_BYTES_MAX);
     if (writer == NULL || memory == NULL) {
@@ -102,18 +132,21 @@ struct wal_writer *wal_writer_create(const struct wal_writer_config *config)
     }
     memset(memory, 0,
            (size_t)WAL_BLOCKS * WAL_BLOCK_BYTES_MAX); /* its pages are there before the first record */
-    writer->config = *config;
     writer->memory = memory;
-    for (unsigned i = 0; i < WAL_BLOCKS; i++)
-        writer->buffer[i].bytes = memory + (size_t)i * WAL_BLOCK_BYTES_MAX;
-    writer->facts.durable_lsn = config->durable_lsn;
-    writer->facts.appended_lsn = config->first_lsn - 1;
-    writer->at = writer->durable = config->start;
-    writer->wanted = config->start.segment + 1;
-    writer->file = writer->next_file = -1;
-    begin_block(writer);
-    close_block(writer); /* the mark that opens the history */
+    begin(writer, config);
     return writer;
+}
+
+void wal_writer_restart(struct wal_writer *writer, const struct wal_writer_config *config)
+{
+    const struct wal_writer_facts before = writer->facts;
+    CHECK(wal_writer_ended(writer) && writer->left_count == 0 && writer->file < 0 && writer->next_file < 0);
+    *writer = (struct wal_writer){.memory = writer->memory};
+    writer->facts.blocks = before.blocks;
+    writer->facts.bytes = before.bytes;
+    writer->facts.marks = before.marks;
+    writer->facts.records = before.records;
+    begin(writer, config);
 }
 
 void wal_writer_destroy(struct wal_writer *writer)
@@ -149,7 +182,8 @@ static void fail(struct wal_writer *writer, int error)
 
 uint64_t wal_writer_wants(const struct wal_writer *writer)
 {
-    return writer->next_file >= 0 || writer->facts.state == WAL_FAILED ? 0 : writer->wanted;
+    bool over = writer->facts.state == WAL_FAILED || wal_writer_ended(writer);
+    return writer->next_file >= 0 || over ? 0 : writer->wanted;
 }
 
 void wal_writer_give(struct wal_writer *writer, int file)
@@ -169,9 +203,19 @@ void wal_writer_deny(struct wal_writer *writer, int error)
     update_state(writer);
 }
 
+static int take(int *file)
+{
+    int taken = *file;
+    *file = -1;
+    return taken;
+}
+
 int wal_writer_done_with(struct wal_writer *writer)
 {
-    if (writer->left_count == 0 || writer->left[0].last_block >= writer->oldest)
+    bool ended = wal_writer_ended(writer);
+    if (writer->left_count == 0)
+        return ended ? take(writer->file >= 0 ? &writer->file : &writer->next_file) : -1;
+    if (!ended && writer->left[0].last_block >= writer->oldest)
         return -1;
     int file = writer->left[0].file;
     writer->left_count--;
@@ -227,7 +271,26 @@ bool wal_writer_append(struct wal_writer *writer, const uint8_t *record, size_t 
     memcpy(buffer->bytes + WAL_BLOCK_HEADER_BYTES + buffer->block.records_bytes, record, length);
     buffer->block.records_bytes += length;
     buffer->block.count++;
-    writer->facts.appended_lsn = lsn;
+    writer->facts.appended_lsn = writer->last_record_lsn = lsn;
+    writer->quiet = false;
+    return true;
+}
+
+bool wal_writer_enter(struct wal_writer *writer, uint64_t history, uint64_t first_lsn)
+{
+    CHECK(history != 0 && history != writer->history && first_lsn > writer->facts.appended_lsn);
+    if (writer->facts.state == WAL_FAILED) {
+        writer->history = history;
+        writer->facts.appended_lsn = first_lsn - 1;
+        return true;
+    }
+    if (writer->finishing || !has_buffer(writer))
+        return false;
+    if (buffer_of(writer, writer->open)->block.count > 0)
+        close_block(writer);
+    if (!has_buffer(writer))
+        return false;
+    put_first_mark(writer, history, first_lsn);
     writer->quiet = false;
     return true;
 }
@@ -246,8 +309,8 @@ static void encode(struct wal_writer *writer, struct buffer *buffer, uint64_t wa
     if (!fits_current(writer, padded_bytes(buffer)))
         enter_next_segment(writer);
     struct wal_position *at = &writer->at;
-    if (writer->submitted == 0)
-        at->next_lsn = writer->config.first_lsn;
+    if (buffer->enters_lsn != 0)
+        at->next_lsn = buffer->enters_lsn;
     block->first_lsn = at->next_lsn;
     block->wall_ms = wall_ms;
     block->durable_lsn = writer->facts.durable_lsn;
@@ -375,8 +438,7 @@ static bool all_durable(const struct wal_writer *writer)
 /* The last block on disk does not say that the last record is durable. */
 static bool lacks_mark(const struct wal_writer *writer)
 {
-    return writer->facts.appended_lsn >= writer->config.first_lsn &&
-           writer->said_lsn < writer->facts.appended_lsn;
+    return writer->said_lsn < writer->last_record_lsn;
 }
 
 static void mind_mark(struct wal_writer *writer, uint64_t mono_ns)
@@ -423,6 +485,11 @@ bool wal_writer_idle(const struct wal_writer *writer)
     if (writer->facts.state == WAL_FAILED)
         return writer->facts.in_flight == 0;
     return all_durable(writer) && !(writer->finishing && lacks_mark(writer));
+}
+
+bool wal_writer_ended(const struct wal_writer *writer)
+{
+    return (writer->finishing || writer->facts.state == WAL_FAILED) && wal_writer_idle(writer);
 }
 
 struct wal_writer_facts wal_writer_facts(const struct wal_writer *writer)
