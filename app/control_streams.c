@@ -48,7 +48,10 @@ void control_streams_destroy(struct control_streams *streams)
 struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
                                        const struct stream_events *events, void *user, struct instant now)
 {
-    struct flow to = {.peer = flow->peer, .local = address_from_ip4(0), .peer_port = flow->peer_port};
+    const struct node_replication_config *replication = &streams->node->config.replication;
+    struct flow to = {.peer = flow->peer,
+                      .local = replication->own_address ? replication->address : address_from_ip4(0),
+                      .peer_port = flow->peer_port};
 
     if (!over_sockets(streams))
         return control_ports_connect(streams, flow, events, user, now);

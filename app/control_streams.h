@@ -26,8 +26,8 @@ struct control_streams;
 
 struct control_streams_config {
     struct stream_acceptor acceptor; /* accepted NULL: nobody listens */
-    /* Host order; where the acceptor listens, at the address that the node's clients use. 0: any that is free (over
-     * sockets). */
+    /* Host order; where the acceptor listens, at the address that the node's clients use or, if replication has one of its
+     * own (node.h), at that. 0: any that is free (over sockets). */
     uint16_t port;
     unsigned streams_max;
     uint32_t send_bytes_max, receive_bytes_max;     /* each */

@@ -8,12 +8,15 @@
 
 static int listen_at(struct control_streams *streams, char *error, size_t error_bytes)
 {
-    struct kernel_port_config config = {.address = streams->node->config.kernel->address,
-                                        .port = streams->config.port,
-                                        .workers = 1,
-                                        .streams = true,
-                                        .streams_alone = true,
-                                        .port_name = "--replication-port"};
+    const struct node_config *node = &streams->node->config;
+    struct kernel_port_config config = {
+        .address = node->replication.own_address ? node->replication.address : node->kernel->address,
+        .port = streams->config.port,
+        .workers = 1,
+        .streams = true,
+        .streams_alone = true,
+        .port_name = "--replication-port",
+        .address_name = node->replication.own_address ? "--replication-address" : NULL};
 
     if (kernel_port_open(&streams->listener, &config, error, error_bytes) != 0)
         return -1;
@@ -42,12 +45,17 @@ int control_sockets_start(struct control_streams *streams, char *error, size_t e
         .numa_node = node->config.numa_node,
     };
 
-    if (listens && listen_at(streams, error, error_bytes) != 0)
-        return -1;
-    if (listens)
-        config.sockets = streams->listener.sockets[0];
-    else
+    if (!listens)
         streams->config.port = 0;
+    /* Who only connects from an address of its own finds out now whether this machine has it. */
+    if ((listens || node->config.replication.own_address) && listen_at(streams, error, error_bytes) != 0)
+        return -1;
+    if (listens) {
+        config.sockets = streams->listener.sockets[0];
+    } else {
+        kernel_port_close(&streams->listener);
+        streams->config.port = 0;
+    }
     streams->sockets = kernel_worker_create(&config, node->started);
     if (streams->sockets != NULL)
         return 0;

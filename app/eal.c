@@ -157,6 +157,14 @@ static void add_memory(struct arguments *arguments, unsigned workers, const stru
     add(arguments, "%u", mb);
 }
 
+/* A port for replication alone has one queue, the control lcore's. */
+static unsigned af_packet_queues(const struct nic_option *nic, unsigned workers)
+{
+    if (nic->for_replication)
+        return 1;
+    return workers < AF_PACKET_QUEUES_MAX ? workers : AF_PACKET_QUEUES_MAX;
+}
+
 static void add_nics(struct arguments *arguments, const struct options *options, unsigned workers)
 {
     /* Raw arguments that name no PCI device mean none: a probe would start every card that a kernel driver shares. */
@@ -172,7 +180,7 @@ static void add_nics(struct arguments *arguments, const struct options *options,
             break;
         case NIC_AF_PACKET:
             add(arguments, "--vdev=net_af_packet%u,iface=%s,qpairs=%u,qdisc_bypass=1", i, name,
-                workers < AF_PACKET_QUEUES_MAX ? workers : AF_PACKET_QUEUES_MAX);
+                af_packet_queues(&options->nic[i], workers));
             break;
         case NIC_MEMIF:
             add(arguments, "--vdev=net_memif%u,role=server,socket=%s,socket-abstract=no", i, name);
@@ -364,8 +372,8 @@ int eal_start(struct eal *eal, const struct options *options, const struct logge
         if (find_port(eal, options, i) != 0) {
             const char *complaint = eal_log_complaint(eal->log);
 
-            snprintf(error, error_bytes, "DPDK made no port for --nic %s: %s; --log-level debug shows more",
-                     options->nic[i].name,
+            snprintf(error, error_bytes, "DPDK made no port for --%s %s: %s; --log-level debug shows more",
+                     nic_option_name(&options->nic[i]), options->nic[i].name,
                      complaint[0] != '\0'               ? complaint
                      : options->nic[i].kind == NIC_PORT ? "the raw EAL arguments make fewer"
                                                         : "is its driver installed?");

@@ -1,5 +1,5 @@
 /*
- * nic_check.c - what must hold on the machine before a --nic is taken.
+ * nic_check.c - what must hold on the machine before a --nic or --replication-nic is taken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +33,8 @@ static int address_is_free(const struct nic_option *nic, char *error, size_t err
             continue;
         snprintf(
             error, error_bytes,
-            "the kernel owns the --address of --nic %s (on %s) and would answer too: give wild one of its own",
-            nic->name, i->ifa_name);
+            "the kernel owns the address of --%s %s (on %s) and would answer too: give wild one of its own",
+            nic_option_name(nic), nic->name, i->ifa_name);
         failed = -1;
     }
     freeifaddrs(all);
@@ -95,8 +95,8 @@ static int check_af_packet(const struct nic_option *nic, char *error, size_t err
     int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0), failed;
 
     if (packet < 0) {
-        snprintf(error, error_bytes, "--nic af_packet:%s needs root or CAP_NET_RAW: %s", nic->name,
-                 strerror(errno));
+        snprintf(error, error_bytes, "--%s af_packet:%s needs root or CAP_NET_RAW: %s", nic_option_name(nic),
+                 nic->name, strerror(errno));
         return -1;
     }
     memcpy(request.ifr_name, nic->name, strlen(nic->name) + 1);
@@ -104,8 +104,8 @@ static int check_af_packet(const struct nic_option *nic, char *error, size_t err
     failed = ioctl(packet, SIOCGIFFLAGS, &request) != 0 || ioctl(packet, SIOCGIFMTU, &mtu) != 0;
     close(packet);
     if (failed) {
-        snprintf(error, error_bytes, "--nic af_packet:%s: no such interface here (ip link lists them)",
-                 nic->name);
+        snprintf(error, error_bytes, "--%s af_packet:%s: no such interface here (ip link lists them)",
+                 nic_option_name(nic), nic->name);
         return -1;
     }
     if ((request.ifr_flags & IFF_UP) == 0) {
@@ -129,7 +129,8 @@ static int check_tap(const struct nic_option *nic, char *error, size_t error_byt
 
     if (if_nametoindex(nic->name) != 0) {
         snprintf(error, error_bytes,
-                 "--nic tap:%s: an interface of that name exists (another wild?): choose another", nic->name);
+                 "--%s tap:%s: an interface of that name exists (another wild?): choose another",
+                 nic_option_name(nic), nic->name);
         return -1;
     }
     memcpy(request.ifr_name, nic->name, strlen(nic->name) + 1);
@@ -141,9 +142,9 @@ static int check_tap(const struct nic_option *nic, char *error, size_t error_byt
     if (why == 0)
         return 0;
     snprintf(error, error_bytes,
-             why == EACCES || why == EPERM ? "--nic tap:%s needs root or CAP_NET_ADMIN: /dev/net/tun: %s"
-                                           : "--nic tap:%s needs the tun driver (modprobe tun): %s",
-             nic->name, strerror(why));
+             why == EACCES || why == EPERM ? "--%s tap:%s needs root or CAP_NET_ADMIN: /dev/net/tun: %s"
+                                           : "--%s tap:%s needs the tun driver (modprobe tun): %s",
+             nic_option_name(nic), nic->name, strerror(why));
     return -1;
 }
 
@@ -166,7 +167,8 @@ static int check_pci(const struct nic_option *nic, char *error, size_t error_byt
 
     snprintf(path, sizeof path, "/sys/bus/pci/devices/%s%s", domain, nic->name);
     if (access(path, F_OK) != 0) {
-        snprintf(error, error_bytes, "--nic pci:%s: no such device (lspci -D lists them)", nic->name);
+        snprintf(error, error_bytes, "--%s pci:%s: no such device (lspci -D lists them)",
+                 nic_option_name(nic), nic->name);
         return -1;
     }
     snprintf(path, sizeof path, "/sys/bus/pci/devices/%s%s/driver", domain, nic->name);
@@ -189,9 +191,9 @@ static int check_pci(const struct nic_option *nic, char *error, size_t error_byt
         strcmp(driver, "uio_pci_generic") != 0) {
         snprintf(
             error, error_bytes,
-            "--nic pci:%s belongs to the kernel's driver '%s': if it is not the one you are logged in through,"
+            "--%s pci:%s belongs to the kernel's driver '%s': if it is not the one you are logged in through,"
             " dpdk-devbind.py -b vfio-pci %s",
-            nic->name, driver[0] != '\0' ? driver : "none", nic->name);
+            nic_option_name(nic), nic->name, driver[0] != '\0' ? driver : "none", nic->name);
         return -1;
     }
     return 0;
@@ -210,8 +212,8 @@ static int check_memif(const struct nic_option *nic, char *error, size_t error_b
     slash[slash == folder ? 1 : 0] = '\0';
     if (access(folder, W_OK | X_OK) == 0)
         return 0;
-    snprintf(error, error_bytes, "--nic memif:%s: wild cannot make a socket in %s: %s", nic->name, folder,
-             strerror(errno));
+    snprintf(error, error_bytes, "--%s memif:%s: wild cannot make a socket in %s: %s", nic_option_name(nic),
+             nic->name, folder, strerror(errno));
     return -1;
 }
 

@@ -62,7 +62,10 @@ struct node_replication_config {
     const char *name;         /* what other nodes call this one */
     unsigned min_replicas;    /* a write waits for so many */
     bool ack_applied;         /* what is in their memory counts */
-    uint32_t heartbeat_ms, timeout_ms;   /* primary */
+    uint32_t heartbeat_ms, timeout_ms; /* primary */
+    /* Over sockets: where a primary listens and a replica connects from, if that is not the clients' address. */
+    bool own_address;
+    struct address address;
     const struct secret_option *secrets; /* between nodes; none: the node's own */
     unsigned secret_count;
 };

@@ -89,6 +89,22 @@ struct link node_link(struct stream *stream)
     return link;
 }
 
+void node_client_address(const struct node *node, uint8_t out[REPLICATION_ADDRESS_BYTES])
+{
+    const struct node_config *config = &node->config;
+    const struct address *clients = NULL;
+
+    if (config->kernel != NULL && config->replication.own_address)
+        clients = &config->kernel->address;
+    else if (config->kernel == NULL && config->port[config->ports - 1].streams_only)
+        clients = &config->port[0].address;
+    /* 0.0.0.0: clients reach it at every address that it has, the other nodes' way among them. */
+    if (clients != NULL && address_ip4(clients) != 0)
+        memcpy(out, clients->bytes, REPLICATION_ADDRESS_BYTES);
+    else
+        memset(out, 0, REPLICATION_ADDRESS_BYTES);
+}
+
 static void say(void *state, bool warning, const char *line)
 {
     const struct node *node = state;

@@ -110,6 +110,8 @@ bool node_replication_drained(const struct node *node);
 
 /* The stream as replication/ sees it. */
 struct link node_link(struct stream *stream);
+/* Where clients reach this node if replication has a network of its own; zero: where other nodes do. */
+void node_client_address(const struct node *node, uint8_t out[REPLICATION_ADDRESS_BYTES]);
 /* For replication/ to speak by. */
 struct replication_voice node_voice(struct node *node);
 

@@ -166,6 +166,7 @@ bool node_leading_serve(struct node *node, const struct recovery_facts *found)
 
     if (config->mode != MODE_PRIMARY)
         return true;
+    node_client_address(node, primary.client_address);
     leading->enough_ns = replication->now.mono_ns;
     leading->primary = primary_create(&primary);
     return leading->primary != NULL;

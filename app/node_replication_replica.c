@@ -319,6 +319,7 @@ int node_following_start(struct node *node, char *error, size_t error_bytes)
         .client_port = node->config.udp_port,
     };
 
+    node_client_address(node, config.client_address);
     snprintf(config.name, sizeof config.name, "%s", node->config.replication.name);
     /* One more than the workers: who applies. */
     config.apply = following->apply = execute_context_create(node->table, node->config.workers, NULL);

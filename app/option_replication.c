@@ -141,6 +141,8 @@ int options_check_replication(struct parse *parse)
         OPTION_replication_port, OPTION_min_replicas,           OPTION_replica_ack,
         OPTION_heartbeat_ms,     OPTION_replication_timeout_ms, OPTION_peer};
     static const enum option_id of_replica[] = {OPTION_primary_address, OPTION_primary_port};
+    static const enum option_id of_both[] = {OPTION_replication_secret_file, OPTION_replication_nic,
+                                             OPTION_replication_address};
     const struct options *options = parse->out;
     enum mode mode = options->replication.mode;
     bool may_lead = mode == MODE_PRIMARY || (mode == MODE_REPLICA && options->log.enabled);
@@ -153,9 +155,10 @@ int options_check_replication(struct parse *parse)
     other = given_one_of(parse, of_replica, sizeof of_replica / sizeof of_replica[0]);
     if (mode != MODE_REPLICA && other != OPTION_COUNT)
         return option_wrong(parse, "--%s is of no use without --mode replica", option_rows[other].name);
-    if (mode == MODE_STANDALONE && options->replication.secrets > 0)
-        return option_wrong(parse,
-                            "--replication-secret-file is of no use without --mode primary or replica");
+    other = given_one_of(parse, of_both, sizeof of_both / sizeof of_both[0]);
+    if (mode == MODE_STANDALONE && other != OPTION_COUNT)
+        return option_wrong(parse, "--%s is of no use without --mode primary or replica",
+                            option_rows[other].name);
     if (mode != MODE_STANDALONE && options->insecure_no_auth)
         return option_wrong(parse,
                             "--insecure-no-auth excludes replication: nodes know each other by a secret");

@@ -3,7 +3,6 @@
  */
 #include "options_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -55,114 +54,6 @@ int option_choice(struct parse *parse, enum option_id id, const char *value, con
             return 0;
     return option_wrong(parse, "--%s takes %s, not '%.40s'", option_rows[id].name, option_rows[id].argument,
                         value);
-}
-
-static int set_nic(struct parse *parse, const char *value)
-{
-    static const struct {
-        const char *prefix;
-        enum nic_kind kind;
-        unsigned name_max; /* interface names: IFNAMSIZ - 1 */
-        /* A comma would be read as further device arguments; in an interface's name the kernel takes % for a
-         * pattern and refuses the others. */
-        const char *never;
-    } kinds[] = {{"tap:", NIC_TAP, 15, ", %/:"},
-                 {"af_packet:", NIC_AF_PACKET, 15, ", %/:"},
-                 {"memif:", NIC_MEMIF, NIC_NAME_BYTES - 1, ", "},
-                 {"pci:", NIC_PCI, 15, ", /"},
-                 {"port:", NIC_PORT, 3, ", "}};
-    struct options *out = parse->out;
-
-    if (parse->kernel || (strcmp(value, "kernel") == 0 && out->nics > 0))
-        return option_wrong(parse,
-                            "--nic kernel goes alone: one socket serves every interface (--bind-address)");
-    if (strcmp(value, "kernel") == 0) {
-        parse->kernel = true;
-        return 0;
-    }
-    if (out->nics == NODE_PORTS_MAX)
-        return option_wrong(parse, "at most %d ports (--nic)", NODE_PORTS_MAX);
-    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        size_t prefix = strlen(kinds[i].prefix), length;
-        const char *name = value + prefix;
-
-        if (strncmp(value, kinds[i].prefix, prefix) != 0)
-            continue;
-        length = strlen(name);
-        if (length == 0 || length > kinds[i].name_max || strpbrk(name, kinds[i].never) != NULL ||
-            (kinds[i].kind == NIC_PORT && strspn(name, "0123456789") != length))
-            return option_wrong(parse, "--nic %.40s: '%.40s' is not a name for that kind of port", value,
-                                name);
-        for (unsigned j = 0; j < out->nics; j++)
-            if (out->nic[j].kind == kinds[i].kind && strcmp(out->nic[j].name, name) == 0)
-                return option_wrong(parse, "--nic %.60s is given twice", value);
-        out->nic[out->nics].kind = kinds[i].kind;
-        memcpy(out->nic[out->nics].name, name, length + 1);
-        out->nics++;
-        return 0;
-    }
-    return option_wrong(
-        parse, "--nic takes tap:NAME, af_packet:IF, memif:SOCKET, pci:ADDR, port:N or kernel, not '%.60s'",
-        value);
-}
-
-/* An address that a station may have: RFC 1122 3.2.1.3 excludes these as sources. */
-static bool is_station_address(uint32_t ip4, unsigned prefix_length)
-{
-    uint32_t host_mask = prefix_length >= 31 ? 0 : UINT32_MAX >> prefix_length;
-
-    if (ip4 >> 24 == 0 || ip4 >> 24 == 127 || ip4 >> 28 >= 14)
-        return false;
-    return host_mask == 0 || ((ip4 & host_mask) != 0 && (ip4 & host_mask) != host_mask);
-}
-
-static int set_address(struct parse *parse, const char *value)
-{
-    char text[INET_ADDRSTRLEN] = "";
-    const char *slash = strchr(value, '/');
-    struct in_addr ip4;
-    char *end = NULL;
-    unsigned long prefix_length = 0;
-
-    if (parse->addresses == NODE_PORTS_MAX)
-        return option_wrong(parse, "at most %d addresses (--address)", NODE_PORTS_MAX);
-    if (slash != NULL && (size_t)(slash - value) < sizeof text && slash[1] >= '0' && slash[1] <= '9') {
-        memcpy(text, value, (size_t)(slash - value));
-        prefix_length = strtoul(slash + 1, &end, 10);
-    }
-    if (end == NULL || *end != '\0' || prefix_length < 1 || prefix_length > 32 ||
-        inet_pton(AF_INET, text, &ip4) != 1 ||
-        !is_station_address(ntohl(ip4.s_addr), (unsigned)prefix_length))
-        return option_wrong(
-            parse, "--address takes a host's ADDRESS/PREFIX such as 198.18.0.1/24, not '%.40s'", value);
-    parse->address[parse->addresses].ip4 = ntohl(ip4.s_addr);
-    parse->address[parse->addresses].prefix_length = (uint8_t)prefix_length;
-    parse->addresses++;
-    return 0;
-}
-
-static int set_bind_address(struct parse *parse, const char *value)
-{
-    struct in_addr ip4;
-    uint32_t host;
-
-    if (inet_pton(AF_INET, value, &ip4) != 1)
-        return option_wrong(parse, "--bind-address takes an IPv4 address, not '%.40s'", value);
-    host = ntohl(ip4.s_addr);
-    if (IN_MULTICAST(host) || host >> 28 == 15)
-        return option_wrong(parse, "--bind-address %s is no machine's address", value);
-    parse->out->bind_ip4 = host;
-    return 0;
-}
-
-static int set_gateway(struct parse *parse, const char *value)
-{
-    struct in_addr ip4;
-
-    if (inet_pton(AF_INET, value, &ip4) != 1 || !is_station_address(ntohl(ip4.s_addr), 32))
-        return option_wrong(parse, "--gateway takes an IPv4 address, not '%.40s'", value);
-    parse->out->gateway_ip4 = ntohl(ip4.s_addr);
-    return 0;
 }
 
 static int set_cluster_name(struct parse *parse, const char *value)
@@ -265,18 +156,12 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
     uint64_t n = 0;
     int failed = option_set_replication(parse, id, value);
 
+    if (failed > 0)
+        failed = option_set_nics(parse, id, value);
     if (failed <= 0)
         return failed;
 
     switch (id) {
-    case OPTION_nic:
-        return set_nic(parse, value);
-    case OPTION_address:
-        return set_address(parse, value);
-    case OPTION_bind_address:
-        return set_bind_address(parse, value);
-    case OPTION_gateway:
-        return set_gateway(parse, value);
     case OPTION_port:
         failed = option_number(parse, id, value, 1, UINT16_MAX, &n);
         out->port = (uint16_t)n;
@@ -368,52 +253,6 @@ int option_set(struct parse *parse, enum option_id id, const char *value)
 
 /* ---- the whole ---- */
 
-/* Kernel sockets: what belongs to ports of DPDK's would have no effect. */
-static int check_kernel(struct parse *parse)
-{
-    parse->out->kernel_by_default = !parse->kernel;
-    if (parse->addresses > 0)
-        return option_wrong(parse, "--address is a DPDK port's: kernel sockets take --bind-address");
-    if (parse->out->gateway_ip4 != 0)
-        return option_wrong(parse, "--gateway is for DPDK ports: kernel sockets use the kernel's routes");
-    return 0;
-}
-
-static int check_nics(struct parse *parse)
-{
-    struct options *out = parse->out;
-
-    if (parse->kernel || (out->nics == 0 && parse->addresses == 0))
-        return check_kernel(parse);
-    if (parse->given[OPTION_bind_address] != SOURCE_NONE)
-        return option_wrong(parse, "--bind-address is for kernel sockets: a DPDK port takes --address");
-    if (out->nics == 0) /* devices that are bound to DPDK, to be found when the machine is looked at */
-        for (; out->nics < parse->addresses; out->nics++)
-            out->nic[out->nics] = (struct nic_option){.kind = NIC_PCI};
-    if (parse->addresses != out->nics)
-        return option_wrong(parse, "%u ports but %u addresses: give one --address for each --nic", out->nics,
-                            parse->addresses);
-    for (unsigned i = 0; i < out->nics; i++) {
-        out->nic[i].ip4 = parse->address[i].ip4;
-        out->nic[i].prefix_length = parse->address[i].prefix_length;
-        for (unsigned j = 0; j < i; j++)
-            if (out->nic[j].ip4 == out->nic[i].ip4)
-                return option_wrong(parse, "two ports have the same --address");
-        if (out->nic[i].kind == NIC_PORT && out->eals == 0)
-            return option_wrong(parse, "--nic port:%s needs raw EAL arguments after -- that make the port",
-                                out->nic[i].name);
-    }
-    for (unsigned i = 0; out->gateway_ip4 != 0 && i < out->nics; i++) {
-        uint32_t mask = UINT32_MAX << (32 - out->nic[i].prefix_length);
-
-        if (out->gateway_ip4 == out->nic[i].ip4)
-            return option_wrong(parse, "--gateway is this node's own --address");
-        if (((out->gateway_ip4 ^ out->nic[i].ip4) & mask) == 0)
-            return 0;
-    }
-    return out->gateway_ip4 == 0 ? 0 : option_wrong(parse, "--gateway lies in no port's network (--address)");
-}
-
 static int check_log(struct parse *parse)
 {
     static const enum option_id needs_log[] = {
@@ -445,5 +284,5 @@ int options_check(struct parse *parse)
                    " (--insecure-no-auth for a bench)");
     if (options_check_replication(parse) != 0 || check_log(parse) != 0)
         return -1;
-    return check_nics(parse);
+    return options_check_nics(parse);
 }

@@ -50,7 +50,11 @@ struct nic_option {
         [NIC_NAME_BYTES]; /* what follows the colon; "": a PCI device is still to be found (nic_choose.h) */
     uint32_t ip4;         /* host order; from the --address of the same position */
     uint8_t prefix_length;
+    bool for_replication; /* --replication-nic; the last one */
 };
+
+/* The option that it was given by, without its dashes. */
+const char *nic_option_name(const struct nic_option *nic);
 
 struct secret_option {
     char text[SECRET_TEXT_BYTES_MAX];
@@ -85,6 +89,8 @@ struct replication_options {
     unsigned heartbeat_ms, timeout_ms;
     struct peer_option peer[PEERS_MAX];
     unsigned peers;
+    bool own_address;                              /* over kernel sockets: not that of --bind-address, but */
+    uint32_t address_ip4;                          /* this one; host order */
     struct secret_option secret[NODE_SECRETS_MAX]; /* between nodes; none: the node's own secrets */
     unsigned secrets;
 };

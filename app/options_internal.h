@@ -1,6 +1,6 @@
 /*
- * options_internal.h - the table of options, shared by options.c (where values come from) and
- * option_values.c (what they mean).
+ * options_internal.h - the table of options, shared by options.c (where values come from), option_values.c,
+ * option_nics.c and option_replication.c (what they mean).
  */
 #ifndef WILD_OPTIONS_INTERNAL_H
 #define WILD_OPTIONS_INTERNAL_H
@@ -70,6 +70,10 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE 
       "of a primary, or a replica with a log: another node, asked at the start who leads (8 at most)")        \
     X(replication_secret_file, "replication-secret-file", "FILE", true,                                       \
       "secret between nodes, if it is not the clients'; twice while it is being replaced")                    \
+    X(replication_nic, "replication-nic", "KIND:NAME", false,                                                 \
+      "port for replication alone, beside those for clients (--nic)")                                         \
+    X(replication_address, "replication-address", "CIDR", false,                                              \
+      "of --replication-nic; over kernel sockets the ADDRESS that replication listens at, or connects from")  \
     X(control_socket, "control-socket", "PATH", false,                                                        \
       "where `wildctl -s PATH` asks this node; made with mode 0600 (default: nowhere)")                       \
     X(config, "config", "FILE", false, "options as `name = value` lines")                                     \
@@ -102,6 +106,7 @@ struct parse {
         uint32_t ip4;
         uint8_t prefix_length;
     } address[NODE_PORTS_MAX];
+    struct nic_option replication_nic; /* prefix_length 0: its address was given without one, or not at all */
     const char *config;
     const char *file; /* name of the file being read, for messages; else NULL */
     int file_line;
@@ -133,6 +138,10 @@ int option_secret_file(struct parse *parse, struct secret_list list, const char 
 int option_set_replication(struct parse *parse, enum option_id id, const char *value);
 int option_set_replica_id(struct parse *parse, const char *value);
 int options_check_replication(struct parse *parse);
+
+/* Those of ports and addresses, likewise. */
+int option_set_nics(struct parse *parse, enum option_id id, const char *value);
+int options_check_nics(struct parse *parse);
 
 /* What no single option can tell: 0, or -1 with the error. */
 int options_check(struct parse *parse);

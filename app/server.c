@@ -155,10 +155,11 @@ static int start_sockets(struct server *server, char *error, size_t error_bytes)
 
 static int start_port(struct server *server, unsigned i, char *error, size_t error_bytes)
 {
+    const struct nic_option *nic = &server->options->nic[i];
     struct node_port *port = &server->config.port[i];
     uint8_t rss_key[PORT_RSS_KEY_BYTES_MAX];
     struct port_config config = {.port_id = server->eal.port_id[i],
-                                 .workers = server->eal.workers,
+                                 .workers = nic->for_replication ? 1 : server->eal.workers,
                                  .pool = server->pool,
                                  .rss_key = rss_key};
     char description[PORT_DESCRIPTION_BYTES];
@@ -168,14 +169,15 @@ static int start_port(struct server *server, unsigned i, char *error, size_t err
         return -1;
     server->ports_open++;
     /* A TAP's two ends have one MAC, the kernel's end and ours: a station cannot talk to itself. */
-    if (server->options->nic[i].kind == NIC_TAP)
+    if (nic->kind == NIC_TAP)
         port->port.mac.addr_bytes[5] ^= 1;
-    port->address = address_from_ip4(htonl(server->options->nic[i].ip4));
-    port->prefix_length = server->options->nic[i].prefix_length;
+    port->address = address_from_ip4(htonl(nic->ip4));
+    port->prefix_length = nic->prefix_length;
+    port->streams_only = nic->for_replication;
     port->link_up = port_link_up;
     port_describe(&port->port, description);
-    logger_line(&server->logger, LOG_LEVEL_INFO, "port %u (%s): %s", i, server->options->nic[i].name,
-                description);
+    logger_line(&server->logger, LOG_LEVEL_INFO, "port %u (%s%s): %s", i, nic->name,
+                nic->for_replication ? ", for replication" : "", description);
     return 0;
 }
 
@@ -303,6 +305,8 @@ static int start_replication(void *subject, char *error, size_t error_bytes)
         .ack_applied = options->ack_applied,
         .heartbeat_ms = options->heartbeat_ms,
         .timeout_ms = options->timeout_ms,
+        .own_address = options->own_address,
+        .address = address_from_ip4(htonl(options->address_ip4)),
         .secrets = options->secret,
         .secret_count = options->secrets,
     };
@@ -314,17 +318,34 @@ static void stop_replication(void *subject)
     name_lookup_destroy(((struct server *)subject)->primary);
 }
 
+/* Where replication has a network of its own, this node's address there; else nothing. */
+static const char *own_network(const struct options *options, const char *before, char out[32])
+{
+    bool port = options->nics > 0 && options->nic[options->nics - 1].for_replication;
+    struct in_addr ip4 = {
+        .s_addr = htonl(port ? options->nic[options->nics - 1].ip4 : options->replication.address_ip4)};
+    char address[INET_ADDRSTRLEN];
+
+    out[0] = '\0';
+    if (port || options->replication.own_address)
+        snprintf(out, 32, "%s %s", before, inet_ntop(AF_INET, &ip4, address, sizeof address));
+    return out;
+}
+
 static void log_replication(const struct server *server)
 {
     const struct replication_options *options = &server->options->replication;
+    char own[32];
 
     if (options->mode == MODE_PRIMARY)
-        logger_line(&server->logger, LOG_LEVEL_INFO, "primary: replicas connect to port %u (%s)%s",
-                    options->port, node_replication_tier(server->node),
+        logger_line(&server->logger, LOG_LEVEL_INFO, "primary: replicas connect to port %u%s (%s)%s",
+                    options->port, own_network(server->options, " of", own),
+                    node_replication_tier(server->node),
                     options->min_replicas > 0 ? "; writes wait for them" : "");
     if (options->mode == MODE_REPLICA)
-        logger_line(&server->logger, LOG_LEVEL_INFO, "replica %s: follows %s:%u (%s)", server->name,
-                    options->primary_address, options->primary_port, node_replication_tier(server->node));
+        logger_line(&server->logger, LOG_LEVEL_INFO, "replica %s: follows %s:%u%s (%s)", server->name,
+                    options->primary_address, options->primary_port,
+                    own_network(server->options, " from", own), node_replication_tier(server->node));
 }
 
 static int start_node(void *subject, char *error, size_t error_bytes)

@@ -97,7 +97,7 @@ static json_t *replica_json(const struct primary_replica *replica, uint64_t lag_
 
     if (object == NULL)
         return NULL;
-    inet_ntop(AF_INET, replica->address + 12, ip, sizeof ip); /* IPv4 mapped: net/endpoint.h */
+    inet_ntop(AF_INET, replica->client_address + 12, ip, sizeof ip); /* IPv4 mapped: net/endpoint.h */
     snprintf(address, sizeof address, "%s:%u", ip, replica->client_port);
     if ((add(object, "name", json_string(replica->name)) | add(object, "address", json_string(address)) |
          add(object, "state", json_string(replica_states[replica->state])) |

@@ -24,7 +24,8 @@ enum {
     HELLO_LSN = 48,
     HELLO_EPOCH = 56,
     HELLO_RESERVED = 60,
-    HELLO_NAME = 64,
+    HELLO_CLIENT_ADDRESS = 64,
+    HELLO_NAME = 80,
 };
 enum {
     WELCOME_VERSION = 0,
@@ -41,7 +42,8 @@ enum {
     WELCOME_START = 72,
     WELCOME_RESERVED = 73,
     WELCOME_COUNT = 76,
-    WELCOME_HISTORIES = 80,
+    WELCOME_CLIENT_ADDRESS = 80,
+    WELCOME_HISTORIES = 96,
 };
 enum {
     HISTORY_ID = 0,
@@ -165,6 +167,7 @@ static bool take_hello(struct replication_message *out, const uint8_t *body, uin
     hello->history = wire_u64(body + HELLO_HISTORY);
     hello->lsn = wire_u64(body + HELLO_LSN);
     hello->epoch = wire_u32(body + HELLO_EPOCH);
+    memcpy(hello->client_address, body + HELLO_CLIENT_ADDRESS, REPLICATION_ADDRESS_BYTES);
     return hello->version >= REPLICATION_VERSION && (hello->flags & ~(uint32_t)HELLO_FLAGS_ALL) == 0 &&
            wire_u32(body + HELLO_RESERVED) == 0 && take_text(hello->name, body + HELLO_NAME, count);
 }
@@ -182,6 +185,7 @@ static uint32_t put_hello(uint8_t *body, const struct replication_message *messa
     wire_put_u64(body + HELLO_LSN, hello->lsn);
     wire_put_u32(body + HELLO_EPOCH, hello->epoch);
     wire_put_u32(body + HELLO_RESERVED, 0);
+    memcpy(body + HELLO_CLIENT_ADDRESS, hello->client_address, REPLICATION_ADDRESS_BYTES);
     return put_text(body + HELLO_NAME, hello->name, sizeof hello->name);
 }
 
@@ -200,6 +204,7 @@ static bool take_welcome(struct replication_message *out, const uint8_t *body, u
     welcome->heartbeat_ms = wire_u32(body + WELCOME_HEARTBEAT_MS);
     welcome->timeout_ms = wire_u32(body + WELCOME_TIMEOUT_MS);
     welcome->start = body[WELCOME_START];
+    memcpy(welcome->client_address, body + WELCOME_CLIENT_ADDRESS, REPLICATION_ADDRESS_BYTES);
     welcome->histories = count;
     welcome->history_bytes = body + WELCOME_HISTORIES;
     for (uint32_t i = 0; i < count; i++)
@@ -247,6 +252,7 @@ static uint32_t put_welcome(uint8_t *body, const struct replication_message *mes
     wire_put_u32(body + WELCOME_TIMEOUT_MS, welcome->timeout_ms);
     wire_put_u32(body + WELCOME_START, welcome->start); /* and the reserved bytes behind it */
     wire_put_u32(body + WELCOME_COUNT, welcome->histories);
+    memcpy(body + WELCOME_CLIENT_ADDRESS, welcome->client_address, REPLICATION_ADDRESS_BYTES);
     return welcome->histories;
 }
 

@@ -37,9 +37,11 @@
  *   48  8  lsn              of that change         72  1  start           enum welcome_start
  *   56  4  epoch            the highest it knows   73  3  reserved        zero
  *   60  4  reserved         zero                   76  4  histories       count, 1..REPLICATION_HISTORIES_MAX
- *   64  n  name             0..64 bytes of text    80  40*n histories, oldest first:
+ *   64  16 client_address                          80  16 client_address
+ *   80  n  name             0..64 bytes of text    96  40*n histories, oldest first:
  *                                                      0 id u64 | 8 first_lsn u64 | 16 node_id u64
  *                                                      | 24 before_lsn u64 | 32 epoch u32 | 36 reserved u32
+ * client_address: where its clients reach the sender, IPv4 mapped; zero: at the address that this connection is of.
  *
  * REFUSE (3)                                     ACK (8)
  *   0   2  reason           enum refuse_reason     0   8  applied_lsn     readers of the replica may see it
@@ -82,8 +84,8 @@
 enum {
     REPLICATION_VERSION = 1,
     REPLICATION_HEADER_BYTES = 8,
-    REPLICATION_HELLO_BYTES = 64, /* without the name; bodies, like those below */
-    REPLICATION_WELCOME_BYTES = 80,
+    REPLICATION_HELLO_BYTES = 80, /* without the name; bodies, like those below */
+    REPLICATION_WELCOME_BYTES = 96,
     REPLICATION_HISTORY_BYTES = 40,
     REPLICATION_REFUSE_BYTES = 4,
     REPLICATION_SNAPSHOT_BEGIN_BYTES = 40,
@@ -91,6 +93,8 @@ enum {
     REPLICATION_BATCH_BYTES = 16,
     REPLICATION_ACK_BYTES = 32,
     REPLICATION_HEARTBEAT_BYTES = 32,
+
+    REPLICATION_ADDRESS_BYTES = 16,
 
     REPLICATION_NAME_BYTES = 65, /* with the terminator */
     REPLICATION_TEXT_BYTES = 201,
@@ -152,6 +156,7 @@ struct replication_hello {
     uint32_t flags, epoch;
     uint16_t version, client_port;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint8_t client_address[REPLICATION_ADDRESS_BYTES];
     char name[REPLICATION_NAME_BYTES];
 };
 
@@ -166,6 +171,7 @@ struct replication_welcome {
     uint16_t version, client_port;
     uint8_t start; /* enum welcome_start */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
+    uint8_t client_address[REPLICATION_ADDRESS_BYTES];
     unsigned histories;
     const uint8_t *history_bytes; /* decoded one by one with replication_history_decode() */
 };

@@ -79,6 +79,8 @@ struct primary_config {
     struct replication_voice voice;
     uint64_t capacity;
     uint32_t heartbeat_ms, timeout_ms;
+    /* Where clients reach this node; address zero: where its replicas do. */
+    uint8_t client_address[REPLICATION_ADDRESS_BYTES];
     uint16_t client_port;
 };
 
@@ -135,9 +137,9 @@ struct primary_replica {
      * was welcomed. */
     uint64_t lag_ns;
     uint64_t sent_bytes, since_ns;
-    uint8_t address[16];
-    uint16_t port, client_port;
-    uint8_t state; /* enum primary_replica_state */
+    uint8_t address[16], client_address[16]; /* that it connects from; that its clients reach it at */
+    uint16_t port, client_port;              /* of each */
+    uint8_t state;                           /* enum primary_replica_state */
     bool has_log, serving;
 };
 /* Those who have been welcomed; how many were written to `out`. */

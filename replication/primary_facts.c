@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "wire.h"
+
 unsigned primary_replica_count(const struct primary *primary)
 {
     unsigned count = 0;
@@ -79,6 +81,10 @@ unsigned primary_replicas(const struct primary *primary, uint64_t mono_ns, struc
                                             .serving = session->ack.state == REPLICA_SERVING};
         memcpy(replica->name, hello->name, sizeof replica->name);
         memcpy(replica->address, session->link.peer_address, sizeof replica->address);
+        memcpy(replica->client_address,
+               wire_is_zero(hello->client_address, sizeof hello->client_address) ? session->link.peer_address
+                                                                                 : hello->client_address,
+               sizeof replica->client_address);
     }
     return written;
 }

@@ -72,6 +72,7 @@ static void begin_welcome(struct primary_session *session)
                     .start = session->bootstrap ? WELCOME_BOOTSTRAP : WELCOME_RESUME,
                     .histories = primary->history_count}};
     memcpy(message.welcome.cluster_id, meta->cluster_id, CLUSTER_ID_BYTES);
+    memcpy(message.welcome.client_address, config->client_address, REPLICATION_ADDRESS_BYTES);
     session->welcome_due = false;
     begin(session, &message, NULL);
 }

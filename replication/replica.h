@@ -76,6 +76,8 @@ struct replica_config {
     struct replication_voice voice;
     struct replica_host host;
     uint64_t node_id, capacity;
+    uint8_t
+        client_address[16]; /* where clients reach this node; zero: at the address that it connects from */
     uint16_t client_port;
     char name[REPLICATION_NAME_BYTES];
 };

@@ -221,7 +221,10 @@ void replica_on_welcome(struct replica *replica, const struct replication_welcom
         replica_resume(replica);
     else
         replica_hide(replica);
-    host->welcomed(host->state, &replica->histories, replica->channel.link.peer_address,
+    host->welcomed(host->state, &replica->histories,
+                   wire_is_zero(welcome->client_address, sizeof welcome->client_address)
+                       ? replica->channel.link.peer_address
+                       : welcome->client_address,
                    welcome->client_port);
 }
 
@@ -241,6 +244,7 @@ struct replication_message replica_hello(const struct replica *replica)
     struct replication_hello *hello = &message.hello;
 
     snprintf(hello->name, sizeof hello->name, "%s", replica->config.name);
+    memcpy(hello->client_address, replica->config.client_address, sizeof hello->client_address);
     if (!replica_is_whole(replica) || replica->at.history == 0)
         return message;
     const struct history *history = meta_history_of(&replica->histories, replica->at.last_lsn);

@@ -122,8 +122,8 @@ static void explain(const struct opening *opening, char *error, size_t error_byt
         break;
     case EADDRNOTAVAIL:
         snprintf(error, error_bytes,
-                 "%s is no address of this machine (ip addr lists them): choose another --bind-address",
-                 address);
+                 "%s is no address of this machine (ip addr lists them): choose another %s", address,
+                 config->address_name != NULL ? config->address_name : "--bind-address");
         break;
     case EACCES:
         snprintf(error, error_bytes, "port %u needs root or CAP_NET_BIND_SERVICE: choose a %s from 1024 on",

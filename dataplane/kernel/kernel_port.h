@@ -25,9 +25,10 @@ struct kernel_port_config {
     struct address address; /* IPv4; 0.0.0.0: every address of the machine */
     uint16_t port;          /* host order; 0: any that is free for both */
     unsigned workers;
-    bool streams;          /* false: datagrams alone; nobody gets a connection that no one would answer */
-    bool streams_alone;    /* and no datagrams */
-    const char *port_name; /* of the option that chose the port, for `error`; NULL: --port */
+    bool streams;       /* false: datagrams alone; nobody gets a connection that no one would answer */
+    bool streams_alone; /* and no datagrams */
+    /* Options that chose port and address, for `error`; NULL: --port, --bind-address. */
+    const char *port_name, *address_name;
 };
 
 struct kernel_sockets {

@@ -157,6 +157,7 @@ static inline struct primary_config fixture_config(void)
                                    .capacity = FIXTURE_CAPACITY,
                                    .heartbeat_ms = HEARTBEAT_MS,
                                    .timeout_ms = TIMEOUT_MS,
+                                   .client_address = {[10] = 0xff, 0xff, 198, 18, 0, 7},
                                    .client_port = 7878};
 }
 

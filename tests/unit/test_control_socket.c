@@ -41,7 +41,7 @@ static struct node_status status = {
     .replica[0] = {.name = "r1",
                    .applied_lsn = 4294967399, /* of a history before */
                    .lag_ns = 1500000,
-                   .address = {[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 18, [14] = 0, [15] = 2},
+                   .client_address = {[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 18, [14] = 0, [15] = 2},
                    .client_port = 7879,
                    .state = PRIMARY_REPLICA_STREAMING,
                    .serving = true},

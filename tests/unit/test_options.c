@@ -232,6 +232,62 @@ static void replication_has_its_own_secret_if_it_is_given_one(void)
     CU_ASSERT_EQUAL(parse(line), OPTIONS_WRONG);
 }
 
+#define PORTS "--nic pci:01:00.0 --address 198.18.0.1/24 "
+
+static void replication_has_a_port_or_an_address_of_its_own_if_it_is_given_one(void)
+{
+    CU_ASSERT_EQUAL(parse(PRIMARY PORTS), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 1);
+    CU_ASSERT_FALSE(options.nic[0].for_replication);
+    CU_ASSERT_EQUAL(parse(PRIMARY "--replication-address 198.18.1.1/28 --replication-nic af_packet:r0 " PORTS
+                                  "--nic tap:t --address 198.18.2.1/24 --gateway 198.18.1.14"),
+                    OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 3);
+    CU_ASSERT_FALSE(options.nic[0].for_replication || options.nic[1].for_replication);
+    CU_ASSERT_TRUE(options.nic[2].for_replication); /* the last one, whatever stood first */
+    CU_ASSERT_EQUAL(options.nic[2].kind, NIC_AF_PACKET);
+    CU_ASSERT_STRING_EQUAL(options.nic[2].name, "r0");
+    CU_ASSERT_EQUAL(options.nic[2].ip4, 0xC6120101);
+    CU_ASSERT_EQUAL(options.nic[2].prefix_length, 28);
+    CU_ASSERT_STRING_EQUAL(nic_option_name(&options.nic[2]), "replication-nic");
+    CU_ASSERT_STRING_EQUAL(nic_option_name(&options.nic[0]), "nic");
+    CU_ASSERT_FALSE(options.replication.own_address); /* that is a socket's */
+    CU_ASSERT_EQUAL(parse(REPLICA PORTS "--replication-nic tap:r --replication-address 198.18.1.2/24"),
+                    OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 2);
+
+    CU_ASSERT_EQUAL(parse(PRIMARY "--replication-address 127.0.0.2"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 0);
+    CU_ASSERT_TRUE(options.replication.own_address);
+    CU_ASSERT_EQUAL(options.replication.address_ip4, 0x7F000002);
+    CU_ASSERT_EQUAL(parse(PRIMARY "--nic kernel --replication-address 0.0.0.0"), OPTIONS_RUN);
+    CU_ASSERT_TRUE(options.replication.own_address);
+    CU_ASSERT_EQUAL(options.replication.address_ip4, 0);
+    CU_ASSERT_EQUAL(parse(REPLICA "--replication-address 192.0.2.9"), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.replication.address_ip4, 0xC0000209);
+    CU_ASSERT_EQUAL(parse(REPLICA), OPTIONS_RUN);
+    CU_ASSERT_FALSE(options.replication.own_address);
+}
+
+static void the_file_names_replications_port_and_the_command_line_another(void)
+{
+    char line[200];
+
+    snprintf(line, sizeof line, PRIMARY "--config %s",
+             write_file("nic = tap:c\naddress = 198.18.0.1/24\nreplication-nic = tap:r\n"
+                        "replication-address = 198.18.1.1/24\n",
+                        0600));
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_STRING_EQUAL(options.nic[1].name, "r");
+    CU_ASSERT_TRUE(options.nic[1].for_replication);
+    strcat(line, " --replication-nic memif:/s --replication-address 198.18.2.1/24");
+    CU_ASSERT_EQUAL(parse(line), OPTIONS_RUN);
+    CU_ASSERT_EQUAL(options.nics, 2);
+    CU_ASSERT_EQUAL(options.nic[1].kind, NIC_MEMIF);
+    CU_ASSERT_EQUAL(options.nic[1].ip4, 0xC6120201);
+    unlink(write_file("", 0600));
+}
+
 static void every_option_is_understood(void)
 {
     CU_ASSERT_EQUAL(
@@ -416,6 +472,29 @@ static void what_is_wrong_is_refused_in_one_line(void)
         {PRIMARY "--peer a:1 --peer b:1 --peer c:1 --peer d:1 --peer e:1 --peer f:1 --peer g:1 --peer h:1 "
                  "--peer i:1",
          "at most 8"},
+        {"--auth-secret x --replication-nic tap:r", "--mode primary or replica"},
+        {"--auth-secret x --replication-address 198.18.1.1/24", "--mode primary or replica"},
+        {PRIMARY "--replication-nic tap:r --replication-address 198.18.1.1/24", "beside a DPDK port"},
+        {PRIMARY "--nic kernel --replication-nic tap:r", "beside a DPDK port"},
+        {PRIMARY "--address 198.18.0.1/24 --replication-nic tap:r", "needs --nic"},
+        {PRIMARY "--replication-address 198.18.1.1/24", "has no prefix over kernel sockets"},
+        {PRIMARY "--replication-address 198.18.1.0/24", "--replication-address takes"},
+        {PRIMARY "--replication-address replicas", "--replication-address takes"},
+        {PRIMARY "--replication-address 224.0.0.1", "--replication-address takes"},
+        {PRIMARY PORTS "--replication-address 198.18.1.1/24", "needs --replication-nic"},
+        {PRIMARY PORTS "--replication-nic tap:r", "needs --replication-address"},
+        {PRIMARY PORTS "--replication-nic tap:r --replication-address 198.18.1.1", "ADDRESS/PREFIX"},
+        {PRIMARY PORTS "--replication-nic tap:r --replication-address 198.18.0.1/25", "an --address, too"},
+        {PRIMARY PORTS "--replication-nic pci:01:00.0 --replication-address 198.18.1.1/24", "the same port"},
+        {PRIMARY PORTS "--replication-nic port:1 --replication-address 198.18.1.1/24", "raw EAL arguments"},
+        {PRIMARY PORTS "--replication-nic kernel --replication-address 198.18.1.1/24",
+         "--replication-nic takes"},
+        {PRIMARY PORTS "--replication-nic tap:a,b --replication-address 198.18.1.1/24", "not a name"},
+        {PRIMARY PORTS "--replication-nic tap:a --replication-nic tap:b", "given twice"},
+        {PRIMARY "--nic tap:a --address 198.18.0.1/24 --nic tap:b --address 198.18.1.1/24 --nic tap:c "
+                 "--address 198.18.2.1/24 --nic tap:d --address 198.18.3.1/24 --replication-nic tap:r "
+                 "--replication-address 198.18.4.1/24",
+         "at most 4 ports"},
         {"--auth-secret x --mode replica --primary-address a/b", "--primary-address takes"},
     };
 
@@ -560,6 +639,8 @@ int main(void)
         TEST(peers_are_hosts_and_ports),
         TEST(a_node_has_the_name_that_the_environment_gives_it),
         TEST(replication_has_its_own_secret_if_it_is_given_one),
+        TEST(replication_has_a_port_or_an_address_of_its_own_if_it_is_given_one),
+        TEST(the_file_names_replications_port_and_the_command_line_another),
         TEST(every_option_is_understood),
         TEST(kernel_sockets_are_asked_for_or_come_by_default),
         TEST(an_address_without_a_nic_is_that_of_whatever_is_bound_to_dpdk),

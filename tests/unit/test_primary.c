@@ -55,6 +55,7 @@ static void a_welcome_says_who_we_are_and_what_we_have(void)
     CU_ASSERT_EQUAL(welcome->heartbeat_ms, HEARTBEAT_MS);
     CU_ASSERT_EQUAL(welcome->timeout_ms, TIMEOUT_MS);
     CU_ASSERT_EQUAL(welcome->client_port, 7878);
+    CU_ASSERT_EQUAL(welcome->client_address[15], 7);
     CU_ASSERT_EQUAL(welcome->histories, 2);
     CU_ASSERT_EQUAL(peer->first_history.id, OLD_HISTORY);
     CU_ASSERT_EQUAL(peer->last_history.id, HISTORY);

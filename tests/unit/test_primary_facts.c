@@ -180,6 +180,25 @@ static void blocks_of_one_turn_have_stamps_of_their_own(void)
     fixture_stop();
 }
 
+static void clients_reach_a_replica_where_it_says_or_where_it_came_from(void)
+{
+    static const uint8_t theirs[REPLICATION_ADDRESS_BYTES] = {[10] = 0xff, 0xff, 198, 18, 7, 9};
+    struct replication_message hello = peer_hello_at(2, HISTORY, FIRST_LSN);
+    struct primary_replica facts[2];
+
+    start();
+    struct peer *peer = join(1, false), *other = peer_open(2);
+    memcpy(hello.hello.client_address, theirs, sizeof theirs);
+    peer_says(other, &hello);
+    CU_ASSERT_EQUAL(primary_replicas(fixture.primary, fixture.now_ns, facts, 2), 2);
+    CU_ASSERT_EQUAL(memcmp(facts[0].client_address, facts[0].address, sizeof facts[0].address), 0);
+    CU_ASSERT_EQUAL(memcmp(facts[1].client_address, theirs, sizeof theirs), 0);
+    CU_ASSERT_EQUAL(facts[1].address[15], 2);
+    peer_free(peer);
+    peer_free(other);
+    fixture_stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -189,6 +208,8 @@ int main(void)
          facts_are_those_of_the_hello_and_of_the_last_word},
         {"lag is the age of what it has not said it has", lag_is_the_age_of_what_it_has_not_said_it_has},
         {"blocks of one turn have stamps of their own", blocks_of_one_turn_have_stamps_of_their_own},
+        {"clients reach a replica where it says, or where it came from",
+         clients_reach_a_replica_where_it_says_or_where_it_came_from},
         CU_TEST_INFO_NULL};
     return suite_run("primary_facts", tests);
 }

@@ -30,6 +30,17 @@ static void an_empty_replica_says_so(void)
     CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_GREETING);
 }
 
+static void clients_are_sent_to_the_primary_by_their_own_network(void)
+{
+    static const uint8_t theirs[REPLICATION_ADDRESS_BYTES] = {[10] = 0xff, 0xff, 198, 18, 7, 9};
+    CU_ASSERT(wire_is_zero(s->hello.client_address, REPLICATION_ADDRESS_BYTES));
+    stage_primary_has(s, 1);
+    stage_until_hello(s);
+    memcpy(s->welcome.client_address, theirs, sizeof theirs);
+    stage_welcome(s, WELCOME_BOOTSTRAP);
+    CU_ASSERT(s->welcomed == 1 && s->client_host == 9 && s->client_port == 7979);
+}
+
 static void it_bootstraps_from_a_log_that_has_no_snapshot(void)
 {
     stage_primary_has(s, 30);
@@ -39,6 +50,7 @@ static void it_bootstraps_from_a_log_that_has_no_snapshot(void)
     CU_ASSERT(s->ack.applied_lsn == 0 && s->ack.durable_lsn == 0 && s->ack.state == REPLICA_CATCHING_UP);
     CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_LOADING);
     CU_ASSERT(s->welcomed == 1 && s->client_port == 7979 && s->histories.count == 1);
+    CU_ASSERT_EQUAL(s->client_host, 1); /* where the connection goes to */
     CU_ASSERT(s->histories.history[0].id == 0x11 && s->histories.node_id == 7);
     stage_begin(s, 0, 0);
     stage_end(s, 0, 0);
@@ -524,6 +536,8 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"an empty replica says so", an_empty_replica_says_so},
+        {"clients are sent to the primary by their own network",
+         clients_are_sent_to_the_primary_by_their_own_network},
         {"it bootstraps from a log that has no snapshot", it_bootstraps_from_a_log_that_has_no_snapshot},
         {"it bootstraps from a snapshot while the log goes on",
          it_bootstraps_from_a_snapshot_while_the_log_goes_on},

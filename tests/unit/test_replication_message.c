@@ -12,6 +12,7 @@
 #include "wire.h"
 
 static const uint8_t cluster_id[CLUSTER_ID_BYTES] = "a cluster's id.";
+static const uint8_t client_address[REPLICATION_ADDRESS_BYTES] = "a node's address";
 static uint8_t payload[REPLICATION_PAYLOAD_BYTES_MAX];
 
 static struct replication_history some_history(unsigned n)
@@ -52,6 +53,7 @@ static struct replication_message hello(unsigned count)
                                               .lsn = 0x1c1d1e1f20212223,
                                               .epoch = 0x24252627}};
     memcpy(m.hello.cluster_id, cluster_id, sizeof cluster_id);
+    memcpy(m.hello.client_address, client_address, sizeof client_address);
     some_text(m.hello.name, count);
     return m;
 }
@@ -72,6 +74,7 @@ static struct replication_message welcome(unsigned count)
                                                 .start = WELCOME_BOOTSTRAP,
                                                 .histories = count}};
     memcpy(m.welcome.cluster_id, cluster_id, sizeof cluster_id);
+    memcpy(m.welcome.client_address, client_address, sizeof client_address);
     return m;
 }
 
@@ -138,7 +141,7 @@ static const struct {
     struct replication_message (*make)(unsigned count);
     uint32_t fixed, each, count_min, count_max;
 } kinds[] = {
-    {hello, 8 + 64, 1, 0, 64},         {welcome, 8 + 80, 40, 1, 400},
+    {hello, 8 + 80, 1, 0, 64},         {welcome, 8 + 96, 40, 1, 400},
     {refuse, 8 + 4, 1, 0, 200},        {snapshot_begin, 8 + 40, 1, 0, 0},
     {snapshot_chunk, 8, 1, 1, 262144}, {snapshot_end, 8 + 16, 1, 0, 0},
     {batch, 8 + 16, 1, 1, 262144},     {ack, 8 + 32, 1, 0, 0},
@@ -258,19 +261,20 @@ static void must_be(const struct layout *l, struct replication_message message)
 
 static void every_field_stands_where_the_format_says(void)
 {
-    struct layout h = LAYOUT(75, 1), w = LAYOUT(168, 2), r = LAYOUT(14, 3), b = LAYOUT(48, 4),
+    struct layout h = LAYOUT(91, 1), w = LAYOUT(184, 2), r = LAYOUT(14, 3), b = LAYOUT(48, 4),
                   c = LAYOUT(10, 5);
     struct layout e = LAYOUT(24, 6), l = LAYOUT(26, 7), a = LAYOUT(40, 8), t = LAYOUT(40, 9);
 
     number(&h, 2, 1), number(&h, 2, 0x0203), number(&h, 4, 7), number(&h, 8, 0x0405060708090a0b);
     text(&h, cluster_id, 16), numbers_of_8(&h, 0x0c0d0e0f10111213, 3), number(&h, 4, 0x24252627);
-    number(&h, 4, 0), text(&h, " !\"", 3);
+    number(&h, 4, 0), text(&h, client_address, 16), text(&h, " !\"", 3);
     must_be(&h, hello(3));
 
     number(&w, 2, 0xfffe), number(&w, 2, 0x0203), number(&w, 4, 0x04050607),
         number(&w, 8, 0x08090a0b0c0d0e0f);
     text(&w, cluster_id, 16), numbers_of_8(&w, 0x1011121314151617, 4), number(&w, 4, 0x30313233);
     number(&w, 4, 0x34353637), number(&w, 1, 2), number(&w, 3, 0), number(&w, 4, 2);
+    text(&w, client_address, 16);
     for (unsigned i = 0; i < 2; i++) {
         number(&w, 8, 0x1111111111111100 + i), number(&w, 8, (uint64_t)(i + 1) << 32);
         number(&w, 8, 0x2222222222222200 + i), number(&w, 8, (uint64_t)i << 32 | 7);
@@ -353,8 +357,8 @@ static void reserved_bytes_must_be_zero(void)
 {
     static const struct {
         unsigned kind, from, bytes;
-    } reserved[] = {{0, 8 + 60, 4},           {1, 8 + 73, 3}, {1, 8 + 80 + 36, 4},
-                    {1, 8 + 80 + 40 + 36, 4}, {2, 8 + 2, 2},  {7, 8 + 25, 7}};
+    } reserved[] = {{0, 8 + 60, 4},           {1, 8 + 73, 3}, {1, 8 + 96 + 36, 4},
+                    {1, 8 + 96 + 40 + 36, 4}, {2, 8 + 2, 2},  {7, 8 + 25, 7}};
     uint8_t bytes[512];
     for (unsigned k = 0; k < KINDS; k++) {
         struct replication_message m = kinds[k].make(kinds[k].count_max > 0 ? 2 : 0);
@@ -398,7 +402,7 @@ static void a_name_without_an_end_is_cut_by_the_encoder(void)
     struct replication_message m = hello(0), got;
     memset(m.hello.name, 'x', sizeof m.hello.name);
     uint32_t length = whole(bytes, &m);
-    CU_ASSERT_EQUAL(length, 8 + 64 + 64);
+    CU_ASSERT_EQUAL(length, 8 + 80 + 64);
     CU_ASSERT_EQUAL(replication_decode(&got, bytes, length), 0);
     CU_ASSERT_EQUAL(strlen(got.hello.name), 64);
 }
