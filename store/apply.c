@@ -88,7 +88,7 @@ static int apply_hashed(struct execute_context *context, const struct log_record
             /* release: pairs with acquire in table_flush_lsn() */
             atomic_store_explicit(&table->flush_lsn, record->lsn, memory_order_release);
         break;
-    default: /* LOG_NOP */
+    default: /* LOG_NOP, LOG_MEMBER */
         break;
     }
     if (atomic_load_explicit(&table->next_lsn, memory_order_relaxed) <= record->lsn)

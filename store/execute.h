@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "log_ring.h"
+#include "member.h"
 #include "message.h"
 #include "table.h"
 
@@ -78,5 +79,11 @@ enum status execute_get(struct execute_context *context, const struct table_prob
  * stops when the ring is full.
  */
 unsigned execute_sweep(struct execute_context *context, unsigned buckets, uint64_t now_ms);
+
+/*
+ * Logs a list of members (valid), whole: OK, and list->last_lsn is set; or BUSY, and nothing of it: the ring is
+ * full. The table stays as it is. For a primary's control lcore, by a context with a ring of its own.
+ */
+enum status execute_members(struct execute_context *context, struct member_list *list);
 
 #endif

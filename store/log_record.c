@@ -1,9 +1,9 @@
 #include "log_record.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
+#include "member.h"
 #include "wire.h"
 
 enum {
@@ -51,6 +51,10 @@ static bool fields_valid(const struct log_record *record)
     case LOG_FLUSH:
     case LOG_NOP:
         return record->key_length == 0 && plain && record->reason == LOG_REASON_NONE;
+    case LOG_MEMBER:
+        return record->key_length == MEMBER_KEY_BYTES && record->value_length >= MEMBER_VALUE_BYTES &&
+               record->value_length <= MEMBER_VALUE_BYTES_MAX && record->expiry_ms == 0 &&
+               record->reason == LOG_REASON_NONE;
     default:
         return false;
     }

@@ -14,12 +14,13 @@
  *   ...          zero padding to a multiple of 8
  *
  * Little-endian. Valid if and only if: the type is known, lengths are within limits and what the type takes
- * (SET: key and value; DELETE: key; FLUSH, NOP: neither), reserved and padding are zero, and it lies whole
- * inside its container.
+ * (SET: key and value; DELETE: key; FLUSH, NOP: neither; MEMBER: member.h), reserved and padding are zero, and
+ * it lies whole inside its container.
  */
 #ifndef WILD_LOG_RECORD_H
 #define WILD_LOG_RECORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,9 @@ enum { LOG_RECORD_BYTES_MAX = (LOG_RECORD_HEADER_BYTES + KEY_BYTES_MAX + VALUE_B
 enum log_record_type {
     LOG_SET = 1, /* the item's whole new state; version = lsn */
     LOG_DELETE = 2,
-    LOG_FLUSH = 3, /* everything with version < lsn is gone */
-    LOG_NOP = 4,   /* an LSN that changed nothing */
+    LOG_FLUSH = 3,  /* everything with version < lsn is gone */
+    LOG_NOP = 4,    /* an LSN that changed nothing */
+    LOG_MEMBER = 5, /* of the list of members: nothing of the table's */
 };
 enum log_reason {
     LOG_REASON_NONE = 0,

@@ -17,7 +17,7 @@
  *   8      2     format       META_FORMAT
  *   10     2     count        histories, 0..META_HISTORIES_MAX
  *   12     2     members      0..MEMBERS_MAX
- *   14     2     min_replicas as the list of members has it
+ *   14     2     min_replicas as the list of members has it (member.h), likewise
  *   16     16    cluster_id   random, made with the first history; zero until then
  *   32     8     node_id      random, made with the folder
  *   40     8     stamp        random, made with the log: in every block of it, and told to no client
@@ -25,8 +25,9 @@
  *   56     8     adopted_lsn  start of the snapshot that the log at base_segment goes on from; 0: none
  *   64     8     sealed_node  to whom the epoch was promised; 0: none was
  *   72     4     sealed_epoch the highest that this node has promised itself to
- *   76     4     reserved     zero
- *   80     8     members_lsn  of the list's first record; 0: there is no list
+ *   76     2     min_replicas_before
+ *   78     2     reserved     zero
+ *   80     8     members_lsn  of the list's last record; 0: there is no list
  *   88     40    reserved     zero
  *   128    40*n  histories, oldest first:
  *                  0 id u64 | 8 first_lsn u64 | 16 node_id u64 | 24 before_lsn u64 | 32 epoch u32
@@ -34,15 +35,15 @@
  *   ...          zeros
  *   16128  96*n  members:
  *                  0 node_id u64 | 8 address 16 bytes | 24 replication_port u16 | 26 client_port u16
- *                  | 28 reserved u32 | 32 name 64 bytes, padded with zeros
+ *                  | 28 part u8 | 29 reserved 3 bytes | 32 name 64 bytes, padded with zeros
  *   ...          zeros
  *
  * Valid if and only if: length, magic, crc and format are right; reserved bytes are zero; node ids are not zero, those of
  * members and ids of histories neither; first LSNs are multiples of 2^32, not zero, and ascend; epochs ascend (both: no two
  * are equal); before_lsn is below first_lsn (and may be below that of the history before, where a repair gave up the end of
  * the log); the cluster id is zero if and only if there is no history, and then adopted_lsn is zero; sealed_epoch is zero
- * if and only if sealed_node is; members_lsn is zero if and only if there are no members, and then min_replicas is zero;
- * min_replicas is below MEMBERS_MAX; no two members have one node id; their names are printable ASCII.
+ * if and only if sealed_node is; members_lsn is zero if and only if there are no members, and then both min_replicas are
+ * zero; the list of members is valid as member.h has it.
  * Other formats keep magic, crc (over all that follows it in the file) and format where they are, and are of
  * DISK_BLOCK_BYTES to META_BYTES_OTHER_MAX. There is none that this program reads.
  *
@@ -58,6 +59,7 @@
 #define WILD_META_H
 
 #include "disk.h"
+#include "member.h"
 
 enum {
     META_FORMAT = 2,
@@ -69,24 +71,12 @@ enum {
     META_MEMBER_BYTES = 96,
     META_MEMBERS_AT = META_HEADER_BYTES + META_HISTORIES_MAX * META_HISTORY_BYTES,
     META_CLUSTER_ID_BYTES = 16,
-
-    MEMBERS_MAX = 65,       /* a primary and 64 replicas */
-    MEMBER_NAME_BYTES = 65, /* with the terminator */
-    MEMBER_ADDRESS_BYTES = 16,
 };
 
 struct history {
     uint64_t id, first_lsn, node_id;
     uint64_t before_lsn; /* last one of the log before this history; 0: none */
     uint32_t epoch;
-};
-
-/* A node with a log of the cluster (DESIGN 9, promotion). */
-struct member {
-    uint64_t node_id;
-    uint8_t address[MEMBER_ADDRESS_BYTES]; /* IPv4 mapped; zero: not known */
-    uint16_t replication_port, client_port;
-    char name[MEMBER_NAME_BYTES];
 };
 
 struct meta {
@@ -96,12 +86,9 @@ struct meta {
     uint64_t base_segment, adopted_lsn;
     uint64_t sealed_node; /* DESIGN 9: from then on it follows nobody of a lower epoch; 0: none */
     uint32_t sealed_epoch;
-    uint16_t min_replicas;
-    unsigned members; /* the last whole list in the log */
-    uint64_t members_lsn;
     unsigned count;
     struct history history[META_HISTORIES_MAX];
-    struct member member[MEMBERS_MAX];
+    struct member_list members; /* the last whole list in the log */
 };
 
 #define META_FILE "meta"

@@ -22,7 +22,8 @@ enum {
     AT_ADOPTED_LSN = 56,
     AT_SEALED_NODE = 64,
     AT_SEALED_EPOCH = 72,
-    AT_RESERVED = 76,
+    AT_MIN_REPLICAS_BEFORE = 76,
+    AT_RESERVED = 78,
     AT_MEMBERS_LSN = 80,
     AT_RESERVED_END = 88,
     CRC_FROM = AT_CRC + 4,
@@ -35,7 +36,8 @@ enum {
     OF_ADDRESS = 8,
     OF_REPLICATION_PORT = 24,
     OF_CLIENT_PORT = 26,
-    OF_RESERVED = 28,
+    OF_PART = 28,
+    OF_RESERVED = 29,
     OF_NAME = 32,
 };
 static_assert(AT_RESERVED_END + 40 == META_HEADER_BYTES && IN_RESERVED + 4 == META_HISTORY_BYTES &&
@@ -64,42 +66,23 @@ static bool histories_valid(const struct meta *meta)
     return true;
 }
 
-static bool name_valid(const char *name)
+static bool members_valid(const struct member_list *members)
 {
-    for (unsigned i = 0; i < MEMBER_NAME_BYTES; i++) {
-        if (name[i] == '\0')
-            return true;
-        if (name[i] < 0x20 || name[i] > 0x7e)
-            return false;
-    }
-    return false;
-}
-
-static bool members_valid(const struct meta *meta)
-{
-    for (unsigned i = 0; i < meta->members; i++) {
-        if (meta->member[i].node_id == 0 || !name_valid(meta->member[i].name))
-            return false;
-        for (unsigned j = 0; j < i; j++)
-            if (meta->member[j].node_id == meta->member[i].node_id)
-                return false;
-    }
-    return true;
+    if (members->count == 0)
+        return members->last_lsn == 0 && members->min_replicas == 0 && members->min_replicas_before == 0;
+    return members->last_lsn != 0 && member_list_valid(members);
 }
 
 static bool valid(const struct meta *meta)
 {
-    bool empty = meta->count == 0, alone = meta->members == 0;
+    bool empty = meta->count == 0;
 
-    if (meta->count > META_HISTORIES_MAX || meta->members > MEMBERS_MAX ||
-        meta->min_replicas >= MEMBERS_MAX || meta->node_id == 0)
+    if (meta->count > META_HISTORIES_MAX || meta->node_id == 0)
         return false;
     if (wire_is_zero(meta->cluster_id, META_CLUSTER_ID_BYTES) != empty || (empty && meta->adopted_lsn != 0))
         return false;
-    if ((meta->sealed_epoch == 0) != (meta->sealed_node == 0) || (meta->members_lsn == 0) != alone ||
-        (alone && meta->min_replicas != 0))
-        return false;
-    return histories_valid(meta) && members_valid(meta);
+    return (meta->sealed_epoch == 0) == (meta->sealed_node == 0) && histories_valid(meta) &&
+           members_valid(&meta->members);
 }
 
 /* ---- the file's bytes ---- */
@@ -109,8 +92,8 @@ static void encode_header(uint8_t *bytes, const struct meta *meta)
     memcpy(bytes + AT_MAGIC, magic, sizeof magic);
     wire_put_u16(bytes + AT_FORMAT, META_FORMAT);
     wire_put_u16(bytes + AT_COUNT, (uint16_t)meta->count);
-    wire_put_u16(bytes + AT_MEMBERS, (uint16_t)meta->members);
-    wire_put_u16(bytes + AT_MIN_REPLICAS, meta->min_replicas);
+    wire_put_u16(bytes + AT_MEMBERS, (uint16_t)meta->members.count);
+    wire_put_u16(bytes + AT_MIN_REPLICAS, meta->members.min_replicas);
     memcpy(bytes + AT_CLUSTER_ID, meta->cluster_id, META_CLUSTER_ID_BYTES);
     wire_put_u64(bytes + AT_NODE_ID, meta->node_id);
     wire_put_u64(bytes + AT_STAMP, meta->stamp);
@@ -118,7 +101,8 @@ static void encode_header(uint8_t *bytes, const struct meta *meta)
     wire_put_u64(bytes + AT_ADOPTED_LSN, meta->adopted_lsn);
     wire_put_u64(bytes + AT_SEALED_NODE, meta->sealed_node);
     wire_put_u32(bytes + AT_SEALED_EPOCH, meta->sealed_epoch);
-    wire_put_u64(bytes + AT_MEMBERS_LSN, meta->members_lsn);
+    wire_put_u16(bytes + AT_MIN_REPLICAS_BEFORE, meta->members.min_replicas_before);
+    wire_put_u64(bytes + AT_MEMBERS_LSN, meta->members.last_lsn);
 }
 
 static void encode(uint8_t *bytes, const struct meta *meta)
@@ -135,14 +119,15 @@ static void encode(uint8_t *bytes, const struct meta *meta)
         wire_put_u64(at + IN_BEFORE_LSN, history->before_lsn);
         wire_put_u32(at + IN_EPOCH, history->epoch);
     }
-    for (unsigned i = 0; i < meta->members; i++) {
+    for (unsigned i = 0; i < meta->members.count; i++) {
         uint8_t *at = bytes + META_MEMBERS_AT + i * META_MEMBER_BYTES;
-        const struct member *member = &meta->member[i];
+        const struct member *member = &meta->members.member[i];
 
         wire_put_u64(at + OF_NODE_ID, member->node_id);
-        memcpy(at + OF_ADDRESS, member->address, MEMBER_ADDRESS_BYTES);
+        memcpy(at + OF_ADDRESS, member->address, sizeof member->address);
         wire_put_u16(at + OF_REPLICATION_PORT, member->replication_port);
         wire_put_u16(at + OF_CLIENT_PORT, member->client_port);
+        wire_put_u32(at + OF_PART, member->part); /* and the reserved bytes behind it */
         memcpy(at + OF_NAME, member->name, strlen(member->name));
     }
     wire_put_u32(bytes + AT_CRC, wal_crc(0, bytes + CRC_FROM, META_BYTES - CRC_FROM));
@@ -172,16 +157,17 @@ static bool decode_members(struct meta *out, const uint8_t *bytes)
     const uint8_t *at = bytes + META_MEMBERS_AT;
     bool zero = true;
 
-    for (unsigned i = 0; i < out->members; i++, at += META_MEMBER_BYTES) {
-        struct member *member = &out->member[i];
+    for (unsigned i = 0; i < out->members.count; i++, at += META_MEMBER_BYTES) {
+        struct member *member = &out->members.member[i];
         size_t length = strnlen((const char *)at + OF_NAME, MEMBER_NAME_BYTES - 1);
 
         member->node_id = wire_u64(at + OF_NODE_ID);
-        memcpy(member->address, at + OF_ADDRESS, MEMBER_ADDRESS_BYTES);
+        memcpy(member->address, at + OF_ADDRESS, sizeof member->address);
         member->replication_port = wire_u16(at + OF_REPLICATION_PORT);
         member->client_port = wire_u16(at + OF_CLIENT_PORT);
+        member->part = at[OF_PART];
         memcpy(member->name, at + OF_NAME, length);
-        zero &= wire_u32(at + OF_RESERVED) == 0 &&
+        zero &= wire_is_zero(at + OF_RESERVED, OF_NAME - OF_RESERVED) &&
                 wire_is_zero(at + OF_NAME + length, MEMBER_NAME_BYTES - 1 - length);
     }
     return zero && wire_is_zero(at, (size_t)(bytes + META_BYTES - at));
@@ -192,10 +178,11 @@ static int decode(struct meta *out, const uint8_t *bytes)
 {
     memset(out, 0, sizeof *out);
     out->count = wire_u16(bytes + AT_COUNT);
-    out->members = wire_u16(bytes + AT_MEMBERS);
-    if (out->count > META_HISTORIES_MAX || out->members > MEMBERS_MAX)
+    out->members.count = wire_u16(bytes + AT_MEMBERS);
+    if (out->count > META_HISTORIES_MAX || out->members.count > MEMBERS_MAX)
         return -EBADMSG;
-    out->min_replicas = wire_u16(bytes + AT_MIN_REPLICAS);
+    out->members.min_replicas = wire_u16(bytes + AT_MIN_REPLICAS);
+    out->members.min_replicas_before = wire_u16(bytes + AT_MIN_REPLICAS_BEFORE);
     memcpy(out->cluster_id, bytes + AT_CLUSTER_ID, META_CLUSTER_ID_BYTES);
     out->node_id = wire_u64(bytes + AT_NODE_ID);
     out->stamp = wire_u64(bytes + AT_STAMP);
@@ -203,8 +190,8 @@ static int decode(struct meta *out, const uint8_t *bytes)
     out->adopted_lsn = wire_u64(bytes + AT_ADOPTED_LSN);
     out->sealed_node = wire_u64(bytes + AT_SEALED_NODE);
     out->sealed_epoch = wire_u32(bytes + AT_SEALED_EPOCH);
-    out->members_lsn = wire_u64(bytes + AT_MEMBERS_LSN);
-    bool zero = wire_u32(bytes + AT_RESERVED) == 0 &&
+    out->members.last_lsn = wire_u64(bytes + AT_MEMBERS_LSN);
+    bool zero = wire_u16(bytes + AT_RESERVED) == 0 &&
                 wire_is_zero(bytes + AT_RESERVED_END, META_HEADER_BYTES - AT_RESERVED_END);
     zero &= decode_histories(out, bytes);
     zero &= decode_members(out, bytes);

@@ -47,7 +47,7 @@ static void what_a_type_does_not_take_is_refused(void)
     };
     struct log_record bad[] = {
         {.type = 0},
-        {.type = 5},
+        {.type = 6},
         {.type = LOG_SET},
         {.type = LOG_SET, .key = text, .key_length = 251},
         {.type = LOG_SET, .key = text, .key_length = 3, .reason = LOG_REASON_REQUEST},

@@ -39,29 +39,21 @@ static struct meta sample_with_members(unsigned count, unsigned members)
     meta.adopted_lsn = ((uint64_t)1 << 32) + 5;
     meta.sealed_node = 43;
     meta.sealed_epoch = UINT32_MAX;
-    meta.min_replicas = MEMBERS_MAX - 1;
-    meta.members_lsn = ((uint64_t)1 << 32) + 3;
-    meta.members = members;
+    if (members > 0)
+        meta.members = (struct member_list){.last_lsn = ((uint64_t)1 << 32) + 3,
+                                            .min_replicas = MEMBERS_MAX - 1,
+                                            .min_replicas_before = 3,
+                                            .count = members};
     for (unsigned i = 0; i < members; i++) {
-        struct member *member = &meta.member[i];
-        *member = (struct member){.node_id = 1 + i, .replication_port = 9001, .client_port = 7878};
+        struct member *member = &meta.members.member[i];
+        *member = (struct member){.node_id = 1 + i,
+                                  .replication_port = 9001,
+                                  .client_port = 7878,
+                                  .part = (uint8_t)(MEMBER_STAYS + i % 3)};
         member->address[15] = (uint8_t)i;
         memset(member->name, 'a', i % MEMBER_NAME_BYTES); /* none, and the longest */
     }
     return meta;
-}
-
-static bool same_members(const struct meta *a, const struct meta *b)
-{
-    bool equal =
-        a->members == b->members && a->members_lsn == b->members_lsn && a->min_replicas == b->min_replicas;
-    for (unsigned i = 0; equal && i < a->members; i++)
-        equal = a->member[i].node_id == b->member[i].node_id &&
-                memcmp(a->member[i].address, b->member[i].address, MEMBER_ADDRESS_BYTES) == 0 &&
-                a->member[i].replication_port == b->member[i].replication_port &&
-                a->member[i].client_port == b->member[i].client_port &&
-                strcmp(a->member[i].name, b->member[i].name) == 0;
-    return equal;
 }
 
 /* Over the histories that count alone. */
@@ -70,7 +62,8 @@ static bool same(const struct meta *a, const struct meta *b)
     bool equal = a->count == b->count && a->node_id == b->node_id &&
                  memcmp(a->cluster_id, b->cluster_id, META_CLUSTER_ID_BYTES) == 0 && a->stamp == b->stamp &&
                  a->base_segment == b->base_segment && a->adopted_lsn == b->adopted_lsn &&
-                 a->sealed_node == b->sealed_node && a->sealed_epoch == b->sealed_epoch && same_members(a, b);
+                 a->sealed_node == b->sealed_node && a->sealed_epoch == b->sealed_epoch &&
+                 a->members.last_lsn == b->members.last_lsn && member_list_equal(&a->members, &b->members);
     for (unsigned i = 0; equal && i < a->count; i++)
         equal = a->history[i].id == b->history[i].id && a->history[i].first_lsn == b->history[i].first_lsn &&
                 a->history[i].node_id == b->history[i].node_id &&
@@ -248,7 +241,8 @@ static void every_wrong_field_is_noticed_though_the_crc_is_right(void)
         {32, 8, 0, -EBADMSG},                               /* node id */
         {64, 8, 1, -EBADMSG},                               /* sealed for a node without an epoch */
         {72, 4, 1, -EBADMSG},                               /* and the other way round */
-        {76, 4, 1, -EBADMSG},                               /* reserved */
+        {76, 2, 1, -EBADMSG},                               /* min_replicas_before without members */
+        {78, 2, 1, -EBADMSG},                               /* reserved */
         {80, 8, 1, -EBADMSG},                               /* a list of nobody */
         {88, 1, 1, -EBADMSG},                               /* reserved */
         {127, 1, 1, -EBADMSG},                              /* */
@@ -280,12 +274,16 @@ static void every_wrong_field_of_members_is_noticed(void)
         {12, 2, MEMBERS_MAX + 1, -EBADMSG}, /* */
         {14, 2, MEMBERS_MAX, -EBADMSG},     /* min_replicas */
         {14, 2, 0, 0},                      /* */
+        {76, 2, MEMBERS_MAX, -EBADMSG},     /* min_replicas_before */
         {64, 8, 0, -EBADMSG},               /* sealed for nobody */
         {72, 4, 0, -EBADMSG},               /* no epoch */
         {80, 8, 0, -EBADMSG},               /* no list */
         {AT, 8, 0, -EBADMSG},               /* node id */
         {AT, 8, 2, -EBADMSG},               /* of the other */
-        {AT + 28, 4, 1, -EBADMSG},          /* reserved */
+        {AT + 28, 1, 0, -EBADMSG},          /* part */
+        {AT + 28, 1, 4, -EBADMSG},          /* */
+        {AT + 28, 1, MEMBER_LEAVES, 0},     /* */
+        {AT + 29, 1, 1, -EBADMSG},          /* reserved */
         {AT + 32, 1, 'x', 0},               /* name: there was none */
         {AT + 32, 1, 0x1f, -EBADMSG},       /* not text */
         {AT + 32, 1, 0x7f, -EBADMSG},       /* */

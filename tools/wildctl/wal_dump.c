@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "member.h"
 #include "wal_commands.h"
 
 /* Printable ASCII but for quote and backslash as it is, all else as \xNN. */
@@ -21,8 +22,11 @@ static void print_escaped(FILE *out, const uint8_t *bytes, size_t length)
 
 static const char *type_name(unsigned type)
 {
-    static const char *const names[] = {
-        [LOG_SET] = "set", [LOG_DELETE] = "delete", [LOG_FLUSH] = "flush", [LOG_NOP] = "nop"};
+    static const char *const names[] = {[LOG_SET] = "set",
+                                        [LOG_DELETE] = "delete",
+                                        [LOG_FLUSH] = "flush",
+                                        [LOG_NOP] = "nop",
+                                        [LOG_MEMBER] = "member"};
     return type < sizeof names / sizeof names[0] && names[type] != NULL ? names[type] : "?";
 }
 
@@ -33,6 +37,37 @@ static const char *reason_name(unsigned reason)
                                         [LOG_REASON_EXPIRED] = "expired",
                                         [LOG_REASON_EVICTED] = "evicted"};
     return reason < sizeof names / sizeof names[0] ? names[reason] : "?";
+}
+
+static void print_member(FILE *out, const struct log_record *record)
+{
+    struct member_list list;
+    struct member member;
+    unsigned index;
+    if (!member_decode(&member, &list, &index, record))
+        return;
+    fprintf(out, " %016" PRIx64 " %s, %u of %u, min-replicas %u (before: %u), name ", member.node_id,
+            member_part_text(member.part), index + 1, list.count, list.min_replicas,
+            list.min_replicas_before);
+    print_escaped(out, (const uint8_t *)member.name, strlen(member.name));
+}
+
+static void add_member(json_t *object, const struct log_record *record)
+{
+    struct member_list list;
+    struct member member;
+    char node[17];
+    unsigned index;
+    if (!member_decode(&member, &list, &index, record))
+        return;
+    snprintf(node, sizeof node, "%016" PRIx64, member.node_id);
+    json_object_set_new(object, "node", json_string(node));
+    json_object_set_new(object, "part", json_string(member_part_text(member.part)));
+    json_object_set_new(object, "name", json_string(member.name));
+    json_object_set_new(object, "index", json_integer(index));
+    json_object_set_new(object, "count", json_integer(list.count));
+    json_object_set_new(object, "min_replicas", json_integer(list.min_replicas));
+    json_object_set_new(object, "min_replicas_before", json_integer(list.min_replicas_before));
 }
 
 static void print_text(const struct wal_options *options, const struct log_record *record)
@@ -54,6 +89,8 @@ static void print_text(const struct wal_options *options, const struct log_recor
         if (record->expiry_ms != 0)
             fprintf(out, " expires %" PRIu64, record->expiry_ms);
     }
+    if (record->type == LOG_MEMBER)
+        print_member(out, record);
     fputc('\n', out);
 }
 
@@ -85,6 +122,8 @@ static void print_json(const struct wal_options *options, const struct log_recor
         if (options->values)
             add_bytes(object, "value", "value_hex", record->value, record->value_length);
     }
+    if (record->type == LOG_MEMBER)
+        add_member(object, record);
     json_dumpf(object, options->out, JSON_COMPACT);
     fputc('\n', options->out);
     json_decref(object);

@@ -94,14 +94,14 @@ static json_t *json_id(uint64_t id)
 static json_t *members_json(const struct meta *meta)
 {
     json_t *members = json_array();
-    for (unsigned i = 0; i < meta->members; i++) {
-        const struct member *member = &meta->member[i];
+    for (unsigned i = 0; i < meta->members.count; i++) {
+        const struct member *member = &meta->members.member[i];
         char address[ADDRESS_TEXT_BYTES];
         json_array_append_new(members,
-                              json_pack("{s:o, s:s, s:s, s:i, s:i}", "node", json_id(member->node_id), "name",
-                                        member->name, "address", address_text(address, member->address),
-                                        "replication_port", member->replication_port, "client_port",
-                                        member->client_port));
+                              json_pack("{s:o, s:s, s:s, s:s, s:i, s:i}", "node", json_id(member->node_id),
+                                        "name", member->name, "part", member_part_text(member->part),
+                                        "address", address_text(address, member->address), "replication_port",
+                                        member->replication_port, "client_port", member->client_port));
     }
     return members;
 }
@@ -125,8 +125,8 @@ static json_t *meta_json(const struct wal_folder *folder)
                      cluster, "node", json_id(meta->node_id), "histories", histories, "base_segment",
                      (json_int_t)meta->base_segment, "adopted_lsn", (json_int_t)meta->adopted_lsn,
                      "sealed_epoch", (json_int_t)meta->sealed_epoch, "sealed_node",
-                     json_id(meta->sealed_node), "min_replicas", (json_int_t)meta->min_replicas, "members",
-                     members_json(meta));
+                     json_id(meta->sealed_node), "min_replicas", (json_int_t)meta->members.min_replicas,
+                     "members", members_json(meta));
 }
 
 static void print_json(const struct wal_folder *folder, const struct wal_scan *scans,
@@ -170,16 +170,18 @@ static void print_json(const struct wal_folder *folder, const struct wal_scan *s
 
 static void print_members(const struct meta *meta, FILE *out)
 {
-    if (meta->members > 0)
-        fprintf(out, "members since lsn %" PRIu64 ", acknowledged by %u besides the primary:\n",
-                meta->members_lsn, meta->min_replicas);
-    for (unsigned i = 0; i < meta->members; i++) {
-        const struct member *member = &meta->member[i];
+    if (meta->members.count > 0)
+        fprintf(out, "members since lsn %" PRIu64 ", acknowledged by %u besides the primary%s:\n",
+                meta->members.last_lsn, meta->members.min_replicas,
+                member_list_is_settled(&meta->members) ? "" : " (a change is under way)");
+    for (unsigned i = 0; i < meta->members.count; i++) {
+        const struct member *member = &meta->members.member[i];
         char address[ADDRESS_TEXT_BYTES];
         address_text(address, member->address);
-        fprintf(out, "member %016" PRIx64 " %s: %s, ports %u (replication) and %u (clients)\n",
-                member->node_id, member->name, address[0] != '\0' ? address : "address not known",
-                member->replication_port, member->client_port);
+        fprintf(out, "member %016" PRIx64 " %s %s: %s, ports %u (replication) and %u (clients)\n",
+                member->node_id, member->name, member_part_text(member->part),
+                address[0] != '\0' ? address : "address not known", member->replication_port,
+                member->client_port);
     }
 }
 
