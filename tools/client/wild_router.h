@@ -173,9 +173,8 @@ struct wild_endpoint {
     uint32_t epoch;
     struct wild_node node;
     uint64_t lsn, items, capacity, lines_used, uptime_ms;
-    uint64_t age_ms; /* how old that answer is */
-    uint64_t
-        lag_lsn; /* the primary was so many changes ahead at that time, at least, as far as the router knows */
+    uint64_t age_ms;      /* how old that answer is */
+    uint64_t lag_lsn;     /* at least so many changes behind the primary at that time, as far as is known */
     uint64_t lag_us;      /* and so long past that LSN, at least */
     uint64_t check_us;    /* how long it took */
     uint32_t connections; /* of its pool */
