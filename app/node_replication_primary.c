@@ -123,7 +123,11 @@ bool node_leading_feed(struct node *node)
     if (leading->feeder == NULL)
         return false;
     housekeeper_segments(node->log.housekeeper, &oldest, &newest);
-    return feeder_step(leading->feeder, oldest, newest);
+    bool done = feeder_step(leading->feeder, oldest, newest);
+    /* Before a replica that was told so comes again: the thread's next step is the housekeeper's. */
+    if (feeder_misses_folder(leading->feeder))
+        housekeeper_look_at_folder(node->log.housekeeper);
+    return done;
 }
 
 static void durable(void *state, const struct wal_block *block, const uint8_t *bytes)

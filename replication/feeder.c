@@ -78,11 +78,28 @@ void feed_publish(struct feed *feed)
     atomic_store_explicit(&feed->filled, filled + 1, memory_order_release);
 }
 
-void feed_over(struct feed *feed, int error)
+bool feed_misses_folder(struct feeder *feeder)
+{
+    const struct disk *disk = &feeder->config.disk;
+
+    if (!feeder->folder_gone)
+        feeder->folder_gone = disk->call->found(disk->state, META_FILE) != 0;
+    return feeder->folder_gone;
+}
+
+/* What is missing together with its folder was not given up by the log: nobody is to begin anew for it. */
+static bool is_missing(int error)
+{
+    return error == -ENOENT || error == -EBADMSG;
+}
+
+void feed_over(struct feeder *feeder, struct feed *feed, int error)
 {
     uint8_t *buffer;
 
     close_files(feed);
+    if (is_missing(error) && feed_misses_folder(feeder))
+        error = -ESTALE;
     *feed_item(feed, &buffer) = (struct feed_item){.type = FEED_ENDED, .error = error};
     feed_publish(feed);
     feed->phase = FEED_PHASE_OVER;
@@ -98,6 +115,7 @@ static bool see_order(struct feed *feed)
         return false;
     close_files(feed);
     feed->looks = 0;
+    feed->look_at = 0;
     feed->snapshot_lsn = UINT64_MAX;
     feed->phase = asked % 2 == 0            ? FEED_PHASE_IDLE
                   : feed->start == FEED_LOG ? FEED_PHASE_FIND
@@ -129,7 +147,13 @@ bool feeder_step(struct feeder *feeder, uint64_t oldest_segment, uint64_t newest
     feeder->newest_segment = newest_segment;
     for (unsigned i = 0; i < FEEDS_MAX; i++)
         done |= step_feed(feeder, &feeder->feed[i]);
+    feeder->ticks += done ? 1 : FEED_TICKS_OF_A_PAUSE;
     return done;
+}
+
+bool feeder_misses_folder(const struct feeder *feeder)
+{
+    return feeder->folder_gone;
 }
 
 uint64_t feeder_needs_segment(const struct feeder *feeder)

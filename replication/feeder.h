@@ -12,7 +12,8 @@
  * Only blocks that control has said to be durable are handed out. A feed that has come to the last of these waits for
  * more; control closes it when the memory tail goes on from there. Segments from a feed's place on are kept while it lives
  * (feeder_needs_segment()), but for its sake not more than FEED_SEGMENTS_MAX behind the newest. A feed whose place is
- * gone ends with -ENOENT, and its replica starts anew.
+ * gone ends with -ENOENT, and its replica starts anew; but with -ESTALE if it is gone together with the log's folder: then
+ * what the replica has may be all that there is.
  *
  * A snapshot is checked to its end before any of it is handed out; one that is broken is passed over for the one before
  * it. Where there is none at all BEGIN and END say so (start_lsn and end_lsn 0), and the log comes from its first segment.
@@ -49,6 +50,8 @@ void feeder_destroy(struct feeder *feeder);                       /* no thread s
 /* One small job for each feed; false: nothing to do, look again in a while. oldest, newest: segments that the folder has
  * now and that are part of the log (not what lies behind it of a tail that was cut off). */
 bool feeder_step(struct feeder *feeder, uint64_t oldest_segment, uint64_t newest_segment);
+/* Something was missing, and so was the log's folder: whoever minds that should look. Same thread. */
+bool feeder_misses_folder(const struct feeder *feeder);
 /* The oldest segment that a feed still reads; UINT64_MAX: none. Same thread. */
 uint64_t feeder_needs_segment(const struct feeder *feeder);
 /* Snapshots' files that feeds read (by their LSN): not to be removed. Same thread. */
@@ -72,8 +75,9 @@ enum feed_item_type {
     FEED_CHUNK,     /* bytes: a chunk's records */
     FEED_END,       /* `end`; the log follows from begin.start_lsn + 1 */
     FEED_BLOCKS,    /* bytes: blocks in a row, each without padding: header and records (wal_block.h) */
-    FEED_ENDED, /* no more comes: `error` (-ENOENT: the log does not reach back so far: bootstrap; -EBADMSG: a block
-                       that is durable cannot be read) */
+    /* No more comes: `error` (-ENOENT: the log does not reach back so far: bootstrap; -ESTALE: its folder is gone;
+     * -EBADMSG: a block that is durable cannot be read) */
+    FEED_ENDED,
 };
 
 struct feed_item {

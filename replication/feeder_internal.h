@@ -36,6 +36,9 @@ enum feed_phase {
     FEED_PHASE_OVER,
 };
 
+/* A step in which nothing is done is followed by a pause, for which these are counted. */
+enum { FEED_TICKS_OF_A_PAUSE = 64 };
+
 struct feed {
     /* Writer: control. */
     _Alignas(64) _Atomic uint32_t asked; /* odd: open, even: closed; one more each time */
@@ -57,7 +60,8 @@ struct feed {
     struct wal_reader *log;           /* LOG */
     struct wal_block block;           /* if `held`: read, and not handed out yet */
     bool held;
-    unsigned looks; /* in vain, for a block that must be there */
+    unsigned looks;   /* in vain, for a block that must be there */
+    uint64_t look_at; /* the next one, in ticks */
 };
 
 struct feeder {
@@ -69,6 +73,8 @@ struct feeder {
     /* The feeder's own: as its last step was told. */
     _Alignas(64) uint64_t oldest_segment;
     uint64_t newest_segment;
+    uint64_t ticks; /* time, as far as the feeder has any: each step's one, or many for the pause after it */
+    bool folder_gone; /* once is for good (housekeeper.h) */
     struct feed feed[FEEDS_MAX];
 };
 
@@ -83,7 +89,9 @@ struct feed_item *feed_item(struct feed *feed, uint8_t **buffer);
 /* Hands it out. */
 void feed_publish(struct feed *feed);
 /* No more comes: publishes ENDED, closes what is open. */
-void feed_over(struct feed *feed, int error);
+void feed_over(struct feeder *feeder, struct feed *feed, int error);
+/* Looks whether the log's folder is still where it was. */
+bool feed_misses_folder(struct feeder *feeder);
 
 /* Steps by phase; true: something was done. */
 bool feed_choose(struct feeder *feeder, struct feed *feed);

@@ -3,9 +3,11 @@
  *
  * The log is written to the same files meanwhile, past the kernel's pages that are read here. What is durable
  * was written before it was told, and the kernel drops pages that are out of date when such a write ends; but
- * a page that was read while the write went on may serve a little longer. So a block that must be there and
- * is not is looked for again, in LOOKS_MAX steps with their pauses, before it counts as damage. (No wrong
- * block can come of it: wal_block.h.)
+ * a page that was read while the write went on may serve a little longer. So a block that must be there and is not
+ * is looked for again, LOOKS_MAX times, before it counts as damage. (No wrong block can come of it: wal_block.h.)
+ * How slow the disk is does not matter, for nothing is waited for that is still on its way there; but it takes time,
+ * not reading. So there is a pause between two looks or, where other feeds leave none, as many of their steps as make
+ * up for one.
  */
 #include "feeder_internal.h"
 
@@ -24,6 +26,7 @@ void feed_begin_log(struct feeder *feeder, struct feed *feed, const struct wal_p
     feed->lsn = lsn;
     feed->held = false;
     feed->looks = 0;
+    feed->look_at = 0;
     feed->log = wal_reader_create(&feeder->config.disk, feeder->config.meta, from);
     feed->phase = FEED_PHASE_LOG; /* which knows what it means that there is no reader */
 }
@@ -35,7 +38,7 @@ bool feed_find(struct feeder *feeder, struct feed *feed)
                          feeder->newest_segment, feed->lsn);
 
     if (error != 0)
-        feed_over(feed, error);
+        feed_over(feeder, feed, error);
     else
         feed_begin_log(feeder, feed, &from, feed->lsn);
     return true;
@@ -50,10 +53,12 @@ static int read_block(struct feeder *feeder, struct feed *feed)
     if (wal_reader_next(feed->log, &feed->block) == 1 || wal_reader_next(feed->log, &feed->block) == 1) {
         feed->held = true;
         feed->looks = 0;
+        feed->look_at = 0;
         return 1;
     }
     if (wal_reader_error(feed->log) != 0)
         return wal_reader_error(feed->log);
+    feed->look_at = feeder->ticks + FEED_TICKS_OF_A_PAUSE;
     if (++feed->looks < LOOKS_MAX)
         return 0;
     /* Removed underneath (feeder.h), or the log does not begin where a log begins. */
@@ -69,7 +74,7 @@ bool feed_log(struct feeder *feeder, struct feed *feed)
     uint8_t *buffer;
 
     if (feed->log == NULL) {
-        feed_over(feed, -ENOMEM);
+        feed_over(feeder, feed, -ENOMEM);
         return true;
     }
     struct feed_item *item = feed_item(feed, &buffer);
@@ -78,6 +83,8 @@ bool feed_log(struct feeder *feeder, struct feed *feed)
         if (!feed->held) {
             /* Nothing is known to be there: a mark at the log's end can wait for what follows it. */
             if (wal_reader_position(feed->log).next_lsn > durable)
+                break;
+            if (feeder->ticks < feed->look_at)
                 break;
             outcome = read_block(feeder, feed);
             if (outcome != 1)
@@ -103,7 +110,7 @@ bool feed_log(struct feeder *feeder, struct feed *feed)
         item->length = used;
         feed_publish(feed);
     } else if (outcome < 0) {
-        feed_over(feed, outcome);
+        feed_over(feeder, feed, outcome);
     }
     return read > 0 || outcome < 0;
 }

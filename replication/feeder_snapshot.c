@@ -43,9 +43,9 @@ static bool begin_with_nothing(struct feeder *feeder, struct feed *feed)
     uint8_t *buffer;
 
     /* Can only be if they were all broken: while there are none the log keeps its first segment
-     * (housekeeper.h). */
-    if (feeder->oldest_segment > 1) {
-        feed_over(feed, -ENOENT);
+     * (housekeeper.h); or if they are gone with their folder. */
+    if (feeder->oldest_segment > 1 || feed_misses_folder(feeder)) {
+        feed_over(feeder, feed, -ENOENT);
         return true;
     }
     struct feed_item *item = feed_item(feed, &buffer);
@@ -64,7 +64,7 @@ bool feed_choose(struct feeder *feeder, struct feed *feed)
 
     int error = disk->call->list(disk->state, note_snapshot, &newest);
     if (error < 0) {
-        feed_over(feed, error);
+        feed_over(feeder, feed, error);
         return true;
     }
     if (!newest.any)
@@ -76,7 +76,7 @@ bool feed_choose(struct feeder *feeder, struct feed *feed)
         return true; /* the next older one */
     if (error != 0) {
         feed->snapshot = NULL;
-        feed_over(feed, error);
+        feed_over(feeder, feed, error);
         return true;
     }
     feed->facts = snapshot_reader_facts(feed->snapshot);
@@ -108,7 +108,7 @@ bool feed_check(struct feeder *feeder, struct feed *feed)
         return true;
     }
     if (outcome < 0) {
-        feed_over(feed, outcome);
+        feed_over(feeder, feed, outcome);
         return true;
     }
     snapshot_reader_rewind(feed->snapshot);
@@ -132,7 +132,7 @@ bool feed_send(struct feeder *feeder, struct feed *feed)
 
     int outcome = snapshot_reader_next(feed->snapshot, &records, &bytes);
     if (outcome < 0) { /* it was whole a moment ago */
-        feed_over(feed, outcome);
+        feed_over(feeder, feed, outcome);
         return true;
     }
     struct feed_item *item = feed_item(feed, &buffer);

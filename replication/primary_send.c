@@ -178,6 +178,18 @@ static void give_item_back(struct primary_session *session)
     session->fed = 0;
 }
 
+static const char *feed_error_text(int error)
+{
+    switch (error) {
+    case -ENOENT:
+        return "it is not there any more";
+    case -ESTALE:
+        return "its folder is gone";
+    default:
+        return strerror(-error);
+    }
+}
+
 /* The feeder has nothing more for it. */
 static void feed_has_ended(struct primary_session *session, int error)
 {
@@ -188,8 +200,7 @@ static void feed_has_ended(struct primary_session *session, int error)
         primary->log_from_lsn = session->position + 1; /* it will be told to begin anew when it comes again */
     replication_count(primary->config.counters, REPLICATION_feed_ended, 1);
     primary_say(primary, true, "replica %s: what comes after LSN %" PRIu64 " cannot be read from the log: %s",
-                primary_who(session, who), session->position,
-                error == -ENOENT ? "it is not there any more" : strerror(-error));
+                primary_who(session, who), session->position, feed_error_text(error));
     primary_close(session);
 }
 

@@ -67,7 +67,7 @@ void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_
 /* False: one is being taken. facts: as for snapshot_writer_create(). */
 bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 
-/* The next step looks whether the folder is still there; look_pending until it has. */
+/* The next step looks whether the folder is still there; look_pending until it has. Any thread. */
 void housekeeper_look_at_folder(struct housekeeper *housekeeper);
 
 struct housekeeper_facts {

@@ -312,6 +312,35 @@ static void a_block_that_is_missing_is_looked_for_again(void)
     follower_close(&follower);
 }
 
+/* However busy the disk's thread is with others: what makes a page good again is time. */
+static void others_that_are_fed_do_not_make_looks_come_faster(void)
+{
+    live_lives();
+    unsigned number = fed.lives.block_count - 2, steps = 0;
+    struct follower follower = follower_open(&fed, FEED_LOG, 0);
+    block_bytes(number)[100] ^= 1;
+    while (follower.lsn != fed.lives.block[number].first_lsn - 1) {
+        (void)fed_step(&fed);
+        (void)follower_take(&follower);
+    }
+    for (; steps < 500; steps++) { /* another comes and goes all the time: each step does something */
+        int other = feeder_open(fed.feeder, FEED_LOG, fed.told_lsn);
+        CU_ASSERT_FATAL(other >= 0);
+        CU_ASSERT_TRUE(fed_step(&fed));
+        feeder_close(fed.feeder, other);
+        CU_ASSERT_TRUE(fed_step(&fed));
+        (void)follower_take(&follower);
+    }
+    CU_ASSERT_FALSE(follower.ended);
+    for (; !follower.ended && steps < 20000; steps++) { /* but it ends, also then */
+        feeder_close(fed.feeder, feeder_open(fed.feeder, FEED_LOG, fed.told_lsn));
+        (void)fed_step(&fed);
+        (void)follower_take(&follower);
+    }
+    CU_ASSERT(follower.ended && follower.error == -EBADMSG);
+    follower_close(&follower);
+}
+
 static void what_is_not_there_any_more_ends_a_feed(void)
 {
     live_lives();
@@ -334,6 +363,52 @@ static void what_is_not_there_any_more_ends_a_feed(void)
     CU_ASSERT(late.ended && late.error == -ENOENT && late.items == 1);
     follower_close(&slow);
     follower_close(&late);
+}
+
+static int found_nothing(void *state, const char *name)
+{
+    (void)state;
+    return strcmp(name, META_FILE) == 0 ? -ENOENT : 0;
+}
+
+static void expect_no_folder(enum feed_start start, uint64_t lsn)
+{
+    struct follower follower = follower_open(&fed, start, lsn);
+    follower_settle(&follower);
+    CU_ASSERT(follower.ended && follower.error == -ESTALE && follower.items == 1);
+    CU_ASSERT_TRUE(feeder_misses_folder(fed.feeder));
+    follower_close(&follower);
+}
+
+/* Nobody is to give up what he has for it. */
+static void what_is_gone_with_its_folder_is_told_from_what_was_removed(void)
+{
+    static struct disk_calls calls;
+    live_lives();
+    uint64_t last = fed.told_lsn;
+    while (fed.lives.oldest < fed.lives.newest - 1) /* the newest may have no block yet */
+        lives_remove_oldest(&fed.lives);
+    struct follower late = follower_open(&fed, FEED_LOG, 0);
+    follower_settle(&late);
+    CU_ASSERT(late.ended && late.error == -ENOENT);
+    CU_ASSERT_FALSE(feeder_misses_folder(fed.feeder));
+    follower_close(&late);
+
+    calls = *fed.lives.disk.call;
+    calls.found = found_nothing;
+    fed.lives.disk.call = &calls;
+    fed_start(&fed);
+    fed_tell(&fed);
+    /* What is still to be read is read. */
+    struct follower follower = follower_open(&fed, FEED_LOG, last);
+    follower_settle(&follower);
+    CU_ASSERT_FALSE(follower.ended || feeder_misses_folder(fed.feeder));
+    follower_close(&follower);
+    expect_no_folder(FEED_LOG, 0);
+    expect_no_folder(FEED_BOOTSTRAP, 0);
+    fed.lives.oldest = 1; /* as a housekeeper has it that has not looked since all went */
+    fed_start(&fed);
+    expect_no_folder(FEED_BOOTSTRAP, 0);
 }
 
 static void a_feed_keeps_its_segments_up_to_a_limit(void)
@@ -478,7 +553,9 @@ int main(void)
                            TEST(a_snapshot_that_is_read_is_needed),
                            TEST(a_block_is_handed_out_whole_or_not_at_all),
                            TEST(a_block_that_is_missing_is_looked_for_again),
+                           TEST(others_that_are_fed_do_not_make_looks_come_faster),
                            TEST(what_is_not_there_any_more_ends_a_feed),
+                           TEST(what_is_gone_with_its_folder_is_told_from_what_was_removed),
                            TEST(a_feed_keeps_its_segments_up_to_a_limit),
                            TEST(an_error_of_the_disk_ends_a_feed),
                            TEST(a_number_is_free_when_its_closing_was_seen),

@@ -407,6 +407,24 @@ static void where_the_log_is_gone_the_replica_is_bootstrapped_when_it_comes_agai
     fixture_stop();
 }
 
+static void where_the_folder_is_gone_the_replica_keeps_what_it_has(void)
+{
+    start();
+    outgrow_the_tail();
+    struct peer *peer = peer_behind(1);
+
+    feed_ended(scripted_open(&feeder, 0), -ESTALE);
+    peer_settle(peer);
+    CU_ASSERT_PTR_NULL(peer->session);
+    CU_ASSERT_EQUAL(fixture_said("cannot be read from the log: its folder is gone"), 1);
+    peer_free(peer);
+
+    peer = peer_behind(1);
+    CU_ASSERT_EQUAL(peer->welcome.start, WELCOME_RESUME);
+    peer_free(peer);
+    fixture_stop();
+}
+
 static void a_log_that_cannot_be_read_is_said_and_tried_again(void)
 {
     start();
@@ -543,6 +561,8 @@ int main(void)
         {"heartbeats come between the parts of a snapshot", heartbeats_come_between_the_parts_of_a_snapshot},
         {"where the log is gone the replica is bootstrapped when it comes again",
          where_the_log_is_gone_the_replica_is_bootstrapped_when_it_comes_again},
+        {"where the folder is gone the replica keeps what it has",
+         where_the_folder_is_gone_the_replica_keeps_what_it_has},
         {"a log that cannot be read is said, and tried again",
          a_log_that_cannot_be_read_is_said_and_tried_again},
         {"who waits for a feed is heard from, and served in turn",
