@@ -23,7 +23,8 @@ enum {
     HELLO_HISTORY = 40,
     HELLO_LSN = 48,
     HELLO_EPOCH = 56,
-    HELLO_RESERVED = 60,
+    HELLO_REPLICATION_PORT = 60,
+    HELLO_RESERVED = 62,
     HELLO_CLIENT_ADDRESS = 64,
     HELLO_NAME = 80,
 };
@@ -92,6 +93,33 @@ enum {
     HEARTBEAT_WALL_MS = 24,
     HEARTBEAT_END = 32,
 };
+enum {
+    CALL_VERSION = 0,
+    CALL_RESERVED = 2,
+    CALL_NODE_ID = 8,
+    CALL_CLUSTER_ID = 16,
+    CALL_EPOCH = 32,
+    CALL_RESERVED_TOO = 36,
+    CALL_END = 40,
+};
+enum {
+    STANDING_VERSION = 0,
+    STANDING_MODE = 2,
+    STANDING_STATE = 3,
+    STANDING_EPOCH = 4,
+    STANDING_NODE_ID = 8,
+    STANDING_SEALED_NODE = 16,
+    STANDING_SEALED_EPOCH = 24,
+    STANDING_TAIL_EPOCH = 28,
+    STANDING_TAIL_HISTORY = 32,
+    STANDING_TAIL_LSN = 40,
+    STANDING_END = 48,
+};
+enum {
+    HANDOVER_EPOCH = 0,
+    HANDOVER_RESERVED = 4,
+    HANDOVER_END = 8,
+};
 static_assert((int)AT_BODY == (int)REPLICATION_HEADER_BYTES, "offset table");
 static_assert((int)HELLO_NAME == (int)REPLICATION_HELLO_BYTES, "offset table");
 static_assert((int)WELCOME_HISTORIES == (int)REPLICATION_WELCOME_BYTES, "offset table");
@@ -102,6 +130,9 @@ static_assert((int)END_END == (int)REPLICATION_SNAPSHOT_END_BYTES, "offset table
 static_assert((int)BATCH_BLOCK == (int)REPLICATION_BATCH_BYTES, "offset table");
 static_assert((int)ACK_END == (int)REPLICATION_ACK_BYTES, "offset table");
 static_assert((int)HEARTBEAT_END == (int)REPLICATION_HEARTBEAT_BYTES, "offset table");
+static_assert((int)CALL_END == (int)REPLICATION_CALL_BYTES, "offset table");
+static_assert((int)STANDING_END == (int)REPLICATION_STANDING_BYTES, "offset table");
+static_assert((int)HANDOVER_END == (int)REPLICATION_HANDOVER_BYTES, "offset table");
 
 static_assert((int)REPLICATION_UPSTREAM_BYTES_MAX >=
                   REPLICATION_HEADER_BYTES + REPLICATION_HELLO_BYTES + REPLICATION_NAME_BYTES - 1,
@@ -167,9 +198,10 @@ static bool take_hello(struct replication_message *out, const uint8_t *body, uin
     hello->history = wire_u64(body + HELLO_HISTORY);
     hello->lsn = wire_u64(body + HELLO_LSN);
     hello->epoch = wire_u32(body + HELLO_EPOCH);
+    hello->replication_port = wire_u16(body + HELLO_REPLICATION_PORT);
     memcpy(hello->client_address, body + HELLO_CLIENT_ADDRESS, REPLICATION_ADDRESS_BYTES);
     return hello->version >= REPLICATION_VERSION && (hello->flags & ~(uint32_t)HELLO_FLAGS_ALL) == 0 &&
-           wire_u32(body + HELLO_RESERVED) == 0 && take_text(hello->name, body + HELLO_NAME, count);
+           wire_u16(body + HELLO_RESERVED) == 0 && take_text(hello->name, body + HELLO_NAME, count);
 }
 
 static uint32_t put_hello(uint8_t *body, const struct replication_message *message)
@@ -184,7 +216,8 @@ static uint32_t put_hello(uint8_t *body, const struct replication_message *messa
     wire_put_u64(body + HELLO_HISTORY, hello->history);
     wire_put_u64(body + HELLO_LSN, hello->lsn);
     wire_put_u32(body + HELLO_EPOCH, hello->epoch);
-    wire_put_u32(body + HELLO_RESERVED, 0);
+    wire_put_u32(body + HELLO_REPLICATION_PORT,
+                 hello->replication_port); /* and the reserved bytes behind it */
     memcpy(body + HELLO_CLIENT_ADDRESS, hello->client_address, REPLICATION_ADDRESS_BYTES);
     return put_text(body + HELLO_NAME, hello->name, sizeof hello->name);
 }
@@ -375,6 +408,78 @@ static uint32_t put_heartbeat(uint8_t *body, const struct replication_message *m
     return 0;
 }
 
+static bool take_call(struct replication_message *out, const uint8_t *body, uint32_t count)
+{
+    struct replication_call *call = &out->call;
+    (void)count;
+    call->version = wire_u16(body + CALL_VERSION);
+    call->node_id = wire_u64(body + CALL_NODE_ID);
+    memcpy(call->cluster_id, body + CALL_CLUSTER_ID, CLUSTER_ID_BYTES);
+    call->epoch = wire_u32(body + CALL_EPOCH);
+    return call->version >= REPLICATION_VERSION && !wire_is_zero(call->cluster_id, CLUSTER_ID_BYTES) &&
+           (call->epoch != 0 || out->type == REPLICATION_PROBE) &&
+           wire_is_zero(body + CALL_RESERVED, CALL_NODE_ID - CALL_RESERVED) &&
+           wire_u32(body + CALL_RESERVED_TOO) == 0;
+}
+
+static uint32_t put_call(uint8_t *body, const struct replication_message *message)
+{
+    const struct replication_call *call = &message->call;
+    wire_put_u64(body + CALL_VERSION, call->version); /* and the reserved bytes behind it */
+    wire_put_u64(body + CALL_NODE_ID, call->node_id);
+    memcpy(body + CALL_CLUSTER_ID, call->cluster_id, CLUSTER_ID_BYTES);
+    wire_put_u64(body + CALL_EPOCH, call->epoch); /* likewise */
+    return 0;
+}
+
+static bool take_standing(struct replication_message *out, const uint8_t *body, uint32_t count)
+{
+    struct replication_standing *standing = &out->standing;
+    (void)count;
+    standing->version = wire_u16(body + STANDING_VERSION);
+    standing->mode = body[STANDING_MODE];
+    standing->state = body[STANDING_STATE];
+    standing->epoch = wire_u32(body + STANDING_EPOCH);
+    standing->node_id = wire_u64(body + STANDING_NODE_ID);
+    standing->sealed_node = wire_u64(body + STANDING_SEALED_NODE);
+    standing->sealed_epoch = wire_u32(body + STANDING_SEALED_EPOCH);
+    standing->tail_epoch = wire_u32(body + STANDING_TAIL_EPOCH);
+    standing->tail_history = wire_u64(body + STANDING_TAIL_HISTORY);
+    standing->tail_lsn = wire_u64(body + STANDING_TAIL_LSN);
+    return standing->version >= REPLICATION_VERSION &&
+           (standing->mode == STANDING_FOLLOWS || standing->mode == STANDING_LEADS) &&
+           standing->state >= STANDING_SERVING && standing->state <= STANDING_FENCED;
+}
+
+static uint32_t put_standing(uint8_t *body, const struct replication_message *message)
+{
+    const struct replication_standing *standing = &message->standing;
+    wire_put_u16(body + STANDING_VERSION, standing->version);
+    body[STANDING_MODE] = standing->mode;
+    body[STANDING_STATE] = standing->state;
+    wire_put_u32(body + STANDING_EPOCH, standing->epoch);
+    wire_put_u64(body + STANDING_NODE_ID, standing->node_id);
+    wire_put_u64(body + STANDING_SEALED_NODE, standing->sealed_node);
+    wire_put_u32(body + STANDING_SEALED_EPOCH, standing->sealed_epoch);
+    wire_put_u32(body + STANDING_TAIL_EPOCH, standing->tail_epoch);
+    wire_put_u64(body + STANDING_TAIL_HISTORY, standing->tail_history);
+    wire_put_u64(body + STANDING_TAIL_LSN, standing->tail_lsn);
+    return 0;
+}
+
+static bool take_handover(struct replication_message *out, const uint8_t *body, uint32_t count)
+{
+    (void)count;
+    out->handover.epoch = wire_u32(body + HANDOVER_EPOCH);
+    return out->handover.epoch != 0 && wire_u32(body + HANDOVER_RESERVED) == 0;
+}
+
+static uint32_t put_handover(uint8_t *body, const struct replication_message *message)
+{
+    wire_put_u64(body + HANDOVER_EPOCH, message->handover.epoch); /* and the reserved bytes behind it */
+    return 0;
+}
+
 /* ---- messages ---- */
 
 /* What a type's body is: a fixed part, and then `count_min` to `count_max` times `each` bytes. */
@@ -401,6 +506,10 @@ static const struct form forms[] = {
     [REPLICATION_BATCH] = BODY(batch, REPLICATION_BATCH_BYTES, 1, 1, REPLICATION_PAYLOAD_BYTES_MAX, true),
     [REPLICATION_ACK] = BODY(ack, REPLICATION_ACK_BYTES, 1, 0, 0, false),
     [REPLICATION_HEARTBEAT] = BODY(heartbeat, REPLICATION_HEARTBEAT_BYTES, 1, 0, 0, false),
+    [REPLICATION_PROBE] = BODY(call, REPLICATION_CALL_BYTES, 1, 0, 0, false),
+    [REPLICATION_SEAL] = BODY(call, REPLICATION_CALL_BYTES, 1, 0, 0, false),
+    [REPLICATION_STANDING] = BODY(standing, REPLICATION_STANDING_BYTES, 1, 0, 0, false),
+    [REPLICATION_HANDOVER] = BODY(handover, REPLICATION_HANDOVER_BYTES, 1, 0, 0, false),
 };
 /* clang-format on */
 #undef BODY

@@ -13,7 +13,16 @@
  *     <------------------------------ BATCH, HEARTBEAT ...   HEARTBEATs at any time after WELCOME
  *     ACK ... -------------------------------------->
  *
- * A replica that is told REFUSE_DIVERGED comes again with HELLO_BOOTSTRAP once what it has is set aside.
+ * A replica that is told REFUSE_DIVERGED comes again with HELLO_BOOTSTRAP once what it has is set aside. A primary that
+ * hands its place over says HANDOVER on the replica's session.
+ *
+ * Who wants to be the next primary (a caller: replication/promotion.h) opens a stream in the same way to the replication
+ * port of any member, and says in place of HELLO, as often as it likes, one at a time:
+ *
+ *   caller                                       member
+ *     PROBE or SEAL ------------------------------>
+ *     <------------------------------------ STANDING   after SEAL once the promise is durable, or is not given: it
+ *                                                      is what sealed_epoch and sealed_node say; or REFUSE
  *
  * Every message:
  *   offset size  field
@@ -36,7 +45,10 @@
  *                           that it has; 0: none   68  4  timeout_ms      after so long without a word: gone
  *   48  8  lsn              of that change         72  1  start           enum welcome_start
  *   56  4  epoch            the highest it knows   73  3  reserved        zero
- *   60  4  reserved         zero                   76  4  histories       count, 1..REPLICATION_HISTORIES_MAX
+ *   60  2  replication_port of the replica,        76  4  histories       count, 1..REPLICATION_HISTORIES_MAX
+ *                           0: it has none, or
+ *                           no log
+ *   62  2  reserved         zero
  *   64  16 client_address                          80  16 client_address
  *   80  n  name             0..64 bytes of text    96  40*n histories, oldest first:
  *                                                      0 id u64 | 8 first_lsn u64 | 16 node_id u64
@@ -64,12 +76,27 @@
  *   8   8  items                                   16  8  sent_ns
  *                                                  24  8  wall_ms
  *
+ * PROBE (10), SEAL (11)                          STANDING (12)
+ *   0   2  version                                 0   2  version
+ *   2   6  reserved         zero                   2   1  mode            enum standing_mode
+ *   8   8  node_id          the caller's           3   1  state           enum standing_state
+ *   16  16 cluster_id       not zero               4   4  epoch           the highest whose history it has or follows
+ *   32  4  epoch            PROBE: the highest     8   8  node_id
+ *                           that it knows          16  8  sealed_node     0: it has promised nothing
+ *                           SEAL: to be promised   24  4  sealed_epoch
+ *   36  4  reserved         zero                   28  4  tail_epoch      of the history that its log ends in; 0: it
+ *                                                                         has no change and no history
+ * HANDOVER (13)                                    32  8  tail_history
+ *   0   4  epoch            promised to the        40  8  tail_lsn        its last change on stable storage
+ *                           replica
+ *   4   4  reserved         zero
+ *
  * Little-endian. acknowledged_lsn: changes up to it are what --durability and --min-replicas promise; a replica applies
  * later ones at once, and shows them to nobody before the primary says so.
  *
  * Valid if and only if: length is one that the type can have (a payload: 1..REPLICATION_PAYLOAD_BYTES_MAX); reserved bytes
- * are zero; the type is known; versions are REPLICATION_VERSION or above; flags, start, reason and state are known; text
- * and names are printable ASCII. A message that is not ends the session.
+ * are zero; the type is known; versions are REPLICATION_VERSION or above; flags, start, reason, mode and state are known; the
+ * epoch of a SEAL and of a HANDOVER is not zero, a caller's cluster id neither; text and names are printable ASCII. A message that is not ends the session.
  */
 #ifndef WILD_REPLICATION_MESSAGE_H
 #define WILD_REPLICATION_MESSAGE_H
@@ -93,6 +120,9 @@ enum {
     REPLICATION_BATCH_BYTES = 16,
     REPLICATION_ACK_BYTES = 32,
     REPLICATION_HEARTBEAT_BYTES = 32,
+    REPLICATION_CALL_BYTES = 40,
+    REPLICATION_STANDING_BYTES = 48,
+    REPLICATION_HANDOVER_BYTES = 8,
 
     REPLICATION_ADDRESS_BYTES = 16,
 
@@ -115,6 +145,10 @@ enum replication_type {
     REPLICATION_BATCH = 7,
     REPLICATION_ACK = 8,
     REPLICATION_HEARTBEAT = 9,
+    REPLICATION_PROBE = 10,
+    REPLICATION_SEAL = 11,
+    REPLICATION_STANDING = 12,
+    REPLICATION_HANDOVER = 13,
 };
 
 enum hello_flag {
@@ -151,10 +185,18 @@ const char *refuse_text(unsigned reason); /* "unknown reason" if it is */
 
 enum replica_state { REPLICA_CATCHING_UP = 1, REPLICA_SERVING = 2 };
 
+enum standing_mode { STANDING_FOLLOWS = 1, STANDING_LEADS = 2 };
+enum standing_state {
+    STANDING_SERVING = 1,
+    STANDING_CATCHING_UP = 2, /* its table is not whole: it cannot be promoted */
+    STANDING_READ_ONLY = 3,
+    STANDING_FENCED = 4, /* it has led, and gives place */
+};
+
 struct replication_hello {
     uint64_t node_id, capacity, history, lsn;
     uint32_t flags, epoch;
-    uint16_t version, client_port;
+    uint16_t version, client_port, replication_port;
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     uint8_t client_address[REPLICATION_ADDRESS_BYTES];
     char name[REPLICATION_NAME_BYTES];
@@ -202,6 +244,25 @@ struct replication_heartbeat {
     uint64_t acknowledged_lsn, durable_lsn, sent_ns, wall_ms;
 };
 
+/* PROBE, SEAL */
+struct replication_call {
+    uint64_t node_id;
+    uint32_t epoch;
+    uint16_t version;
+    uint8_t cluster_id[CLUSTER_ID_BYTES];
+};
+
+struct replication_standing {
+    uint64_t node_id, sealed_node, tail_history, tail_lsn;
+    uint32_t epoch, sealed_epoch, tail_epoch;
+    uint16_t version;
+    uint8_t mode, state; /* enum standing_mode, enum standing_state */
+};
+
+struct replication_handover {
+    uint32_t epoch;
+};
+
 /* One message, decoded. */
 struct replication_message {
     uint8_t type; /* enum replication_type: which of these it is */
@@ -214,6 +275,9 @@ struct replication_message {
         struct replication_batch batch;
         struct replication_ack ack;
         struct replication_heartbeat heartbeat;
+        struct replication_call call;
+        struct replication_standing standing;
+        struct replication_handover handover;
     };
     /* BATCH: the block; SNAPSHOT_CHUNK: the records. Into the bytes that were decoded. */
     const uint8_t *payload;

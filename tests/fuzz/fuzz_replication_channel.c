@@ -55,7 +55,7 @@ static void hostile_came(void *owner, const struct replication_message *message)
     struct channel_side *s = owner;
     unsigned sum = 0;
     s->late += s->channel.state != CHANNEL_OPEN || s->opened != 1;
-    MUST(message->type >= REPLICATION_HELLO && message->type <= REPLICATION_HEARTBEAT);
+    MUST(message->type >= REPLICATION_HELLO && message->type <= REPLICATION_HANDOVER);
     for (uint32_t i = 0; i < message->payload_bytes; i++)
         sum += message->payload[i];
     if (message->type == REPLICATION_WELCOME)

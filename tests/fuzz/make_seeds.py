@@ -122,12 +122,18 @@ def replication_seeds():
     some, text = bytes(range(1, 81)), b"replica-1"
 
     def hello(name=text, version=1, flags=3):
-        return replication_message(1, struct.pack("<HHIQ16sQQQII", version, 7878, flags, 9, some[:16], 8192, 7,
-                                                  (1 << 32) + 4, 2, 0) + name)
+        return replication_message(1, struct.pack("<HHIQ16sQQQIHH16s", version, 7878, flags, 9, some[:16], 8192, 7,
+                                                  (1 << 32) + 4, 2, 9001, 0, some[:16]) + name)
 
     def welcome(count, start=1):
-        return replication_message(2, struct.pack("<HHIQ16sQQQQIIB3xI", 1, 7878, 2, 9, some[:16], 8192, 100, 90, 1000, 100,
-                                                  1000, start, count) + count * history)
+        return replication_message(2, struct.pack("<HHIQ16sQQQQIIB3xI16s", 1, 7878, 2, 9, some[:16], 8192, 100, 90, 1000,
+                                                  100, 1000, start, count, some[:16]) + count * history)
+
+    def call(kind, epoch):
+        return replication_message(kind, struct.pack("<H6xQ16sII", 1, 9, some[:16], epoch, 0))
+
+    def standing(mode, state):
+        return replication_message(12, struct.pack("<HBBIQQIIQQ", 1, mode, state, 3, 9, 5, 65536, 3, 7, (1 << 32) + 4))
 
     return {
         "hello": hello(),
@@ -146,7 +152,13 @@ def replication_seeds():
         "batch-least": replication_message(7, some[:17]),
         "ack": replication_message(8, some[:24] + bytes([2]) + bytes(7)),
         "heartbeat": replication_message(9, some[:32]),
-        "unknown": replication_message(10, some[:32]),
+        "probe": call(10, 3),
+        "probe-of-none": call(10, 0),
+        "seal": call(11, 65536),
+        "standing": standing(1, 1),
+        "standing-fenced": standing(2, 4),
+        "handover": replication_message(13, struct.pack("<II", 65536, 0)),
+        "unknown": replication_message(14, some[:32]),
         "cut": welcome(2)[:-1],
     }
 

@@ -46,6 +46,7 @@ static struct replication_message hello(unsigned count)
     struct replication_message m = {.type = REPLICATION_HELLO,
                                     .hello = {.version = 1,
                                               .client_port = 0x0203,
+                                              .replication_port = 0x2829,
                                               .flags = HELLO_HAS_LOG | HELLO_HAS_DATA | HELLO_BOOTSTRAP,
                                               .node_id = 0x0405060708090a0b,
                                               .capacity = 0x0c0d0e0f10111213,
@@ -136,6 +137,48 @@ static struct replication_message heartbeat(unsigned count)
                                                       .wall_ms = 0x191a1b1c1d1e1f20}};
 }
 
+static struct replication_message call(enum replication_type type)
+{
+    struct replication_message m = {
+        .type = type, .call = {.version = 0x0102, .node_id = 0x090a0b0c0d0e0f10, .epoch = 0x21222324}};
+    memcpy(m.call.cluster_id, cluster_id, sizeof cluster_id);
+    return m;
+}
+
+static struct replication_message probe(unsigned count)
+{
+    (void)count;
+    return call(REPLICATION_PROBE);
+}
+
+static struct replication_message seal(unsigned count)
+{
+    (void)count;
+    return call(REPLICATION_SEAL);
+}
+
+static struct replication_message standing(unsigned count)
+{
+    (void)count;
+    return (struct replication_message){.type = REPLICATION_STANDING,
+                                        .standing = {.version = 0x0102,
+                                                     .mode = STANDING_LEADS,
+                                                     .state = STANDING_FENCED,
+                                                     .epoch = 0x05060708,
+                                                     .node_id = 0x090a0b0c0d0e0f10,
+                                                     .sealed_node = 0x1112131415161718,
+                                                     .sealed_epoch = 0x191a1b1c,
+                                                     .tail_epoch = 0x1d1e1f20,
+                                                     .tail_history = 0x2122232425262728,
+                                                     .tail_lsn = 0x292a2b2c2d2e2f30}};
+}
+
+static struct replication_message handover(unsigned count)
+{
+    (void)count;
+    return (struct replication_message){.type = REPLICATION_HANDOVER, .handover = {.epoch = 0x01020304}};
+}
+
 /* Lengths as the format's tables have them, in figures of their own. */
 static const struct {
     struct replication_message (*make)(unsigned count);
@@ -145,7 +188,9 @@ static const struct {
     {refuse, 8 + 4, 1, 0, 200},        {snapshot_begin, 8 + 40, 1, 0, 0},
     {snapshot_chunk, 8, 1, 1, 262144}, {snapshot_end, 8 + 16, 1, 0, 0},
     {batch, 8 + 16, 1, 1, 262144},     {ack, 8 + 32, 1, 0, 0},
-    {heartbeat, 8 + 32, 1, 0, 0},
+    {heartbeat, 8 + 32, 1, 0, 0},      {probe, 8 + 40, 1, 0, 0},
+    {seal, 8 + 40, 1, 0, 0},           {standing, 8 + 48, 1, 0, 0},
+    {handover, 8 + 8, 1, 0, 0},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0], ROOM = REPLICATION_MESSAGE_BYTES_MAX + 64 };
 
@@ -264,10 +309,11 @@ static void every_field_stands_where_the_format_says(void)
     struct layout h = LAYOUT(91, 1), w = LAYOUT(184, 2), r = LAYOUT(14, 3), b = LAYOUT(48, 4),
                   c = LAYOUT(10, 5);
     struct layout e = LAYOUT(24, 6), l = LAYOUT(26, 7), a = LAYOUT(40, 8), t = LAYOUT(40, 9);
+    struct layout p = LAYOUT(48, 10), s = LAYOUT(48, 11), g = LAYOUT(56, 12), o = LAYOUT(16, 13);
 
     number(&h, 2, 1), number(&h, 2, 0x0203), number(&h, 4, 7), number(&h, 8, 0x0405060708090a0b);
     text(&h, cluster_id, 16), numbers_of_8(&h, 0x0c0d0e0f10111213, 3), number(&h, 4, 0x24252627);
-    number(&h, 4, 0), text(&h, client_address, 16), text(&h, " !\"", 3);
+    number(&h, 2, 0x2829), number(&h, 2, 0), text(&h, client_address, 16), text(&h, " !\"", 3);
     must_be(&h, hello(3));
 
     number(&w, 2, 0xfffe), number(&w, 2, 0x0203), number(&w, 4, 0x04050607),
@@ -296,6 +342,18 @@ static void every_field_stands_where_the_format_says(void)
     must_be(&a, ack(0));
     numbers_of_8(&t, 0x0102030405060708, 4);
     must_be(&t, heartbeat(0));
+    number(&p, 2, 0x0102), number(&p, 6, 0), number(&p, 8, 0x090a0b0c0d0e0f10), text(&p, cluster_id, 16);
+    number(&p, 4, 0x21222324), number(&p, 4, 0);
+    memcpy(s.bytes + s.at, p.bytes + s.at, p.at - s.at);
+    s.at = p.at;
+    must_be(&p, probe(0));
+    must_be(&s, seal(0));
+    number(&g, 2, 0x0102), number(&g, 1, 2), number(&g, 1, 4), number(&g, 4, 0x05060708);
+    number(&g, 8, 0x090a0b0c0d0e0f10), number(&g, 8, 0x1112131415161718), number(&g, 4, 0x191a1b1c);
+    number(&g, 4, 0x1d1e1f20), number(&g, 8, 0x2122232425262728), number(&g, 8, 0x292a2b2c2d2e2f30);
+    must_be(&g, standing(0));
+    number(&o, 4, 0x01020304), number(&o, 4, 0);
+    must_be(&o, handover(0));
 }
 
 static void every_known_value_is_taken_and_no_other(void)
@@ -312,6 +370,17 @@ static void every_known_value_is_taken_and_no_other(void)
     for (unsigned v = 0; v < 256; v++) {
         bytes[8 + 24] = (uint8_t)v;
         CU_ASSERT_EQUAL(decodes(bytes, length), v == REPLICA_CATCHING_UP || v == REPLICA_SERVING);
+    }
+    m = standing(0);
+    length = whole(bytes, &m);
+    for (unsigned v = 0; v < 256; v++) {
+        bytes[8 + 2] = (uint8_t)v;
+        CU_ASSERT_EQUAL(decodes(bytes, length), v == STANDING_FOLLOWS || v == STANDING_LEADS);
+    }
+    bytes[8 + 2] = STANDING_FOLLOWS;
+    for (unsigned v = 0; v < 256; v++) {
+        bytes[8 + 3] = (uint8_t)v;
+        CU_ASSERT_EQUAL(decodes(bytes, length), v >= 1 && v <= STANDING_FENCED);
     }
     m = refuse(0);
     length = whole(bytes, &m);
@@ -339,8 +408,8 @@ static void every_known_value_is_taken_and_no_other(void)
 static void a_later_version_is_read_an_earlier_one_is_not(void)
 {
     uint8_t bytes[512];
-    struct replication_message m[2] = {hello(4), welcome(1)};
-    for (unsigned i = 0; i < 2; i++) {
+    struct replication_message m[] = {hello(4), welcome(1), probe(0), seal(0), standing(0)};
+    for (unsigned i = 0; i < sizeof m / sizeof m[0]; i++) {
         uint32_t length = whole(bytes, &m[i]);
         wire_put_u16(bytes + 8, 0);
         CU_ASSERT_FALSE(decodes(bytes, length));
@@ -357,8 +426,9 @@ static void reserved_bytes_must_be_zero(void)
 {
     static const struct {
         unsigned kind, from, bytes;
-    } reserved[] = {{0, 8 + 60, 4},           {1, 8 + 73, 3}, {1, 8 + 96 + 36, 4},
-                    {1, 8 + 96 + 40 + 36, 4}, {2, 8 + 2, 2},  {7, 8 + 25, 7}};
+    } reserved[] = {{0, 8 + 62, 2}, {1, 8 + 73, 3},  {1, 8 + 96 + 36, 4}, {1, 8 + 96 + 40 + 36, 4},
+                    {2, 8 + 2, 2},  {7, 8 + 25, 7},  {9, 8 + 2, 6},       {9, 8 + 36, 4},
+                    {10, 8 + 2, 6}, {10, 8 + 36, 4}, {12, 8 + 4, 4}};
     uint8_t bytes[512];
     for (unsigned k = 0; k < KINDS; k++) {
         struct replication_message m = kinds[k].make(kinds[k].count_max > 0 ? 2 : 0);
@@ -477,6 +547,23 @@ static void a_payload_is_not_empty(void)
     }
 }
 
+static void what_is_promised_is_never_nothing(void)
+{
+    uint8_t bytes[512];
+    struct replication_message m[] = {probe(0), seal(0)}, h = handover(0);
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t length = whole(bytes, &m[i]);
+        memset(bytes + 8 + 32, 0, 4); /* epoch: a PROBE may know of none */
+        CU_ASSERT_EQUAL(decodes(bytes, length), m[i].type == REPLICATION_PROBE);
+        length = whole(bytes, &m[i]);
+        memset(bytes + 8 + 16, 0, 16); /* cluster id */
+        CU_ASSERT_FALSE(decodes(bytes, length));
+    }
+    uint32_t length = whole(bytes, &h);
+    memset(bytes + 8, 0, 4);
+    CU_ASSERT_FALSE(decodes(bytes, length));
+}
+
 static void reasons_have_texts(void)
 {
     CU_ASSERT_STRING_EQUAL(refuse_text(REFUSE_VERSION), "it speaks another version");
@@ -503,6 +590,7 @@ int main(void)
          a_message_that_is_cut_anywhere_or_too_long_is_refused},
         {"a welcome says how many histories follow", a_welcome_says_how_many_histories_follow},
         {"a payload is not empty", a_payload_is_not_empty},
+        {"what is promised is never nothing", what_is_promised_is_never_nothing},
         {"reasons have texts", reasons_have_texts},
         CU_TEST_INFO_NULL,
     };
