@@ -116,10 +116,13 @@ static bool is_ours(const struct node *node, const struct stream *stream)
 static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
 {
     struct node *node = stream->user;
+    struct node_following *following = &node->replication.following;
+    size_t taken = length;
 
     if (is_ours(node, stream))
-        replica_received(node->replication.following.replica, bytes, length);
-    return length;
+        taken = replica_received(following->replica, bytes, length);
+    following->input_held |= taken < length;
+    return taken;
 }
 
 static void writable(struct stream *stream)
@@ -354,5 +357,12 @@ unsigned node_following_turn(struct node *node)
         return 0;
     resolve(node);
     place(node);
-    return replica_turn(following->replica, now.mono_ns, now.wall_ms);
+    unsigned done = replica_turn(following->replica, now.mono_ns, now.wall_ms);
+    if (following->input_held && replica_wants_input(following->replica)) {
+        following->input_held = false;
+        if (following->stream != NULL)
+            stream_resume(following->stream);
+        done++;
+    }
+    return done;
 }

@@ -27,6 +27,7 @@ static void forget(struct channel *channel, enum channel_end end)
     channel->payload = channel->long_head = NULL;
     channel->shake_bytes = 0;
     channel->have = channel->need = 0;
+    channel->holding = false;
     keys_wipe(channel->config.session, sizeof *channel->config.session);
     handshake_end(&channel->client);
 }
@@ -304,6 +305,7 @@ static bool peer_is_unknown(const struct channel *channel)
 void channel_start(struct channel *channel, const struct channel_config *config, const struct link *link)
 {
     CHECK(!is_alive(channel) && config->receive_bytes >= REPLICATION_UPSTREAM_BYTES_MAX);
+    CHECK(config->events->ready == NULL || config->held != NULL);
     bool other = channel->state == CHANNEL_ENDED && !channel->shaken && config->keys[1] != NULL;
     uint8_t key_index = config->keys[1] == NULL ? 0 : (uint8_t)(channel->key_index ^ other);
     channel->config = *config;
@@ -330,13 +332,29 @@ void channel_start(struct channel *channel, const struct channel_config *config,
 
 /* ---- input ---- */
 
-static void deliver(struct channel *channel, const uint8_t *bytes, size_t length)
+/* Gives the message to the owner, unless it is not ready. */
+static bool deliver(struct channel *channel, const uint8_t *bytes, size_t length)
 {
+    const struct channel_events *events = channel->config.events;
     struct replication_message message;
+    if (events->ready != NULL && !events->ready(channel->config.owner))
+        return false;
     if (replication_decode(&message, bytes, length) != 0)
         end_now(channel, CHANNEL_NOT_IN_ORDER);
     else
-        channel->config.events->message(channel->config.owner, &message);
+        events->message(channel->config.owner, &message);
+    return true;
+}
+
+/* The message that was gathered. */
+static bool deliver_gathered(struct channel *channel)
+{
+    uint32_t whole = channel->need;
+    channel->have = channel->need = 0;
+    if (deliver(channel, channel->config.receive, whole))
+        return true;
+    channel->have = channel->need = whole;
+    return false;
 }
 
 /* The length of the message that begins with these bytes. False: it cannot be one, and the channel has ended. */
@@ -360,19 +378,23 @@ static bool gather(struct channel *channel, const uint8_t **at, const uint8_t *e
     return channel->have == wanted;
 }
 
-/* What a record brought. A message that is whole in it is given as it stands there. */
-static void take_content(struct channel *channel, const uint8_t *at, size_t length)
+/* What a record brought, up to where the owner is not ready: returns how much that is. A message that is whole in it is
+ * given as it stands there. */
+static size_t take_content(struct channel *channel, const uint8_t *content, size_t length)
 {
-    const uint8_t *end = at + length;
+    const uint8_t *at = content, *end = at + length;
     while (at < end && channel->state == CHANNEL_OPEN) {
         size_t left = (size_t)(end - at);
         if (channel->have == 0 && left >= REPLICATION_HEADER_BYTES) {
             if (!learn_length(channel, at))
-                return;
+                break;
             if (left >= channel->need) {
                 uint32_t whole = channel->need;
                 channel->need = 0;
-                deliver(channel, at, whole);
+                if (!deliver(channel, at, whole)) {
+                    channel->holding = true;
+                    break;
+                }
                 at += whole;
                 continue;
             }
@@ -380,21 +402,49 @@ static void take_content(struct channel *channel, const uint8_t *at, size_t leng
         if (channel->need == 0) {
             if (gather(channel, &at, end, REPLICATION_HEADER_BYTES) &&
                 !learn_length(channel, channel->config.receive))
-                return;
+                break;
             continue;
         }
-        if (gather(channel, &at, end, channel->need)) {
-            uint32_t whole = channel->need;
-            channel->have = channel->need = 0;
-            deliver(channel, channel->config.receive, whole);
+        if (gather(channel, &at, end, channel->need) && !deliver_gathered(channel)) {
+            channel->holding = true;
+            break;
         }
     }
+    return (size_t)(at - content);
 }
 
-void channel_received(struct channel *channel, uint8_t *bytes, size_t length)
+/* A record's content comes: what of it is not taken is held. */
+static void take_message(struct channel *channel, const uint8_t *content, size_t length)
+{
+    size_t taken = take_content(channel, content, length);
+    if (!channel->holding)
+        return;
+    channel->held_at = 0;
+    channel->held_end = (uint32_t)(length - taken);
+    memcpy(channel->config.held, content + taken, length - taken);
+}
+
+bool channel_resume(struct channel *channel)
+{
+    if (!channel->holding)
+        return true;
+    channel->holding = false;
+    if (channel->state != CHANNEL_OPEN)
+        return true;
+    if (channel->need != 0 && channel->have == channel->need && !deliver_gathered(channel))
+        channel->holding = true;
+    else if (channel->state == CHANNEL_OPEN)
+        channel->held_at += (uint32_t)take_content(channel, channel->config.held + channel->held_at,
+                                                   channel->held_end - channel->held_at);
+    return !channel->holding;
+}
+
+size_t channel_received(struct channel *channel, uint8_t *bytes, size_t length)
 {
     uint8_t *at = bytes;
-    while (channel->state == CHANNEL_SHAKING || channel->state == CHANNEL_OPEN) {
+    if (!channel_resume(channel))
+        return 0;
+    while (!channel->holding && (channel->state == CHANNEL_SHAKING || channel->state == CHANNEL_OPEN)) {
         struct record_item item;
         bool unknown = peer_is_unknown(channel); /* before the reader forgets what it expected */
         switch (record_next(&channel->reader, &at, bytes + length, &item)) {
@@ -402,20 +452,21 @@ void channel_received(struct channel *channel, uint8_t *bytes, size_t length)
             take_handshake(channel, &item);
             break;
         case RECORD_MESSAGE:
-            take_content(channel, item.bytes, item.length);
+            take_message(channel, item.bytes, item.length);
             break;
         case RECORD_REKEYED:
             break;
         case RECORD_CLOSED:
             end_in_order(channel);
-            return;
+            break;
         case RECORD_NEEDS_BYTES:
-            return;
+            return length;
         default:
             end_now(channel, unknown ? CHANNEL_BAD_KEY : CHANNEL_NOT_IN_ORDER);
-            return;
+            break;
         }
     }
+    return channel->holding ? (size_t)(at - bytes) : length;
 }
 
 /* ---- the owner's ends ---- */

@@ -17,7 +17,8 @@
  * peer without the role's key costs a SipHash; it gets no answer, and the link is aborted.
  *
  * Input. Messages come whole, in order, by `message`, in memory that is good until it returns. A message above
- * `receive_bytes` ends the channel.
+ * `receive_bytes` ends the channel. An owner with `ready` is asked before each; when it is not, the channel holds what is
+ * there (of one record, and a message), and takes nothing more until channel_resume() finds that it is.
  *
  * Output. One message at a time: its head is copied, its payload is borrowed until channel_sending() says that it is
  * through: the owner must keep those bytes as they are till then, or end the channel. Records are sealed straight into
@@ -45,6 +46,7 @@ struct channel_events {
     bool (*may_compute)(void *owner);
     void (*opened)(void *owner);
     void (*message)(void *owner, const struct replication_message *message);
+    bool (*ready)(void *owner); /* for the next message; NULL: always */
 };
 
 struct channel_config {
@@ -58,6 +60,7 @@ struct channel_config {
     struct session_keys *session; /* in an arena; the channel's as long as it lives, wiped at its end */
     uint8_t *receive;             /* of the owner: receive_bytes of room for messages that come in pieces */
     uint32_t receive_bytes;       /* at least REPLICATION_UPSTREAM_BYTES_MAX */
+    uint8_t *held;                /* of an owner with `ready`: RECORD_MESSAGE_BYTES_MAX of room; else NULL */
     bool server;
     const struct record_limits *limits; /* NULL: record_limits_default */
 };
@@ -85,8 +88,12 @@ struct channel { /* zeroed before its first start */
     struct handshake_client client;
     /* A record that came in part. */
     uint8_t record[RECORD_BYTES_MAX];
-    /* The message that is coming: `have` of `need` bytes; need 0: its length is not there yet. */
+    /* The message that is coming: `have` of `need` bytes (all: the owner was not ready); need 0: its length is not there
+     * yet. */
     uint32_t have, need;
+    /* The owner was not ready: what a record brought behind the message that it was asked for, in config.held. */
+    bool holding;
+    uint32_t held_at, held_end;
     /* A message of the handshake that is yet to be sent. */
     uint8_t shake[HANDSHAKE_INIT_BYTES];
     uint32_t shake_bytes; /* 0: none */
@@ -103,8 +110,11 @@ struct channel { /* zeroed before its first start */
  * gone; config is copied.
  */
 void channel_start(struct channel *channel, const struct channel_config *config, const struct link *link);
-/* What the link brought; all of it is taken. */
-void channel_received(struct channel *channel, uint8_t *bytes, size_t length);
+/* What the link brought. How much of it was taken: all, but where the owner is not ready; the rest is given again, with
+ * what follows it. */
+size_t channel_received(struct channel *channel, uint8_t *bytes, size_t length);
+/* Goes on with what is held, if the owner is ready. True: nothing is held (any more). */
+bool channel_resume(struct channel *channel);
 /*
  * The link has room again, or time has passed: goes on sending until there is no room or nothing to send. Returns the
  * bytes that were given to the link since it last returned, channel_send()'s and the handshake's among them.

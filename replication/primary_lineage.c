@@ -1,9 +1,7 @@
 /*
  * primary_lineage.c - who may follow: a replica's HELLO against the histories of our log.
  *
- * Our line is the sequence of changes that our log holds: of each history all up to where it ended, which is
- * what the log had when any later one began (meta.h: before_lsn; a repair may have lowered it since). Who has
- * nothing but changes on this line may go on from its last; who has one beyond can only begin anew.
+ * Who has nothing but changes on our line (lineage.h) may go on from its last; who has one beyond can only begin anew.
  */
 #include "primary_internal.h"
 
@@ -12,16 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lineage.h"
 #include "wire.h"
-
-/* What a log that had just ended `history` of ours holds at the most. */
-static uint64_t line_end(const struct meta *meta, unsigned history, uint64_t durable_lsn)
-{
-    uint64_t end = durable_lsn;
-    for (unsigned i = history + 1; i < meta->count; i++)
-        end = meta->history[i].before_lsn < end ? meta->history[i].before_lsn : end;
-    return end;
-}
 
 uint64_t primary_reach(const struct meta *meta, uint64_t lsn)
 {
@@ -53,7 +43,7 @@ static bool is_on_line(const struct primary *primary, const struct replication_h
     const struct history *history = &meta->history[at];
     /* What was durable once was sent, and stays on our line: also where the node counts on less now, for the log's folder is
      * gone. Who has it may then be the only one who does, and must not be made to give it up. */
-    uint64_t lsn = hello->lsn, end = line_end(meta, (unsigned)at, primary->told_durable_lsn);
+    uint64_t lsn = hello->lsn, end = lineage_end(meta, (unsigned)at, primary->told_durable_lsn);
     /* The history's first mark is all that it has of it: what it holds ends where the log before ended. */
     if (lsn == history->first_lsn - 1)
         lsn = history->before_lsn;

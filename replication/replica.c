@@ -61,10 +61,11 @@ static uint64_t next_delay_ns(struct replica *replica)
     return (whole / 2 + random % (whole / 2 + 1)) * MS;
 }
 
-/* A primary whose log is not one that we can follow is not asked at the pace of one that was cut off. */
+/* A primary whose log is not one that we can follow, or write, is not asked at the pace of one that was cut off. */
 static bool is_fault(enum replica_end why)
 {
-    return why == REPLICA_END_NOT_IN_ORDER || why == REPLICA_END_GAP || why == REPLICA_END_NO_ROOM;
+    return why == REPLICA_END_NOT_IN_ORDER || why == REPLICA_END_GAP || why == REPLICA_END_NO_ROOM ||
+           why == REPLICA_END_LOG;
 }
 
 void replica_end(struct replica *replica, enum replica_end why)
@@ -76,7 +77,7 @@ void replica_end(struct replica *replica, enum replica_end why)
     if (replica->phase == REPLICA_FOLLOWING && !is_fault(why))
         replica->delay_ms = REPLICA_DELAY_MIN_MS;
     replica->phase = REPLICA_WAITING;
-    replica->welcomed = false;
+    replica->welcomed = replica->learning = replica->waits = false;
     replica->due_ns = replica->now_ns + next_delay_ns(replica);
     replica->close_by_ns = UINT64_MAX;
     if (replica->channel_used && why == REPLICA_END_OURS && replica->channel.shaken) {
@@ -130,6 +131,8 @@ static void speak(struct replica *replica)
     } else if (replica->ack_due) {
         struct replication_message ack = replica_ack(replica);
         replica->ack_due = false;
+        replica->acked_durable_lsn = ack.ack.durable_lsn;
+        replica->acked_ns = replica->now_ns;
         send_message(replica, &ack);
     }
 }
@@ -178,7 +181,13 @@ static void on_message(void *owner, const struct replication_message *message)
         replica_end(replica, REPLICA_END_NOT_IN_ORDER);
 }
 
-static const struct channel_events channel_events = {.opened = on_opened, .message = on_message};
+static bool on_ready(void *owner)
+{
+    return replica_may_take(owner);
+}
+
+static const struct channel_events channel_events = {
+    .opened = on_opened, .message = on_message, .ready = on_ready};
 
 /* ---- the link ---- */
 
@@ -196,24 +205,35 @@ void replica_connected(struct replica *replica, const struct link *link)
                                      .random = config->random,
                                      .session = config->session_keys,
                                      .receive = replica->receive,
-                                     .receive_bytes = sizeof replica->receive};
+                                     .receive_bytes = sizeof replica->receive,
+                                     .held = replica->held};
     replica->phase = REPLICA_GREETING;
     replica->channel_used = true;
     replica->heard = true;
     replica->timeout_ns = REPLICA_GREETING_MS * MS;
     replica->hello_sent = replica->welcomed = false;
+    replica->acked_durable_lsn = 0;
+    replica->acked_ns = replica->now_ns;
     channel_start(&replica->channel, &channel, link);
     look_at_channel(replica);
 }
 
-void replica_received(struct replica *replica, uint8_t *bytes, size_t length)
+size_t replica_received(struct replica *replica, uint8_t *bytes, size_t length)
 {
+    size_t taken;
+
     if (!replica->channel_used)
-        return;
+        return length;
     replica->heard = true;
-    channel_received(&replica->channel, bytes, length);
+    taken = channel_received(&replica->channel, bytes, length);
     speak(replica);
     look_at_channel(replica);
+    return taken;
+}
+
+bool replica_wants_input(const struct replica *replica)
+{
+    return !replica->channel_used || !replica->channel.holding;
 }
 
 void replica_writable(struct replica *replica)
@@ -259,8 +279,8 @@ void replica_begin_following(struct replica *replica)
 
 static void mind_time(struct replica *replica, uint64_t before_ns)
 {
-    /* Who was not there for so long cannot say that nothing came. */
-    if (replica->heard || replica->now_ns - before_ns > replica->timeout_ns / 2)
+    /* Who was not there for so long cannot say that nothing came, nor who takes nothing. */
+    if (replica->heard || replica->channel.holding || replica->now_ns - before_ns > replica->timeout_ns / 2)
         replica->heard_ns = replica->now_ns;
     replica->heard = false;
     if (replica->now_ns - replica->heard_ns > replica->timeout_ns)
@@ -270,11 +290,25 @@ static void mind_time(struct replica *replica, uint64_t before_ns)
         replica_tell_following(replica);
 }
 
+/* What was held while our log had no room. A primary whose words wait for that is told that we are there. */
+static unsigned take_held(struct replica *replica)
+{
+    if (!replica->channel.holding)
+        return 0;
+    if (channel_resume(&replica->channel))
+        return 1;
+    if (replica->now_ns - replica->acked_ns > replica->timeout_ns / 4)
+        replica->ack_due = true;
+    return 0;
+}
+
 /* A link is there, and the channel has it. */
 static unsigned turn_session(struct replica *replica, uint64_t before_ns)
 {
     unsigned done = channel_turn(&replica->channel) > 0;
 
+    done += take_held(replica);
+    replica_own_turn(replica);
     if (replica->phase == REPLICA_HIDING || replica->phase == REPLICA_CLEARING)
         done += replica_clear(replica);
     speak(replica);
@@ -295,7 +329,7 @@ static unsigned turn_waiting(struct replica *replica)
             channel_abort(&replica->channel);
         }
     }
-    if (replica->link_there || replica->stopped || replica->now_ns < replica->due_ns)
+    if (replica->link_there || replica->stopped || replica->paused || replica->now_ns < replica->due_ns)
         return done;
     connect(replica);
     return 1;
@@ -308,7 +342,8 @@ unsigned replica_turn(struct replica *replica, uint64_t mono_ns, uint64_t wall_m
     (void)wall_ms;
     replica->now_ns = mono_ns;
     replica->turned = true;
-    replica_publish(replica);
+    if (!replica->paused)
+        replica_publish(replica);
     if (replica->phase == REPLICA_WAITING)
         return turn_waiting(replica);
     return replica->channel_used ? turn_session(replica, before_ns) : 0;
@@ -320,13 +355,33 @@ void replica_stop(struct replica *replica)
     replica_end(replica, REPLICA_END_OURS);
 }
 
-void replica_reconnect(struct replica *replica)
+/* The next attempt is at once, and worth a line again. */
+static void hurry(struct replica *replica)
 {
-    replica_end(replica, REPLICA_END_OURS);
     replica->delay_ms = REPLICA_DELAY_MIN_MS;
     replica->due_ns = replica->now_ns;
     replica->told_end = REPLICA_END_NONE;
     replica->told_following = false;
+}
+
+void replica_reconnect(struct replica *replica)
+{
+    replica_end(replica, REPLICA_END_OURS);
+    hurry(replica);
+}
+
+void replica_stop_following(struct replica *replica)
+{
+    replica->paused = true;
+    replica_end(replica, REPLICA_END_OURS);
+}
+
+void replica_follow_again(struct replica *replica)
+{
+    if (!replica->paused)
+        return;
+    replica->paused = replica->published = false;
+    hurry(replica);
 }
 
 /* ---- facts ---- */
@@ -344,7 +399,7 @@ const char *replica_phase_name(enum replica_phase phase)
 void replica_facts(const struct replica *replica, struct replica_facts *out)
 {
     *out = (struct replica_facts){.phase = replica->phase,
-                                  .applied_lsn = replica->at.next_lsn - 1,
+                                  .applied_lsn = replica_reached_lsn(replica),
                                   .history = replica->at.history,
                                   .primary_lsn = replica->primary_lsn,
                                   .acknowledged_lsn = replica->acknowledged_lsn,
@@ -354,7 +409,10 @@ void replica_facts(const struct replica *replica, struct replica_facts *out)
                                   .loading_bytes = replica->snapshot.bytes,
                                   .epoch = replica->epoch,
                                   .serving = replica->serving,
-                                  .has_data = replica_is_whole(replica)};
+                                  .has_data = replica_is_whole(replica),
+                                  .link_there = replica->link_there,
+                                  .waits = replica->waits,
+                                  .adopting = replica->adopting};
     memcpy(out->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES);
     memcpy(out->refusal, replica->refusal, sizeof out->refusal);
 }

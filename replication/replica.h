@@ -19,13 +19,22 @@
  * primary: min(applied, what the primary says is acknowledged). It never goes back, but for a bootstrap: 0 from
  * CLEARING until the moment before SERVING.
  *
+ * Its own log (replica_log.h), if it has one. Whatever is applied while it FOLLOWS was given to the log before; where that
+ * has no room, or has not learned the primary's histories yet, no input is taken, and the session stands still (it is kept
+ * by ACKs, and is not given up as silent). A bootstrap gives the log up, and has another adopted when the table is whole.
+ * ACKs tell what is applied and durable. After a start, or when it is to follow again, replica_recovered() says what the
+ * log holds: that is resumed from, and shown to readers once a primary has said that all of it is acknowledged: what was
+ * removed has left no trace to wait by.
+ * A tail: if a bootstrap begins although the log holds changes that the primary's line does not have, give_up() says so.
+ *
  * Order. A block counts if it continues what is applied: the same history and the next LSN, or a later history of the
  * primary's, from where that one goes on. The first block of a session may begin with what is applied, which is left out
  * (another primary may have cut the log into other blocks). Anything else ends the session (counted as a gap); the next
  * one resumes from what is applied. Blocks are verified whole (CRC, records) before any of it is applied.
  *
- * Whom it follows. Without data: whoever holds the secret. With data: only a node of its own cluster (cluster id), and
- * no epoch below the highest it has seen, and of that one only the history it knows it by; so a primary that was emptied, or
+ * Whom it follows. Without data: whoever holds the secret. With data, in the table or in a log: only a node of its own
+ * cluster (cluster id), and no epoch below the highest it has seen or sealed, of one that it sealed only the node it was
+ * sealed for, and of that one only the history it knows it by; so a primary that was emptied, or
  * runs on a copy or an older state of the folder, cannot take its data away: it says so, keeps serving what it has, and
  * goes on trying. (Each start takes the next epoch: an older state that is started often enough is followed in the end.) Of
  * the cluster that it had data of last, all this is turned down even without.
@@ -40,6 +49,7 @@
 #include "channel.h"
 #include "meta.h"
 #include "primary.h"
+#include "replica_log.h"
 #include "replication_counters.h"
 
 struct replica;
@@ -67,6 +77,14 @@ struct replica_host {
                      uint16_t client_port);
 };
 
+/* Where in the log the table stands. */
+struct replica_place {
+    uint64_t history;  /* of the last block, marks included; 0: none yet */
+    uint64_t last_lsn; /* of the last change; 0: none yet */
+    uint64_t
+        next_lsn; /* all below it is applied: last_lsn + 1, or the first of a history that has no change yet */
+};
+
 struct replica_config {
     const struct role_keys *keys[2];
     const struct random_source *random;
@@ -75,6 +93,7 @@ struct replica_config {
     struct replication_counters *counters;
     struct replication_voice voice;
     struct replica_host host;
+    struct replica_log log; /* NULL functions: none */
     uint64_t node_id, capacity;
     uint8_t
         client_address[16]; /* where clients reach this node; zero: at the address that it connects from */
@@ -85,10 +104,22 @@ struct replica_config {
 struct replica *replica_create(const struct replica_config *config); /* NULL: memory is short */
 void replica_destroy(struct replica *replica);
 
+/*
+ * What the table and the log hold: their cluster, histories and seal, and the place where they stand (`history` 0: nothing
+ * of use, the table is yet to be cleared). Before the first turn; or while nothing is followed, and no link is left
+ * (REPLICA_WAITING, link_there false): of a node that was a primary meanwhile.
+ */
+void replica_recovered(struct replica *replica, const struct meta *meta, const struct replica_place *at);
+/* This node has promised that epoch to that node, durably: no lower one is followed any more. */
+void replica_sealed(struct replica *replica, uint32_t epoch, uint64_t node_id);
+
 /* ---- the link ---- */
 
 void replica_connected(struct replica *replica, const struct link *link);
-void replica_received(struct replica *replica, uint8_t *bytes, size_t length);
+/* How many were taken. The rest is given again, with what follows it, once replica_wants_input(), which is asked after a
+ * turn. */
+size_t replica_received(struct replica *replica, uint8_t *bytes, size_t length);
+bool replica_wants_input(const struct replica *replica);
 void replica_writable(struct replica *replica);
 /* It could not be opened, or is gone, or the peer sends no more. */
 void replica_link_closed(struct replica *replica);
@@ -97,6 +128,10 @@ void replica_link_closed(struct replica *replica);
 unsigned replica_turn(struct replica *replica, uint64_t mono_ns, uint64_t wall_ms);
 /* The node stops: the session is told, and none is begun any more. */
 void replica_stop(struct replica *replica);
+/* The session is ended in order, and none is begun until replica_follow_again(): a promotion. Nothing is published and no
+ * point told meanwhile, but for a session that ends while HIDING. Turns go on. Both any number of times. */
+void replica_stop_following(struct replica *replica);
+void replica_follow_again(struct replica *replica);
 /* Another address is to be asked (the host knows it): the session ends, a new one begins at once. */
 void replica_reconnect(struct replica *replica);
 
@@ -122,6 +157,9 @@ struct replica_facts {
     uint64_t loaded_bytes, loading_bytes; /* LOADING */
     uint32_t epoch;                       /* the highest that it knows */
     bool serving, has_data;
+    bool link_there; /* a link is there, or is being opened */
+    bool waits;      /* no input is taken: the log has no room, or learns */
+    bool adopting;   /* the log is not on disk as a whole yet */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
     char refusal
         [REPLICATION_TEXT_BYTES]; /* why the primary, or we, said no; "": neither did since the last WELCOME */

@@ -13,11 +13,6 @@
 
 /* ---- what readers may be told ---- */
 
-static uint64_t reached_lsn(const struct replica *replica)
-{
-    return replica->at.next_lsn - 1;
-}
-
 /* NULL: it is none of the primary's, or one that its list has no room for any more. */
 static const struct history *history_in(const struct meta *histories, uint64_t id)
 {
@@ -51,7 +46,7 @@ static void tell_point(struct replica *replica, uint64_t lsn)
 /* Something was applied, or the primary has said more: who may read, and how far. */
 static void look_anew(struct replica *replica)
 {
-    uint64_t reached = reached_lsn(replica);
+    uint64_t reached = replica_reached_lsn(replica);
     uint64_t told =
         replica->primary_lsn > replica->acknowledged_lsn ? replica->primary_lsn : replica->acknowledged_lsn;
     uint64_t point = reached < replica->acknowledged_lsn ? reached : replica->acknowledged_lsn;
@@ -66,8 +61,9 @@ static void look_anew(struct replica *replica)
         if (point > replica->point_lsn)
             tell_point(replica, point);
     } else if (replica->welcomed && replica->phase == REPLICA_FOLLOWING && reached >= replica->catch_up_lsn &&
-               replica->acknowledged_lsn >= replica->snapshot.start_lsn) {
-        /* What was removed by the snapshot's start has left no trace to wait by: by now that is acknowledged. The point first: by what was the point before, nobody may read this table. */
+               replica->acknowledged_lsn >= replica->floor_lsn) {
+        /* What was removed by the floor has left no trace to wait by: by now that is acknowledged. The point first: by
+         * what was the point before, nobody may read this table. */
         tell_point(replica, point);
         replica->serving = true;
     }
@@ -107,6 +103,7 @@ void replica_resume(struct replica *replica)
     if (history_in(&replica->histories, replica->at.history) == NULL && replica->at.last_lsn > 0)
         replica->at = place_of(&replica->histories, replica->at.last_lsn);
     replica->entering = true;
+    replica_own_resume(replica);
     replica_begin_following(replica);
     look_anew(replica);
 }
@@ -126,6 +123,7 @@ static void begin_clearing(struct replica *replica)
     replica->behind_ns = 0;
     lose_data(replica);
     tell_point(replica, 0);
+    replica_own_give_up(replica);
 }
 
 /* The table is empty: told to the primary by an ACK. */
@@ -145,6 +143,7 @@ static void begin_loading(struct replica *replica)
     replica->loading = LOADING_BEGIN;
     replica->loaded_bytes = 0;
     replica->snapshot = (struct replication_snapshot_begin){0};
+    replica->floor_lsn = 0;
     replica->echo_ns = 0;
     replica->ack_due = true;
 }
@@ -156,6 +155,8 @@ unsigned replica_clear(struct replica *replica)
             return 0;
         begin_clearing(replica);
     }
+    if (!replica_own_given_up(replica))
+        return 0;
     if (apply_clear(replica->config.apply, REPLICA_CLEAR_BUCKETS))
         begin_loading(replica);
     return 1;
@@ -187,6 +188,7 @@ void replica_on_snapshot_begin(struct replica *replica, const struct replication
         return;
     }
     replica->snapshot = *begin;
+    replica->floor_lsn = begin->start_lsn;
     replica->snapshot_items = 0;
     replica->snapshot_highest_lsn = 0;
     replica->loading = LOADING_CHUNKS;
@@ -226,13 +228,17 @@ void replica_on_snapshot_chunk(struct replica *replica, const uint8_t *records, 
 /* All of the log up to the snapshot's end is applied: the table is what the primary's was there. */
 static void end_loading_if_whole(struct replica *replica)
 {
-    if (reached_lsn(replica) < replica->snapshot_end_lsn)
+    if (replica_reached_lsn(replica) < replica->snapshot_end_lsn)
         return;
     if (apply_end(replica->config.apply) != 0) {
         replica_end(replica, REPLICA_END_NO_ROOM);
         return;
     }
     replica->overflow_open = false;
+    if (!replica_own_adopt(replica)) {
+        replica_end(replica, REPLICA_END_NOT_IN_ORDER);
+        return;
+    }
     replica->data = REPLICA_DATA_WHOLE;
     replication_count(replica->config.counters, REPLICATION_bootstraps, 1);
     replica_begin_following(replica);
@@ -293,9 +299,17 @@ static bool apply_block(struct replica *replica, const struct wal_block *block)
 {
     struct replication_counters *counters = replica->config.counters;
     uint64_t next_lsn = block->first_lsn + block->count;
+    uint64_t first_lsn = replica->at.next_lsn > block->first_lsn ? replica->at.next_lsn
+                                                                 : block->first_lsn; /* of the new ones */
     size_t bytes;
     const uint8_t *records = new_records(replica, block, &bytes);
 
+    if (block->count > 0 && replica->phase == REPLICA_FOLLOWING &&
+        !replica_own_append(replica, block->history, first_lsn, records, bytes,
+                            (uint32_t)(next_lsn - first_lsn))) {
+        replica_end(replica, REPLICA_END_LOG);
+        return false;
+    }
     apply_clock(replica->config.apply, block->wall_ms);
     if (apply_records(replica->config.apply, records, bytes) != 0) {
         /* They were valid: there is no room for what the primary had room for. */
@@ -305,8 +319,7 @@ static bool apply_block(struct replica *replica, const struct wal_block *block)
     }
     replication_count(counters, REPLICATION_applied_blocks, 1);
     if (block->count > 0) {
-        uint64_t known = replica->at.next_lsn > block->first_lsn ? replica->at.next_lsn : block->first_lsn;
-        replication_count(counters, REPLICATION_applied_records, next_lsn - known);
+        replication_count(counters, REPLICATION_applied_records, next_lsn - first_lsn);
         replica->at.last_lsn = next_lsn - 1;
         replica->entering = false;
     }
@@ -358,7 +371,8 @@ struct replication_message replica_ack(const struct replica *replica)
 {
     return (struct replication_message){
         .type = REPLICATION_ACK,
-        .ack = {.applied_lsn = replica_is_whole(replica) ? reached_lsn(replica) : 0,
+        .ack = {.applied_lsn = replica_is_whole(replica) ? replica_reached_lsn(replica) : 0,
+                .durable_lsn = replica_own_durable(replica),
                 .echo_ns = replica->echo_ns,
                 .state = replica->serving ? REPLICA_SERVING : REPLICA_CATCHING_UP}};
 }

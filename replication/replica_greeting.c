@@ -53,6 +53,8 @@ static const char *end_text(enum replica_end why)
         return "what it sent does not fit our table: nothing is served until it is loaded anew";
     case REPLICA_END_NO_MEMORY:
         return "there is no memory to load a snapshot";
+    case REPLICA_END_LOG:
+        return "our own log did not take what it sent";
     default:
         return "unknown";
     }
@@ -88,6 +90,14 @@ void replica_tell_following(struct replica *replica)
         (unsigned long long)replica->at.last_lsn, (unsigned long long)replica->at.history, replica->epoch);
 }
 
+void replica_tell_tail(struct replica *replica)
+{
+    say(replica, true,
+        "what the log here holds above lsn %llu is not in the primary's: it is set aside in the folder (kept-tail-...)"
+        " once all is loaded anew",
+        (unsigned long long)replica->tail_lsn);
+}
+
 /* ---- saying no ---- */
 
 /* by: who says so. */
@@ -106,29 +116,58 @@ void replica_on_refuse(struct replica *replica, const struct replication_refuse 
     refuse(replica, message->reason, "the primary turned us away", message->text);
 }
 
-static uint64_t last_history(const struct replication_welcome *welcome)
+static struct replication_history last_history(const struct replication_welcome *welcome)
 {
-    return replication_history_decode(welcome, welcome->histories - 1).id;
+    return replication_history_decode(welcome, welcome->histories - 1);
 }
 
 /*
- * What we turn down ourselves; 0: nothing. Two primaries of one epoch (one runs on a copy of the other's folder, or on a
- * restored one) have a last history each: we stay with the one that we have followed.
+ * Two primaries of one epoch (one runs on a copy of the other's folder, or on a restored one) have a last history each: we
+ * stay with the one that we have followed, or promised ourselves to.
  */
+static bool is_rival(const struct replica *replica, const struct replication_welcome *welcome)
+{
+    const struct meta *known = &replica->histories;
+    struct replication_history last = last_history(welcome);
+
+    if (replica->sealed_epoch == last.epoch && replica->sealed_node != last.node_id)
+        return true;
+    return known->count > 0 && known->history[known->count - 1].epoch == last.epoch &&
+           known->history[known->count - 1].id != last.id;
+}
+
+/* Where a log of that cluster is, in the table or in the folder. */
+static bool is_bound(const struct replica *replica)
+{
+    return replica_is_whole(replica) || replica->own.held;
+}
+
+/* What we turn down ourselves; 0: nothing. */
 static unsigned reason_against(const struct replica *replica, const struct replication_welcome *welcome)
 {
     bool ours = memcmp(welcome->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES) == 0;
 
     if (welcome->capacity > replica->config.capacity)
         return REFUSE_CAPACITY;
-    if (!ours && replica_is_whole(replica))
+    if (!ours && is_bound(replica))
         return REFUSE_FOREIGN_CLUSTER;
     if (!ours || welcome->epoch > replica->epoch)
         return 0;
     if (welcome->epoch < replica->epoch)
         return REFUSE_STALE_EPOCH;
-    return replica->histories.history[replica->histories.count - 1].id != last_history(welcome) ? REFUSE_RIVAL
-                                                                                                : 0;
+    return is_rival(replica, welcome) ? REFUSE_RIVAL : 0;
+}
+
+void replica_sealed(struct replica *replica, uint32_t epoch, uint64_t node_id)
+{
+    if (epoch <= replica->sealed_epoch)
+        return;
+    replica->sealed_epoch = epoch;
+    replica->sealed_node = node_id;
+    if (epoch > replica->epoch)
+        replica->epoch = epoch;
+    if (replica->welcomed && replica->histories.history[replica->histories.count - 1].epoch < epoch)
+        replica_end(replica, REPLICA_END_OURS);
 }
 
 static const char *reason_text(unsigned reason)
@@ -214,6 +253,8 @@ void replica_on_welcome(struct replica *replica, const struct replication_welcom
         refuse(replica, reason, "we turn the primary down", reason_text(reason));
         return;
     }
+    if (welcome->start == WELCOME_BOOTSTRAP)
+        replica_own_judge(replica, &histories, welcome->durable_lsn);
     replica->histories = histories;
     take_over(replica, welcome);
     apply_clock(replica->config.apply, welcome->wall_ms);
@@ -232,7 +273,8 @@ void replica_on_welcome(struct replica *replica, const struct replication_welcom
 
 /*
  * Without data nothing binds us to a cluster: who has the secret may give us his. But of the cluster that we had
- * data of last, an epoch below the highest is turned down all the same (reason_against()).
+ * data of last, an epoch below the highest is turned down all the same (reason_against()). A log that is yet to be given
+ * up binds us as data does: that of another cluster is not to take its place.
  */
 struct replication_message replica_hello(const struct replica *replica)
 {
@@ -245,14 +287,18 @@ struct replication_message replica_hello(const struct replica *replica)
 
     snprintf(hello->name, sizeof hello->name, "%s", replica->config.name);
     memcpy(hello->client_address, replica->config.client_address, sizeof hello->client_address);
+    if (replica_has_log(replica))
+        hello->flags = HELLO_HAS_LOG;
+    if (is_bound(replica)) {
+        hello->epoch = replica->epoch;
+        memcpy(hello->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES);
+    }
     if (!replica_is_whole(replica) || replica->at.history == 0)
         return message;
     const struct history *history = meta_history_of(&replica->histories, replica->at.last_lsn);
-    hello->flags = HELLO_HAS_DATA | (replica->begin_anew ? HELLO_BOOTSTRAP : 0);
+    hello->flags |= HELLO_HAS_DATA | (replica->begin_anew ? HELLO_BOOTSTRAP : 0);
     hello->lsn = replica->at.last_lsn;
     /* of a log without a change yet, that one says whose it is */
     hello->history = replica->at.last_lsn > 0 && history != NULL ? history->id : replica->at.history;
-    hello->epoch = replica->epoch;
-    memcpy(hello->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES);
     return message;
 }

@@ -1,7 +1,7 @@
 /*
  * replica_internal.h - the struct behind replica.h, and what its files share: replica.c (phases, the link,
- * time), replica_greeting.c (HELLO and what is answered to it), replica_apply.c (what comes is applied). Not for
- * others.
+ * time), replica_greeting.c (HELLO and what is answered to it), replica_apply.c (what comes is applied), replica_own.c (the
+ * replica's own log). Not for others.
  */
 #ifndef WILD_REPLICA_INTERNAL_H
 #define WILD_REPLICA_INTERNAL_H
@@ -30,6 +30,7 @@ enum replica_end {
     REPLICA_END_SILENT,
     REPLICA_END_NO_ROOM,   /* the table does not take what the primary has */
     REPLICA_END_NO_MEMORY, /* for a bootstrap's overflow region */
+    REPLICA_END_LOG,       /* our own log did not take what the primary sent */
     REPLICA_END_OURS,      /* stop, reconnect, another attempt at once: nothing to say */
     REPLICA_END_REFUSED,   /* + enum refuse_reason */
 };
@@ -41,12 +42,11 @@ enum replica_data {
     REPLICA_DATA_WHOLE,   /* what the primary had at `at` */
 };
 
-/* Where in the log the table stands. */
-struct replica_place {
-    uint64_t history;  /* of the last block, marks included; 0: none yet */
-    uint64_t last_lsn; /* of the last change; 0: none yet */
-    uint64_t
-        next_lsn; /* all below it is applied: last_lsn + 1, or the first of a history that has no change yet */
+/* What the folder of our own log holds, so that none of it is given up unseen; the table may be of another line. */
+struct replica_own {
+    bool held; /* anything of a cluster */
+    uint64_t last_lsn;
+    struct meta line;
 };
 
 enum replica_loading { LOADING_BEGIN, LOADING_CHUNKS, LOADING_LOG }; /* what LOADING waits for */
@@ -62,7 +62,8 @@ struct replica {
     bool link_there;   /* connect was begun, and replica_link_closed() is yet to come */
     bool channel_used; /* and the channel has it */
     bool stopped;
-    bool heard; /* since the last turn */
+    bool paused; /* until replica_follow_again() */
+    bool heard;  /* since the last turn */
     bool hello_sent;
     uint64_t due_ns;      /* WAITING: when to connect, once the last link is gone */
     uint64_t close_by_ns; /* WAITING for a link that was closed */
@@ -75,7 +76,9 @@ struct replica {
     /* ---- whom it follows: replica_greeting.c ---- */
     struct meta histories; /* of the primary that said WELCOME last */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
-    uint32_t epoch;  /* the highest of that cluster */
+    uint32_t epoch; /* the highest of that cluster */
+    uint32_t sealed_epoch;
+    uint64_t sealed_node;
     bool begin_anew; /* HELLO_BOOTSTRAP: what is in the table is on no primary's line */
     bool welcomed;   /* this session */
     char refusal[REPLICATION_TEXT_BYTES];
@@ -90,6 +93,7 @@ struct replica {
     struct replication_snapshot_begin snapshot;
     uint64_t snapshot_items, snapshot_highest_lsn, snapshot_end_lsn, loaded_bytes;
     uint64_t catch_up_lsn; /* serving from there on */
+    uint64_t floor_lsn; /* and not before so much is acknowledged: what was removed below has left no trace */
     uint64_t primary_lsn, acknowledged_lsn, point_lsn;
     uint64_t behind_ns;
     uint64_t echo_ns;
@@ -98,7 +102,18 @@ struct replica {
     bool served;              /* HIDING: before that */
     struct replica_view view; /* as last published */
 
+    /* ---- its own log: replica_own.c ---- */
+    struct replica_own own;
+    bool learning; /* the log does not know this session's histories yet */
+    bool adopting; /* a log that is not durable as a whole yet; what the folder holds is `own` until it is */
+    bool waits;    /* no input was taken when it was last asked */
+    bool
+        keep_tail; /* since a log was last adopted: of what is to be given up, what is above tail_lsn is on no line */
+    uint64_t tail_lsn;
+    uint64_t acked_durable_lsn, acked_ns; /* in this session; when the last ACK was sent */
+
     uint8_t receive[REPLICATION_MESSAGE_BYTES_MAX];
+    uint8_t held[RECORD_MESSAGE_BYTES_MAX];
 };
 
 /* ---- replica.c ---- */
@@ -115,6 +130,8 @@ void replica_on_refuse(struct replica *replica, const struct replication_refuse 
 /* Says why it ended, unless that was said of the last one. */
 void replica_tell_end(struct replica *replica, enum replica_end why);
 void replica_tell_following(struct replica *replica);
+/* What the folder holds is on no primary's line from there on: it is going to be set aside. */
+void replica_tell_tail(struct replica *replica);
 
 /* ---- replica_apply.c ---- */
 
@@ -132,6 +149,36 @@ void replica_on_snapshot_end(struct replica *replica, const struct replication_s
 void replica_on_batch(struct replica *replica, const struct replication_message *message);
 void replica_on_heartbeat(struct replica *replica, const struct replication_heartbeat *heartbeat);
 struct replication_message replica_ack(const struct replica *replica);
+
+/* All up to it is applied. */
+static inline uint64_t replica_reached_lsn(const struct replica *replica)
+{
+    return replica->at.next_lsn - 1;
+}
+
+/* ---- replica_own.c: nothing of it does anything without a log ---- */
+
+/* Whether the next message may come. */
+bool replica_may_take(struct replica *replica);
+/* A WELCOME says RESUME: the log is to know the histories before anything of them comes. */
+void replica_own_resume(struct replica *replica);
+/* A WELCOME says BOOTSTRAP, of this line, durable up to that LSN: what of ours is not on it? */
+void replica_own_judge(struct replica *replica, const struct meta *theirs, uint64_t durable_lsn);
+void replica_own_give_up(struct replica *replica);
+bool replica_own_given_up(struct replica *replica);
+/* False: it cannot be adopted as it stands. */
+bool replica_own_adopt(struct replica *replica);
+bool replica_own_append(struct replica *replica, uint64_t history, uint64_t first_lsn, const uint8_t *records,
+                        size_t bytes, uint32_t count);
+/* For an ACK. */
+uint64_t replica_own_durable(const struct replica *replica);
+/* Once a turn: what became durable is to be told, an adoption has ended. */
+void replica_own_turn(struct replica *replica);
+
+static inline bool replica_has_log(const struct replica *replica)
+{
+    return replica->config.log.append != NULL;
+}
 
 /* Tells the host what readers may be told, if that has changed. */
 void replica_publish(struct replica *replica);

@@ -28,7 +28,8 @@
     X(applied_blocks, "blocks of the primary's log applied")                                                 \
     X(applied_records, "records of the primary's log applied")                                               \
     X(connects, "connections to the primary begun")                                                          \
-    X(gaps, "blocks that did not continue what was applied: the session began anew")
+    X(gaps, "blocks that did not continue what was applied: the session began anew")                         \
+    X(log_waits, "times that a replica took no input until its own log had room")
 
 enum replication_counter {
 #define REPLICATION_COUNTER_ENUM(name, help) REPLICATION_##name,

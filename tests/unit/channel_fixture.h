@@ -143,11 +143,12 @@ static inline void side_queue(struct channel_side *s, uint32_t size)
         s->sizes[s->queued++] = size;
 }
 
-static inline void side_received(void *user, uint8_t *bytes, size_t length)
+static inline size_t side_received(void *user, uint8_t *bytes, size_t length)
 {
     struct channel_side *s = user;
-    channel_received(&s->channel, bytes, length);
+    size_t taken = channel_received(&s->channel, bytes, length);
     side_turn(s);
+    return taken;
 }
 
 static inline void side_writable(void *user)

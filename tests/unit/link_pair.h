@@ -22,7 +22,8 @@
 
 /* What happens to a user's end; any may be NULL. */
 struct link_user {
-    void (*received)(void *user, uint8_t *bytes, size_t length);
+    /* How many it has taken; the rest is given again at the next move. */
+    size_t (*received)(void *user, uint8_t *bytes, size_t length);
     void (*writable)(void *user);
     void (*gone)(void *user); /* once, and the last: the peer or we have ended it */
 };
@@ -159,21 +160,40 @@ static inline void link_pair_user(struct link_pair *pair, unsigned side, const s
     pair->end[side].user = user;
 }
 
-/* Up to `most` bytes that `side` sent come to the other end's user. How many: also of those that nobody wants any more. */
+/* Bytes that `side` sent, before all others that are on their way. */
+static inline void link_pair_inject_first(struct link_pair *pair, unsigned side, const void *bytes,
+                                          size_t length)
+{
+    struct link_end *end = &pair->end[side];
+    if (end->length + length > end->allocated) {
+        end->allocated = end->length + length;
+        end->out = realloc(end->out, end->allocated);
+    }
+    memmove(end->out + length, end->out, end->length);
+    memcpy(end->out, bytes, length);
+    end->length += length;
+}
+
+/* Up to `most` bytes that `side` sent come to the other end's user. How many were taken: also of those that nobody wants any
+ * more. */
 static inline size_t link_pair_move(struct link_pair *pair, unsigned side, size_t most)
 {
     struct link_end *from = &pair->end[side], *to = &pair->end[!side];
     size_t length = from->length < most ? from->length : most;
     if (length == 0)
         return 0;
+    size_t taken = length;
     uint8_t *block = malloc(length);
     memcpy(block, from->out, length);
     memmove(from->out, from->out + length, from->length - length);
     from->length -= length;
     if (!link_end_ended(to) && to->functions != NULL && to->functions->received != NULL)
-        to->functions->received(to->user, block, length);
+        taken = to->functions->received(to->user, block, length);
+    link_pair_check(taken <= length, "received: more than was given");
+    if (taken < length)
+        link_pair_inject_first(pair, side, block + taken, length - taken);
     free(block);
-    return length;
+    return taken;
 }
 
 static inline void link_pair_tell_gone(struct link_end *end)

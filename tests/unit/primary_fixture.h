@@ -332,9 +332,9 @@ static inline void peer_opened(void *owner)
     ((struct peer *)owner)->opened = true;
 }
 
-static inline void peer_received(void *user, uint8_t *bytes, size_t length)
+static inline size_t peer_received(void *user, uint8_t *bytes, size_t length)
 {
-    channel_received(&((struct peer *)user)->channel, bytes, length);
+    return channel_received(&((struct peer *)user)->channel, bytes, length);
 }
 
 static inline void peer_writable(void *user)
@@ -349,9 +349,10 @@ static inline void peer_gone(void *user)
     peer->left = true;
 }
 
-static inline void primary_end_received(void *user, uint8_t *bytes, size_t length)
+static inline size_t primary_end_received(void *user, uint8_t *bytes, size_t length)
 {
     primary_received(((struct peer *)user)->session, bytes, length);
+    return length;
 }
 
 static inline void primary_end_writable(void *user)
@@ -368,7 +369,8 @@ static inline void primary_end_gone(void *user)
 
 static const struct link_user primary_end = {primary_end_received, primary_end_writable, primary_end_gone};
 static const struct link_user peer_end = {peer_received, peer_writable, peer_gone};
-static const struct channel_events peer_events = {peer_may_compute, peer_opened, peer_message};
+static const struct channel_events peer_events = {
+    .may_compute = peer_may_compute, .opened = peer_opened, .message = peer_message};
 
 /* A connection from 198.18.0.`host`: with a session, or NULL if there is no place. The peer is yet to speak.
  * */

@@ -182,9 +182,9 @@ static inline void stage_heard(void *owner, const struct replication_message *me
     s->acks++;
 }
 
-static inline void stage_replica_received(void *user, uint8_t *bytes, size_t length)
+static inline size_t stage_replica_received(void *user, uint8_t *bytes, size_t length)
 {
-    replica_received(((struct stage *)user)->replica, bytes, length);
+    return replica_received(((struct stage *)user)->replica, bytes, length);
 }
 
 static inline void stage_replica_writable(void *user)
@@ -199,9 +199,9 @@ static inline void stage_replica_gone(void *user)
     replica_link_closed(s->replica);
 }
 
-static inline void stage_primary_received(void *user, uint8_t *bytes, size_t length)
+static inline size_t stage_primary_received(void *user, uint8_t *bytes, size_t length)
 {
-    channel_received(&((struct stage *)user)->primary, bytes, length);
+    return channel_received(&((struct stage *)user)->primary, bytes, length);
 }
 
 static inline void stage_primary_writable(void *user)

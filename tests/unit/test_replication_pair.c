@@ -288,10 +288,11 @@ static void start_replica(void)
 
 /* ---- the network ---- */
 
-static void primary_end_received(void *user, uint8_t *bytes, size_t length)
+static size_t primary_end_received(void *user, uint8_t *bytes, size_t length)
 {
     (void)user;
     primary_received(w.p.session, bytes, length);
+    return length;
 }
 
 static void primary_end_writable(void *user)
@@ -307,10 +308,10 @@ static void primary_end_gone(void *user)
     w.p.session = NULL;
 }
 
-static void replica_end_received(void *user, uint8_t *bytes, size_t length)
+static size_t replica_end_received(void *user, uint8_t *bytes, size_t length)
 {
     (void)user;
-    replica_received(w.replica, bytes, length);
+    return replica_received(w.replica, bytes, length);
 }
 
 static void replica_end_writable(void *user)
