@@ -68,6 +68,14 @@ static void apply_delete(struct execute_context *context, const struct log_recor
     bucket_unlock(main);
 }
 
+/* A snapshot that copies what is applied next must not end below it. Each change comes after (release, by its bucket's lock
+ * or by flush_lsn). */
+static void announce(struct table *table, uint64_t lsn)
+{
+    if (atomic_load_explicit(&table->applying_lsn, memory_order_relaxed) < lsn)
+        atomic_store_explicit(&table->applying_lsn, lsn, memory_order_relaxed);
+}
+
 /* hash: of its key, if its type has one. */
 static int apply_hashed(struct execute_context *context, const struct log_record *record, uint64_t hash)
 {
@@ -99,6 +107,7 @@ static int apply_hashed(struct execute_context *context, const struct log_record
 int apply_record(struct execute_context *context, const struct log_record *record)
 {
     uint64_t hash = record->key_length ? table_hash(context->table, record->key, record->key_length) : 0;
+    announce(context->table, record->lsn);
     return apply_hashed(context, record, hash);
 }
 
@@ -120,6 +129,7 @@ int apply_records(struct execute_context *context, const uint8_t *records, size_
         table_probe_hash(context->table, probe, keys);
         table_probe_find(context->table, probe, keys);
         for (unsigned i = 0, key = 0; i < count; i++) {
+            announce(context->table, record[i].lsn);
             uint64_t hash = record[i].key_length ? probe[key++].hash : 0;
             int outcome = apply_hashed(context, &record[i], hash);
             if (outcome != 0)

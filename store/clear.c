@@ -48,6 +48,7 @@ static void forget_the_past(struct table *table)
     table->reclaim_lsn = 0;
     atomic_store_explicit(&table->sweep_bucket, 0, memory_order_relaxed);
     atomic_store_explicit(&table->next_lsn, table->first_lsn, memory_order_relaxed);
+    atomic_store_explicit(&table->applying_lsn, 0, memory_order_relaxed);
     /* release: pairs with acquire in table_flush_lsn(): who finds nothing hidden finds empty buckets, too */
     atomic_store_explicit(&table->flush_lsn, 0, memory_order_release);
     /* release: pairs with acquire in flush_view_try() */

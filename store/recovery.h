@@ -44,10 +44,11 @@ enum { RECOVERY_SNAPSHOTS_MAX = 8 };
 
 /* What was found; complete when the last step is done. */
 struct recovery_facts {
-    struct meta meta;        /* with the new history, durable */
-    struct wal_position end; /* where the log ends */
-    uint64_t lsn;            /* last one recovered; 0: none */
-    uint64_t snapshot_lsn;   /* start of the snapshot that was used; 0: none */
+    struct meta meta;           /* with the new history, durable */
+    struct wal_position end;    /* where the log ends */
+    uint64_t lsn;               /* last one recovered; 0: none */
+    uint64_t history, next_lsn; /* of the record that comes next */
+    uint64_t snapshot_lsn;      /* start of the snapshot that was used; 0: none */
     /* Snapshots that are there, newest first; the first one was used, of the others only the head was looked at. */
     unsigned snapshots;
     struct {

@@ -222,6 +222,8 @@ int recovery_commit(struct recovery *recovery)
     failed = meta_write(meta, &recovery->config.disk);
     if (failed != 0)
         return refuse_write(recovery, failed, META_FILE);
+    facts->history = history.id;
+    facts->next_lsn = history.first_lsn;
     apply_next_lsn(recovery->config.apply, history.first_lsn);
     recovery->phase = DONE;
     return 0;

@@ -177,7 +177,8 @@ static int write_foot(struct snapshot_writer *writer)
         return error;
     /* After the last copy, which came after (acquire) all that it saw: no LSN in the file is higher. */
     table_counts(writer->table, &counts);
-    writer->facts.end_lsn = counts.lsn > writer->run.start_lsn ? counts.lsn : writer->run.start_lsn;
+    writer->facts.end_lsn =
+        counts.highest_lsn > writer->run.start_lsn ? counts.highest_lsn : writer->run.start_lsn;
     writer->facts.items = writer->run.items;
     writer->state = SYNC;
     return write_part(writer, snapshot_foot_encode(writer->bytes, writer->facts.end_lsn, &writer->run),

@@ -96,13 +96,16 @@ uint64_t table_hash(const struct table *table, const uint8_t *key, size_t length
 void table_counts(const struct table *table, struct table_counts *out)
 {
     int64_t items = 0;
+    uint64_t lsn = atomic_load_explicit(&table->next_lsn, memory_order_relaxed) - 1;
+    uint64_t applying_lsn = atomic_load_explicit(&table->applying_lsn, memory_order_relaxed);
     for (unsigned i = 0; i < table->workers; i++)
         items += atomic_load_explicit(&table->share[i].items, memory_order_relaxed);
     *out = (struct table_counts){
         .items = items > 0 ? (uint64_t)items : 0,
         .lines_used = lines_used(&table->lines),
         .capacity = table->capacity,
-        .lsn = atomic_load_explicit(&table->next_lsn, memory_order_relaxed) - 1,
+        .lsn = lsn,
+        .highest_lsn = applying_lsn > lsn ? applying_lsn : lsn,
         .flush_lsn = table_flush_lsn(table),
         .overflow_buckets = atomic_load_explicit(&table->buckets.overflow_used, memory_order_relaxed),
     };

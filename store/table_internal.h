@@ -31,6 +31,7 @@ struct table {
 
     /* writers: every mutation. The LSN that the next mutation gets. */
     _Alignas(LINE_BYTES) _Atomic uint64_t next_lsn;
+    _Atomic uint64_t applying_lsn; /* highest that apply.c is about to apply, or has; its thread writes it */
 
     /* Read by every operation, written seldom: the clock once a millisecond, the others by FLUSH. */
     _Alignas(LINE_BYTES) _Atomic uint64_t clock_ms; /* highest time shown; only rises */

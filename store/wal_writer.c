@@ -53,7 +53,6 @@ struct wal_writer {
     uint64_t oldest, submitted, open;
     unsigned refused;                /* blocks that are REFUSED, or FLYING again */
     struct wal_position at, durable; /* behind the last block that was encoded, that was announced */
-    uint64_t history;                /* of the records to come */
     uint64_t said_lsn;               /* durable_lsn of the last block that was encoded */
     uint64_t last_record_lsn;        /* that was taken; 0: none was */
     uint64_t quiet_since_ns, retry_ns;
@@ -79,7 +78,7 @@ static void begin_block(struct wal_writer *writer)
     struct buffer *buffer = buffer_of(writer, writer->open);
     if (writer->open - writer->oldest == WAL_BLOCKS)
         return;
-    buffer->block = (struct wal_block){.history = writer->history};
+    buffer->block = (struct wal_block){.history = writer->facts.history};
     buffer->enters_lsn = 0;
     buffer->state = BLOCK_WAITS;
     buffer->again = false;
@@ -96,7 +95,7 @@ static void close_block(struct wal_writer *writer)
 static void put_first_mark(struct wal_writer *writer, uint64_t history, uint64_t first_lsn)
 {
     struct buffer *buffer = buffer_of(writer, writer->open);
-    writer->history = history;
+    writer->facts.history = history;
     buffer->block.history = history;
     buffer->enters_lsn = first_lsn;
     writer->facts.appended_lsn = first_lsn - 1;
@@ -117,6 +116,7 @@ static void begin(struct wal_writer *writer, const struct wal_writer_config *con
     writer->at = writer->durable = config->start;
     writer->wanted = config->start.segment + 1;
     writer->file = writer->next_file = -1;
+    writer->finishing = false;
     begin_block(writer);
     put_first_mark(writer, config->history, config->first_lsn);
 }
@@ -133,7 +133,11 @@ struct wal_writer *wal_writer_create(const struct wal_writer_config *config)
     memset(memory, 0,
            (size_t)WAL_BLOCKS * WAL_BLOCK_BYTES_MAX); /* its pages are there before the first record */
     writer->memory = memory;
-    begin(writer, config);
+    writer->config = *config;
+    writer->file = writer->next_file = -1;
+    writer->finishing = true;
+    if (config->history != 0)
+        begin(writer, config);
     return writer;
 }
 
@@ -278,9 +282,9 @@ bool wal_writer_append(struct wal_writer *writer, const uint8_t *record, size_t 
 
 bool wal_writer_enter(struct wal_writer *writer, uint64_t history, uint64_t first_lsn)
 {
-    CHECK(history != 0 && history != writer->history && first_lsn > writer->facts.appended_lsn);
+    CHECK(history != 0 && history != writer->facts.history && first_lsn > writer->facts.appended_lsn);
     if (writer->facts.state == WAL_FAILED) {
-        writer->history = history;
+        writer->facts.history = history;
         writer->facts.appended_lsn = first_lsn - 1;
         return true;
     }
@@ -293,6 +297,13 @@ bool wal_writer_enter(struct wal_writer *writer, uint64_t history, uint64_t firs
     put_first_mark(writer, history, first_lsn);
     writer->quiet = false;
     return true;
+}
+
+unsigned wal_writer_room(const struct wal_writer *writer)
+{
+    if (writer->facts.state == WAL_FAILED)
+        return WAL_BLOCKS;
+    return writer->finishing ? 0 : WAL_BLOCKS - (unsigned)(writer->open - writer->oldest);
 }
 
 /* ---- blocks out ---- */

@@ -69,7 +69,8 @@ struct wal_writer_config {
 
 struct wal_writer; /* opaque; about WAL_BLOCKS * WAL_BLOCK_BYTES_MAX */
 
-/* NULL: memory is short. The log goes on in segment start.segment + 1. */
+/* NULL: memory is short. The log goes on in segment start.segment + 1. Without a history nothing has begun: it is as one
+ * that has ended, until wal_writer_restart(). */
 struct wal_writer *wal_writer_create(const struct wal_writer_config *config);
 void wal_writer_destroy(struct wal_writer *writer); /* nothing may be in flight, or the queue is gone */
 /* As if it was destroyed and created, but in the same memory, and what was counted is counted on. It has ended
@@ -92,6 +93,8 @@ bool wal_writer_append(struct wal_writer *writer, const uint8_t *record, size_t 
 /* A later history begins behind what was taken: the next record is its, with that LSN, which is above all that were taken.
  * False: no room now, later; or finished. */
 bool wal_writer_enter(struct wal_writer *writer, uint64_t history, uint64_t first_lsn);
+/* Buffers that are not on their way, the open one among them: so many calls that begin a block succeed. FAILED: all. */
+unsigned wal_writer_room(const struct wal_writer *writer);
 /* Submits and completes. Once a turn of the control lcore. Returns things done: 0 means idle. */
 unsigned wal_writer_turn(struct wal_writer *writer, uint64_t mono_ns, uint64_t wall_ms);
 /* Ends a log in order: a mark after all that was taken. Then turns, until wal_writer_idle(). */
@@ -108,7 +111,8 @@ struct wal_writer_facts {
     enum wal_state state;
     int error; /* -errno of DISK_FULL and FAILED */
     unsigned in_flight;
-    bool started; /* its first mark is durable: serve */
+    bool started;     /* its first mark is durable: serve */
+    uint64_t history; /* of the next record; 0: nothing has begun */
 };
 struct wal_writer_facts wal_writer_facts(const struct wal_writer *writer);
 
