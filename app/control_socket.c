@@ -1,5 +1,5 @@
 /*
- * control_socket.c - one thread, one connection at a time.
+ * control_socket.c - a few threads, each with one connection at a time.
  */
 #include "control_socket.h"
 
@@ -23,7 +23,8 @@ enum { BACKLOG = 8, ACCEPT_PAUSE_MS = 100 };
 struct control_socket {
     struct control_answers answers;
     struct sockaddr_un address;
-    pthread_t thread;
+    pthread_t thread[CONTROL_THREADS];
+    unsigned threads;
     int listener, stop; /* stop: an eventfd */
 };
 
@@ -71,10 +72,11 @@ static void write_all(const struct control_socket *socket, int peer, const char 
 {
     int64_t until_ms = now_ms() + CONTROL_SOCKET_MS;
 
-    while (length > 0 && ready(socket, peer, POLLOUT, until_ms)) {
+    while (length > 0) {
         ssize_t taken = send(peer, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-        if (taken < 0 && errno != EAGAIN && errno != EINTR)
+        /* An answer that can be sent at once is sent also when the node stops: it may be about that. */
+        if (taken < 0 && (errno != EAGAIN || !ready(socket, peer, POLLOUT, until_ms)))
             return;
         text += taken > 0 ? taken : 0;
         length -= taken > 0 ? (size_t)taken : 0;
@@ -122,7 +124,7 @@ static void serve(const struct control_socket *socket, int peer)
     free(text);
 }
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
 static void *loop(void *argument)
 {
@@ -139,7 +141,7 @@ static void *loop(void *argument)
         if (peer >= 0) {
             serve(socket, peer);
             close(peer);
-        } else {
+        } else if (errno != EAGAIN) {           /* which it is where another thread was faster */
             poll(&wait[1], 1, ACCEPT_PAUSE_MS); /* out of descriptors, say */
         }
     }
@@ -189,6 +191,25 @@ static int listen_at(struct control_socket *socket, char *error, size_t error_by
     return -1;
 }
 
+static bool start_threads(struct control_socket *socket)
+{
+    char name[16];
+
+    for (; socket->threads < CONTROL_THREADS; socket->threads++) {
+        snprintf(name, sizeof name, "wild-control%u", socket->threads);
+        if (rte_ctrl_thread_create(&socket->thread[socket->threads], name, NULL, loop, socket) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void end_threads(struct control_socket *socket)
+{
+    eventfd_write(socket->stop, 1);
+    for (unsigned i = 0; i < socket->threads; i++)
+        pthread_join(socket->thread[i], NULL);
+}
+
 int control_socket_open(struct control_socket **out, const char *path, const struct control_answers *answers,
                         char *error, size_t error_bytes)
 {
@@ -208,10 +229,11 @@ int control_socket_open(struct control_socket **out, const char *path, const str
     if (made->listener < 0 || made->stop < 0)
         snprintf(error, error_bytes, "--control-socket: no descriptor: %s", strerror(errno));
     else if (make_room(&made->address, error, error_bytes) == 0 && listen_at(made, error, error_bytes) == 0) {
-        if (rte_ctrl_thread_create(&made->thread, "wild-control", NULL, loop, made) == 0) {
+        if (start_threads(made)) {
             *out = made;
             return 0;
         }
+        end_threads(made);
         unlink(path);
         snprintf(error, error_bytes, "--control-socket: no thread");
     }
@@ -227,8 +249,7 @@ void control_socket_close(struct control_socket *socket)
 {
     if (socket == NULL)
         return;
-    eventfd_write(socket->stop, 1);
-    pthread_join(socket->thread, NULL);
+    end_threads(socket);
     unlink(socket->address.sun_path);
     close(socket->listener);
     close(socket->stop);

@@ -65,6 +65,32 @@ static void look_at_primary(struct node *node, struct node_status *out)
         snprintf(out->why, sizeof out->why, "%s", out->following.refusal);
 }
 
+/* Those of the last whole list. After everything else: what is known of each is there then. */
+static void look_at_members(const struct node *node, struct node_status *out)
+{
+    const struct meta *meta = histories(node);
+
+    if (meta == NULL || meta->count == 0)
+        return;
+    out->members = meta->members;
+    for (unsigned i = 0; i < meta->members; i++) {
+        struct node_status_member *member = &out->member[i];
+
+        *member = (struct node_status_member){
+            .member = meta->member[i],
+            .primary = meta->member[i].node_id == meta->history[meta->count - 1].node_id,
+            .self = meta->member[i].node_id == out->node_id,
+            /* A record each: its last one is no nearer. */
+            .counts = meta->members_lsn + meta->members - 1 <= out->replicated_lsn,
+        };
+        if (member->self)
+            member->durable_lsn = out->durable_lsn;
+        for (unsigned j = 0; j < out->replicas; j++)
+            if (out->replica[j].node_id == member->member.node_id)
+                member->durable_lsn = out->replica[j].durable_lsn;
+    }
+}
+
 static void look(struct node *node, struct node_status *out)
 {
     const struct node_config *config = &node->config;
@@ -100,6 +126,7 @@ static void look(struct node *node, struct node_status *out)
         look_at_replicas(node, out);
     if (config->replication.mode == MODE_REPLICA)
         look_at_primary(node, out);
+    look_at_members(node, out);
     show(&replication->shown.replicas, out->replicas);
     show(&replication->shown.replicated_lsn, out->replicated_lsn);
     show(&replication->shown.lag_lsn, out->lag_lsn);

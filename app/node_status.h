@@ -9,11 +9,20 @@
 #include <stdint.h>
 
 #include "message.h"
+#include "meta.h"
 #include "node_order.h"
 #include "primary.h"
 #include "replica.h"
 
 enum { NODE_STATUS_WHY_BYTES = 256, NODE_STATUS_ADDRESS_BYTES = 264 };
+
+/* A node with a log that the cluster counts on, as this node's log lists it. */
+struct node_status_member {
+    struct member member;
+    bool primary, self;
+    bool counts;          /* the list that has it is acknowledged */
+    uint64_t durable_lsn; /* of its log, as far as is known here; 0: it is not */
+};
 
 struct node_status {
     uint8_t mode, state; /* enum mode, enum serving_state */
@@ -26,6 +35,8 @@ struct node_status {
     char order[NODE_ORDER_TEXT_BYTES]; /* the last that it was given, and what came of it; "" */
     bool log;                          /* it has one */
     unsigned min_replicas;
+    unsigned members;
+    struct node_status_member member[MEMBERS_MAX];
     /* primary */
     unsigned replicas;
     struct primary_replica replica[PRIMARY_REPLICAS_MAX];

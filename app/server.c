@@ -22,6 +22,7 @@
 #include "lcores.h"
 #include "nic_choose.h"
 #include "node.h"
+#include "node_order.h"
 #include "startup.h"
 #include "wal_block.h"
 
@@ -46,9 +47,8 @@ struct server {
 };
 
 /* What the options allow and a node cannot do yet. */
-static int refuse_unbuilt(void *subject, char *error, size_t error_bytes)
+static int refuse_unbuilt(const struct options *options, char *error, size_t error_bytes)
 {
-    const struct options *options = ((struct server *)subject)->options;
     const struct replication_options *replication = &options->replication;
 
     if (replication->mode == MODE_REPLICA && options->log.enabled)
@@ -427,14 +427,20 @@ static int start_control_socket(void *subject, char *error, size_t error_bytes)
 
 static void stop_control_socket(void *subject)
 {
-    control_socket_close(((struct server *)subject)->control);
+    struct server *server = subject;
+
+    node_order_close(server->node); /* whoever waits for an order's end is let go */
+    control_socket_close(server->control);
 }
 
 static const struct startup_step steps[] = {
-    {"options", refuse_unbuilt, NULL},         {"environment", start_eal, stop_eal},
-    {"packet buffers", start_pool, stop_pool}, {"ports", start_ports, stop_ports},
-    {"log folder", start_folder, stop_folder}, {"replication", start_replication, stop_replication},
-    {"node", start_node, stop_node},           {"control socket", start_control_socket, stop_control_socket},
+    {"environment", start_eal, stop_eal},
+    {"packet buffers", start_pool, stop_pool},
+    {"ports", start_ports, stop_ports},
+    {"log folder", start_folder, stop_folder},
+    {"replication", start_replication, stop_replication},
+    {"node", start_node, stop_node},
+    {"control socket", start_control_socket, stop_control_socket},
     {"lcores", start_lcores, stop_lcores},
 };
 
@@ -481,10 +487,15 @@ static int serve(struct server *server, int signals, FILE *out, char *error, siz
 
 int server_run(struct options *options, int signals, FILE *out, char *error, size_t error_bytes)
 {
-    struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
+    struct server *server;
     unsigned done;
-    int failed;
+    int failed = refuse_unbuilt(options, error, error_bytes);
 
+    if (failed != 0) {
+        options_wipe(options);
+        return failed;
+    }
+    server = aligned_alloc(_Alignof(struct server), sizeof *server);
     if (server == NULL || keys_start() != 0) {
         snprintf(error, error_bytes, "not enough memory, or libsodium does not start");
         options_wipe(options);

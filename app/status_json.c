@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const modes[] = {
     [MODE_STANDALONE] = "standalone", [MODE_PRIMARY] = "primary", [MODE_REPLICA] = "replica"};
@@ -76,6 +77,7 @@ json_t *status_json(const struct node_status *status)
         add(object, "log", json_boolean(status->log)) |
         add(object, "min_replicas", json_integer(status->min_replicas)) |
         add(object, "replicas", json_integer(status->replicas)) |
+        add(object, "members", json_integer(status->members)) |
         add(object, "name", json_string(status->name)) | add(object, "node", id_json(status->node_id)) |
         add(object, "cluster", cluster_json(status->cluster_id)) |
         add(object, "history", id_json(status->history)) | add(object, "order", json_string(status->order)) |
@@ -90,16 +92,27 @@ json_t *status_json(const struct node_status *status)
     return object;
 }
 
+/* IPv4 mapped (net/endpoint.h), or zero: not known. */
+static json_t *address_json(const uint8_t address[16], uint16_t port)
+{
+    static const uint8_t unknown[16];
+    char ip[INET_ADDRSTRLEN], text[INET_ADDRSTRLEN + 6];
+
+    if (memcmp(address, unknown, sizeof unknown) == 0)
+        return json_string("");
+    inet_ntop(AF_INET, address + 12, ip, sizeof ip);
+    snprintf(text, sizeof text, "%s:%u", ip, port);
+    return json_string(text);
+}
+
 static json_t *replica_json(const struct primary_replica *replica, uint64_t lag_lsn)
 {
-    char ip[INET_ADDRSTRLEN], address[INET_ADDRSTRLEN + 6];
     json_t *object = json_object();
 
     if (object == NULL)
         return NULL;
-    inet_ntop(AF_INET, replica->client_address + 12, ip, sizeof ip); /* IPv4 mapped: net/endpoint.h */
-    snprintf(address, sizeof address, "%s:%u", ip, replica->client_port);
-    if ((add(object, "name", json_string(replica->name)) | add(object, "address", json_string(address)) |
+    if ((add(object, "name", json_string(replica->name)) |
+         add(object, "address", address_json(replica->client_address, replica->client_port)) |
          add(object, "state", json_string(replica_states[replica->state])) |
          add(object, "serving", json_boolean(replica->serving)) |
          add(object, "lsn", json_integer(number(replica->applied_lsn))) |
@@ -120,6 +133,39 @@ json_t *replicas_json(const struct node_status *status)
 
     for (unsigned i = 0; list != NULL && i < status->replicas; i++)
         if (json_array_append_new(list, replica_json(&status->replica[i], status->replica_lag_lsn[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
+
+static json_t *member_json(const struct node_status_member *member)
+{
+    const struct member *who = &member->member;
+    json_t *object = json_object();
+
+    if (object == NULL)
+        return NULL;
+    if ((add(object, "name", json_string(who->name)) | add(object, "node", id_json(who->node_id)) |
+         add(object, "address", address_json(who->address, who->client_port)) |
+         add(object, "replication", address_json(who->address, who->replication_port)) |
+         add(object, "primary", json_boolean(member->primary)) |
+         add(object, "this", json_boolean(member->self)) |
+         add(object, "counts", json_boolean(member->counts)) |
+         add(object, "durable_lsn",
+             member->durable_lsn != 0 ? json_integer(number(member->durable_lsn)) : json_null())) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
+json_t *members_json(const struct node_status *status)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; list != NULL && i < status->members; i++)
+        if (json_array_append_new(list, member_json(&status->member[i])) != 0) {
             json_decref(list);
             list = NULL;
         }

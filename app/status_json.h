@@ -1,5 +1,6 @@
 /*
- * status_json.h - a node's status as operators' scripts read it: the values of `wildctl -j status` and `-j replicas`. Their
+ * status_json.h - a node's status as operators' scripts read it: the values of `wildctl -j status`, `-j replicas` and
+ * `-j members`. Their
  * names are promises.
  */
 #ifndef WILD_STATUS_JSON_H
@@ -11,6 +12,7 @@
 
 /* New references; NULL: memory is short. */
 json_t *status_json(const struct node_status *status);
+json_t *members_json(const struct node_status *status);  /* a list, likewise */
 json_t *replicas_json(const struct node_status *status); /* a list, empty where nobody follows */
 
 #endif

@@ -46,6 +46,17 @@ static struct node_status status = {
                    .state = PRIMARY_REPLICA_STREAMING,
                    .serving = true},
     .replica_lag_lsn = {10},
+    .members = 2,
+    .member = {{.member = {.node_id = 0xd1, .name = "db1", .replication_port = 9001, .client_port = 7878},
+                .primary = true,
+                .self = true,
+                .counts = true,
+                .durable_lsn = 12884901899},
+               {.member = {.node_id = 0xd2,
+                           .name = "db2",
+                           .address = {[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 18, [14] = 0, [15] = 3},
+                           .replication_port = 9002,
+                           .client_port = 7879}}},
 };
 
 static json_t *answer(void *state, const char *command, const json_t *request,
@@ -57,6 +68,8 @@ static json_t *answer(void *state, const char *command, const json_t *request,
         return status_json(&status);
     if (strcmp(command, "replicas") == 0)
         return replicas_json(&status);
+    if (strcmp(command, "members") == 0)
+        return members_json(&status);
     snprintf(error, CONTROL_ERROR_BYTES, "cannot \"%.20s\"", command);
     return NULL;
 }
@@ -160,11 +173,14 @@ static void a_request_without_end_and_one_that_never_comes_hold_nobody_up_for_lo
 {
     static char endless[CONTROL_REQUEST_BYTES + 100];
     struct control_socket *made = opened();
-    int silent = connected();
+    int silent[CONTROL_THREADS];
 
+    for (unsigned i = 0; i < CONTROL_THREADS; i++)
+        silent[i] = connected();
     memset(endless, ' ', sizeof endless);
-    CU_ASSERT_STRING_EQUAL(said(endless, sizeof endless), ""); /* after the silent one's second */
-    close(silent);
+    CU_ASSERT_STRING_EQUAL(said(endless, sizeof endless), ""); /* after the silent ones' second */
+    for (unsigned i = 0; i < CONTROL_THREADS; i++)
+        close(silent[i]);
     CU_ASSERT_NOT_EQUAL(said("{\"command\": \"status\"}\n", 22)[0], '\0');
     control_socket_close(made);
 }
@@ -278,6 +294,32 @@ static void wildctl_shows_status_and_replicas(void)
     control_socket_close(made);
 }
 
+static void wildctl_shows_members(void)
+{
+    struct control_socket *made = opened();
+    struct ran ran = run_at_socket("", "members");
+    json_t *list;
+
+    CU_ASSERT_EQUAL(ran.exit_code, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ran.text, "00000000000000d1"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(ran.text, "198.18.0.3:7879        198.18.0.3:9002 "));
+    ran = run_at_socket("-j", "members");
+    list = json_loads(ran.text, 0, NULL);
+    CU_ASSERT_EQUAL(json_array_size(list), 2);
+    const json_t *first = json_array_get(list, 0), *second = json_array_get(list, 1);
+    CU_ASSERT(json_is_true(json_object_get(first, "primary")) &&
+              json_is_true(json_object_get(first, "this")));
+    CU_ASSERT(json_is_true(json_object_get(first, "counts")));
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(first, "durable_lsn")), 12884901899);
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(first, "address")), ""); /* not known */
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(second, "node")), "00000000000000d2");
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(second, "replication")), "198.18.0.3:9002");
+    CU_ASSERT(json_is_false(json_object_get(second, "counts")));
+    CU_ASSERT(json_is_null(json_object_get(second, "durable_lsn")));
+    json_decref(list);
+    control_socket_close(made);
+}
+
 static void wildctl_says_why_not(void)
 {
     struct ran ran = run_at_socket("", "status");
@@ -319,6 +361,7 @@ int main(int argc, char **argv)
     CU_ADD_TEST(suite, the_socket_is_its_owner_s_alone);
     CU_ADD_TEST(suite, what_lies_at_the_path_is_replaced_only_if_it_is_a_dead_socket);
     CU_ADD_TEST(suite, wildctl_shows_status_and_replicas);
+    CU_ADD_TEST(suite, wildctl_shows_members);
     CU_ADD_TEST(suite, wildctl_says_why_not);
     CU_basic_run_tests();
     unsigned failed = CU_get_number_of_failures();

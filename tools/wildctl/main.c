@@ -63,7 +63,8 @@ static void help(const struct command *command)
     else
         puts("usage: wildctl -s SOCKET [-j] COMMAND           of a running node\n"
              "       wildctl wal COMMAND [OPTION]... FOLDER    of a log's folder\n\n"
-             "  status, replicas, snapshot, drain: `wildctl -s SOCKET --help` says more.\n\n"
+             "  status, replicas, members, snapshot, promote, demote, follow, drain:\n"
+             "  `wildctl -s SOCKET --help` says more.\n\n"
              "  info    what lies in the folder of a log, and where the log ends\n"
              "  check   read everything, say what is damaged and what to do\n"
              "  dump    print the log's records\n"

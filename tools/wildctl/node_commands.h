@@ -8,9 +8,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+enum { NODE_WORDS_MAX = 3 };
+
 struct node_options {
-    const char *socket, *command;
-    bool json, help;
+    const char *socket;
+    const char *word[NODE_WORDS_MAX + 1]; /* the command, and what it is about; NULL behind the last */
+    unsigned words;
+    const char *wal_path, *to;
+    bool force, json, help;
     FILE *out;
 };
 
