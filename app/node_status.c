@@ -65,29 +65,29 @@ static void look_at_primary(struct node *node, struct node_status *out)
         snprintf(out->why, sizeof out->why, "%s", out->following.refusal);
 }
 
-/* Those of the last whole list. After everything else: what is known of each is there then. */
+/* Those of the log's last whole list. After everything else: what is known of each is there then. */
 static void look_at_members(const struct node *node, struct node_status *out)
 {
     const struct meta *meta = histories(node);
 
     if (meta == NULL || meta->count == 0)
         return;
-    out->members = meta->members;
-    for (unsigned i = 0; i < meta->members; i++) {
-        struct node_status_member *member = &out->member[i];
+    out->members = meta->members.count;
+    for (unsigned i = 0; i < out->members; i++) {
+        const struct member *member = &meta->members.member[i];
+        struct node_status_member *shown = &out->member[i];
 
-        *member = (struct node_status_member){
-            .member = meta->member[i],
-            .primary = meta->member[i].node_id == meta->history[meta->count - 1].node_id,
-            .self = meta->member[i].node_id == out->node_id,
-            /* A record each: its last one is no nearer. */
-            .counts = meta->members_lsn + meta->members - 1 <= out->replicated_lsn,
+        *shown = (struct node_status_member){
+            .member = *member,
+            .primary = member->node_id == meta->history[meta->count - 1].node_id,
+            .self = member->node_id == out->node_id,
+            .counts = member->part != MEMBER_JOINS && meta->members.last_lsn <= out->replicated_lsn,
         };
-        if (member->self)
-            member->durable_lsn = out->durable_lsn;
+        if (shown->self)
+            shown->durable_lsn = out->durable_lsn;
         for (unsigned j = 0; j < out->replicas; j++)
-            if (out->replica[j].node_id == member->member.node_id)
-                member->durable_lsn = out->replica[j].durable_lsn;
+            if (out->replica[j].node_id == member->node_id)
+                shown->durable_lsn = out->replica[j].durable_lsn;
     }
 }
 

@@ -20,7 +20,7 @@ enum { NODE_STATUS_WHY_BYTES = 256, NODE_STATUS_ADDRESS_BYTES = 264 };
 struct node_status_member {
     struct member member;
     bool primary, self;
-    bool counts;          /* the list that has it is acknowledged */
+    bool counts;          /* the list that has it is acknowledged, and it is not only about to join */
     uint64_t durable_lsn; /* of its log, as far as is known here; 0: it is not */
 };
 

@@ -151,6 +151,7 @@ static json_t *member_json(const struct node_status_member *member)
          add(object, "replication", address_json(who->address, who->replication_port)) |
          add(object, "primary", json_boolean(member->primary)) |
          add(object, "this", json_boolean(member->self)) |
+         add(object, "part", json_string(member_part_text(who->part))) |
          add(object, "counts", json_boolean(member->counts)) |
          add(object, "durable_lsn",
              member->durable_lsn != 0 ? json_integer(number(member->durable_lsn)) : json_null())) != 0) {

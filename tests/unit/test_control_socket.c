@@ -47,12 +47,17 @@ static struct node_status status = {
                    .serving = true},
     .replica_lag_lsn = {10},
     .members = 2,
-    .member = {{.member = {.node_id = 0xd1, .name = "db1", .replication_port = 9001, .client_port = 7878},
+    .member = {{.member = {.node_id = 0xd1,
+                           .part = MEMBER_STAYS,
+                           .name = "db1",
+                           .replication_port = 9001,
+                           .client_port = 7878},
                 .primary = true,
                 .self = true,
                 .counts = true,
                 .durable_lsn = 12884901899},
                {.member = {.node_id = 0xd2,
+                           .part = MEMBER_JOINS,
                            .name = "db2",
                            .address = {[10] = 0xff, [11] = 0xff, [12] = 198, [13] = 18, [14] = 0, [15] = 3},
                            .replication_port = 9002,
@@ -314,6 +319,8 @@ static void wildctl_shows_members(void)
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(first, "address")), ""); /* not known */
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(second, "node")), "00000000000000d2");
     CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(second, "replication")), "198.18.0.3:9002");
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(first, "part")), "stays");
+    CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(second, "part")), "joins");
     CU_ASSERT(json_is_false(json_object_get(second, "counts")));
     CU_ASSERT(json_is_null(json_object_get(second, "durable_lsn")));
     json_decref(list);

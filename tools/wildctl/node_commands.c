@@ -113,9 +113,9 @@ static void print_replicas(FILE *out, json_t *list)
 
 static void print_members(FILE *out, json_t *list)
 {
-    static const struct column columns[] = {{"name", 24},        {"node", 16},       {"address", 22},
-                                            {"replication", 22}, {"primary", 8},     {"this", 5},
-                                            {"counts", 7},       {"durable_lsn", 16}};
+    static const struct column columns[] = {{"name", 24},        {"node", 16},  {"address", 22},
+                                            {"replication", 22}, {"part", 6},   {"primary", 8},
+                                            {"this", 5},         {"counts", 7}, {"durable_lsn", 16}};
 
     if (json_is_object(list)) /* of `members remove` */
         print_done(out, list);
@@ -221,8 +221,8 @@ static const struct node_command {
      "usage: wildctl -s SOCKET [-j] members\n"
      "       wildctl -s SOCKET members remove NODE\n\n"
      "The nodes with a log that the cluster counts on, as this node's log lists them: name, node id, address for\n"
-     "clients and for other nodes, whether it is the primary, whether it is the node that is asked, whether it counts\n"
-     "for --min-replicas already, and how far its log is known to be on stable storage.\n\n"
+     "clients and for other nodes, whether it stays, joins or leaves, whether it is the primary, whether it is the node\n"
+     "that is asked, whether it counts for --min-replicas already, and how far its log is known to be on stable storage.\n\n"
      "remove, asked of the primary: the cluster no longer counts on NODE (its name, or its node id). It takes no part in a\n"
      "promotion any more, so remove only what is gone for good, or is about to be."},
     {"promote", print_done, promote_request, TAKES_FORCE | TAKES_WAL_PATH,
