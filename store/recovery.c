@@ -179,21 +179,37 @@ static int make_meta(struct recovery *recovery)
     return 0;
 }
 
+int recovery_list(struct recovery *recovery)
+{
+    const struct disk *disk = &recovery->config.disk;
+    struct recovery_facts *facts = &recovery->facts;
+
+    facts->oldest_segment = facts->newest_segment = 0;
+    facts->snapshots = 0;
+    int failed = disk->call->list(disk->state, look_at, facts);
+    return failed < 0 ? recovery_refuse_disk(recovery, failed, "cannot be listed") : 0;
+}
+
+int recovery_refuse_empty(struct recovery *recovery)
+{
+    return recovery_refuse(
+        recovery, -EBADMSG,
+        "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
+        " with an empty one");
+}
+
 static int look(struct recovery *recovery)
 {
     const struct disk *disk = &recovery->config.disk;
-    int failed = disk->call->list(disk->state, look_at, &recovery->facts);
+    int failed = recovery_list(recovery);
 
     if (failed < 0)
-        return recovery_refuse_disk(recovery, failed, "cannot be listed");
+        return failed;
     failed = meta_read(&recovery->facts.meta, disk);
     switch (failed) {
     case 0:
         if (recovery->facts.newest_segment == 0)
-            return recovery_refuse(
-                recovery, -EBADMSG,
-                "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
-                " with an empty one");
+            return recovery_refuse_empty(recovery);
         break;
     case -ENOENT:
         failed = make_meta(recovery);
@@ -213,7 +229,7 @@ static int look(struct recovery *recovery)
     failed = apply_begin(recovery->config.apply);
     if (failed != 0)
         return recovery_refuse_disk(recovery, failed, "recovery");
-    recovery->phase = CHOOSE;
+    recovery->phase = ADOPTED;
     return 1;
 }
 
@@ -350,12 +366,15 @@ static int choose(struct recovery *recovery)
             look_at_older(recovery);
         return tried;
     }
-    if (facts->oldest_segment > 1)
+    if (facts->oldest_segment > 1 &&
+        (facts->oldest_segment > facts->meta.base_segment || facts->meta.adopted_lsn != 0))
         return recovery_refuse(
             recovery, -EBADMSG,
             "no snapshot can be read, and the log before segment %llu is gone: bring a snapshot back from"
             " a backup, or copy from a replica",
             (unsigned long long)facts->oldest_segment);
+    if (facts->meta.base_segment > 0)
+        recovery->loaded.position.segment = facts->meta.base_segment - 1; /* the log begins in the next */
     return start_replay(recovery);
 }
 
@@ -420,11 +439,13 @@ static int replay(struct recovery *recovery)
 int recovery_step(struct recovery *recovery)
 {
     static int (*const steps[])(struct recovery *) = {[LOOK] = look,
+                                                      [ADOPTED] = recovery_adopted,
                                                       [CHOOSE] = choose,
                                                       [LOAD] = load,
                                                       [REPLAY] = replay,
                                                       [JUDGE] = recovery_judge,
                                                       [SYNC] = recovery_sync,
+                                                      [DISCARD] = recovery_discard,
                                                       [COMMIT] = recovery_commit};
 
     return recovery->phase == DONE ? 0 : steps[recovery->phase](recovery);

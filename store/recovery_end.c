@@ -17,7 +17,7 @@ static int refuse_damage(struct recovery *recovery, const struct wal_verdict_at_
     char name[DISK_NAME_BYTES], where[3 * DISK_NAME_BYTES] = "";
     int length = 0;
 
-    if (end->segment > 0)
+    if (end->segment > 0 && end->segment >= recovery->facts.meta.base_segment)
         length = snprintf(where, sizeof where, "%s at offset %u%s", recovery_segment_text(name, end->segment),
                           end->offset, at_end->same_segment ? "" : " or ");
     if (!at_end->same_segment)
@@ -123,7 +123,7 @@ int recovery_sync(struct recovery *recovery)
     failed = disk->call->sync_folder(disk->state);
     if (failed < 0)
         return recovery_refuse_disk(recovery, failed, "sync");
-    recovery->phase = COMMIT;
+    recovery->phase = DISCARD;
     return 1;
 }
 
@@ -137,11 +137,9 @@ static int replace_segment(struct recovery *recovery, const char *name)
 
     if (recovery->facts.oldest_segment <= recovery->facts.end.segment)
         failed = disk->call->remove(disk->state, name);
-    /* Of a start and of a snapshot that did not get far: their room may be what lacks. */
+    /* Of a start that did not get far: its room may be what lacks. */
     if (failed >= 0 || failed == -ENOENT)
         failed = disk->call->remove(disk->state, temporary);
-    if (failed >= 0 || failed == -ENOENT)
-        failed = disk->call->remove(disk->state, SNAPSHOT_TEMPORARY);
     if (failed < 0 && failed != -ENOENT)
         return failed;
     file = disk->call->open(disk->state, temporary, DISK_CREATE, recovery->config.segment_bytes);
