@@ -40,11 +40,13 @@ static bool is_foreign(const struct feeder *feeder, const struct feed *feed)
 /* There is none: all that ever happened is in the log. */
 static bool begin_with_nothing(struct feeder *feeder, struct feed *feed)
 {
+    const struct meta *meta = feeder->config.meta;
+    uint64_t base = meta->base_segment > 1 ? meta->base_segment : 1;
     uint8_t *buffer;
 
     /* Can only be if they were all broken: while there are none the log keeps its first segment
      * (housekeeper.h); or if they are gone with their folder. */
-    if (feeder->oldest_segment > 1 || feed_misses_folder(feeder)) {
+    if (feeder->oldest_segment > base || meta->adopted_lsn != 0 || feed_misses_folder(feeder)) {
         feed_over(feeder, feed, -ENOENT);
         return true;
     }

@@ -8,6 +8,7 @@
  *                             log arrives there. (By number, not by first LSN: that is not known before.)
  *   snapshot-%016x            a snapshot, by the LSN it starts from; snapshot.tmp while it is written
  *   segment.tmp               the segment that a start makes, before it gets its name
+ *   tail-*                    a marker of the housekeeper's (kept_tail.h)
  *   kept-*                    what repair and recovery set aside; never read, never removed
  *   lock                      held by the process that owns the folder (app/disk_folder.h)
  *
