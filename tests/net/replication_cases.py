@@ -286,6 +286,37 @@ def case_writes_wait_for_as_many_replicas_as_asked_for():
         must("no more writes until they do" in log and "writes go on" in log, log)
 
 
+def case_a_running_replica_is_told_whom_to_follow():
+    with Cluster("follow") as net:
+        socket = os.path.join(net.home, "control")
+
+        def order(*command, code=0):
+            asked = net.station(f"{place.build}/tools/wildctl", "-s", socket, *command, check=False)
+            must(asked.returncode == code, f"{command}: exit {asked.returncode}: {asked.stdout}{asked.stderr}")
+            return asked.stdout + asked.stderr
+
+        net.primary()
+        net.ask("set", "k", "v1", port=7878)
+        net.replica(7879, "--control-socket", socket, serving=False, options=[*REPLICA[:-1], "9009"])
+        net.until(lambda: "127.0.0.1:9009" in order("status"), "whom it asks")
+        must(net.page(7879, "/health")[0] == 503, "it serves nothing")
+        # A name that the resolver does not know, then one that it knows.
+        order("follow", "nowhere.invalid:9001")
+        must(order("follow", "localhost:9001") == "it asks localhost:9001 from now on\n", "no answer")
+        net.until_serving(7879)
+        must(net.value(7879, "k") == "v1", "it serves what the primary has")
+        # Away from it: what it has is served on.
+        order("follow", "127.0.0.1:9009")
+        net.until(lambda: net.stats()["replicas"] == 0, lambda: str(net.stats()))
+        net.ask("set", "k", "v2", port=7878)
+        must(net.value(7879, "k") == "v1", "it follows still")
+        order("follow", "127.0.0.1:9001")
+        net.until(lambda: net.value(7879, "k") == "v2", "it did not come back")
+        net.until(lambda: re.search("order +follow: it asks 127.0.0.1:9001 from now on", order("status")), "its last order")
+        must("this node knows of no members" in order("members"), order("members"))
+        order("follow", "127.0.0.1", code=2)
+
+
 def case_a_replica_follows_a_name_and_a_secret_between_nodes():
     with Cluster("name") as net:
         between = os.path.join(net.home, "between-nodes")

@@ -589,6 +589,45 @@ static void an_order_to_follow_is_obeyed_at_any_moment(void)
     end();
 }
 
+/* The list as the log's histories have it; who streams has said how far its log is. */
+static void members_are_shown_with_what_is_known_of_them(void)
+{
+    static struct node_status status;
+    static struct meta listed;
+    struct node *node;
+
+    begin(0);
+    UNTIL(serves(&primary));
+    start_replica();
+    UNTIL(serves(&replica));
+    node = primary.node;
+    CU_ASSERT(node_status_take(node, &status) && status.members == 0);
+    change("k", "v");
+    pass_ms(200);
+    CU_ASSERT(node_status_take(node, &status));
+    listed = *atomic_load(&node->log.durable.histories);
+    listed.members = (struct member_list){
+        .last_lsn = status.lsn,
+        .count = 3,
+        .member = {{.node_id = node->identity.node_id, .part = MEMBER_STAYS, .name = "primary"},
+                   {.node_id = replica.node->identity.node_id, .part = MEMBER_LEAVES, .name = "replica"},
+                   {.node_id = 77, .part = MEMBER_JOINS, .name = "afar"}}};
+    atomic_store(&node->log.durable.histories, &listed);
+    pass_ms(100);
+    CU_ASSERT(node_status_take(node, &status));
+    CU_ASSERT_EQUAL_FATAL(status.members, 3);
+    CU_ASSERT(status.member[0].primary && status.member[0].self && status.member[0].counts);
+    CU_ASSERT_EQUAL(status.member[0].durable_lsn, status.durable_lsn);
+    CU_ASSERT(!status.member[1].primary && !status.member[1].self && status.member[1].counts);
+    CU_ASSERT_EQUAL(status.member[1].durable_lsn, 0); /* it has no log */
+    CU_ASSERT(!status.member[2].counts && strcmp(status.member[2].member.name, "afar") == 0);
+    listed.members.last_lsn = status.lsn + 1; /* not acknowledged */
+    pass_ms(100);
+    CU_ASSERT(node_status_take(node, &status));
+    CU_ASSERT_FALSE(status.member[0].counts);
+    end();
+}
+
 static void only_a_replica_follows(void)
 {
     static struct node_status status;
@@ -624,6 +663,7 @@ int main(void)
         TEST(a_replica_follows_whom_it_is_told_to),
         TEST(an_order_to_follow_is_obeyed_at_any_moment),
         TEST(only_a_replica_follows),
+        TEST(members_are_shown_with_what_is_known_of_them),
         CU_TEST_INFO_NULL,
     };
 
