@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 
 #include "check.h"
 #include "context.h"
@@ -22,12 +23,24 @@ int apply_begin(struct execute_context *context)
     return 0;
 }
 
-/* Takes away all that a FLUSH hid. Nobody else writes, so no bucket can be taken. */
+/*
+ * Nobody else writes, but a copy for a snapshot may hold the bucket (table_copy_bucket_locked()): for as long as a few items
+ * take, and waiting for nothing. If its thread was put to sleep meanwhile, on our own processor perhaps, it is let run: a
+ * record cannot be left out, and there is nobody to say BUSY to.
+ */
+static void lock_bucket(struct bucket *main)
+{
+    while (!bucket_lock(main))
+        (void)sched_yield();
+}
+
+/* Takes away all that a FLUSH hid. It stops at a bucket that a copy holds, as above. */
 static void reclaim_all(struct execute_context *context)
 {
     struct table *table = context->table;
-    if (atomic_load_explicit(&table->reclaimed_lsn, memory_order_relaxed) < table_flush_lsn(table))
-        (void)reclaim_step(context, UINT_MAX);
+    while (atomic_load_explicit(&table->reclaimed_lsn, memory_order_relaxed) < table_flush_lsn(table))
+        if (reclaim_step(context, UINT_MAX) == 0)
+            rte_pause();
 }
 
 static int apply_set(struct execute_context *context, const struct log_record *record, uint64_t hash)
@@ -38,7 +51,7 @@ static int apply_set(struct execute_context *context, const struct log_record *r
 
     /* Twice at most: without room at first, once more when nothing hidden is left. */
     for (unsigned attempt = 0; attempt < 2; attempt++) {
-        CHECK(bucket_try_lock(main));
+        lock_bucket(main);
         place_find(table, main, hash_tag(hash), record->key, record->key_length, &found);
         bool newer = found.line == 0 || found.version < record->lsn;
         int more = newer ? place_more_lines(&found, record->key_length, record->value_length) : 0;
@@ -59,7 +72,7 @@ static void apply_delete(struct execute_context *context, const struct log_recor
     struct bucket *main = table_bucket(table, hash);
     struct found found;
 
-    CHECK(bucket_try_lock(main));
+    lock_bucket(main);
     place_find(table, main, hash_tag(hash), record->key, record->key_length, &found);
     if (found.line != 0 && found.version < record->lsn)
         place_remove(context, main, &found);
@@ -190,7 +203,7 @@ static void move_item(struct execute_context *context, struct slot slot)
 static void move_chain(struct execute_context *context, struct bucket *main)
 {
     struct bucket_array *buckets = &context->table->buckets;
-    CHECK(bucket_try_lock(main));
+    lock_bucket(main);
     chain_leave_tail(buckets, main);
     for (struct bucket *bucket = main;;) {
         for (unsigned i = 0, count = bucket_count(bucket); i < count; i++)

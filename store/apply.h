@@ -5,7 +5,8 @@
  * While a table is being rebuilt it may hold more than its capacity, since a fuzzy snapshot mixes states
  * (lines_rebuild_limit() has the sum): apply_begin() opens an overflow region in ordinary memory; apply_end()
  * moves what is left there back and fails if the final set exceeds the capacity: the region stays open then.
- * One thread applies, nobody else writes; readers may run.
+ * One thread applies, nobody else writes; readers may run, and copies for a snapshot (table_walk.h), which hold a bucket for
+ * as long as some items take: that is waited for.
  */
 #ifndef WILD_APPLY_H
 #define WILD_APPLY_H

@@ -1,7 +1,7 @@
 /*
  * test_apply_threads.c - readers look up while a table is rebuilt beyond its capacity, brought back into ordinary
- * memory, and emptied, again and again: what they find is whole, and of the key that they asked for. Under
- * ThreadSanitizer besides. WILD_SEED=S
+ * memory, and emptied, again and again: what they find is whole, and of the key that they asked for. And a snapshot is
+ * copied while the log goes on. Under ThreadSanitizer besides. WILD_SEED=S
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,6 +11,7 @@
 #include "lines.h"
 #include "suite.h"
 #include "table_fixture.h"
+#include "table_walk.h"
 
 enum { READERS = 2, CAPACITY = 250, KEYS = 700, ROUNDS = 8, VALUE_MAX = 300 };
 
@@ -213,12 +214,91 @@ static void a_rebuild_that_is_given_up_is_emptied_where_it_stands(void)
     fixture_close(&f);
 }
 
+/* ---- beside a copy for a snapshot ---- */
+
+struct copier {
+    struct table *table;
+    _Atomic bool stop;
+    _Atomic unsigned long copied, torn; /* writer: the copier */
+    pthread_t thread;
+};
+
+static void *copy_on(void *argument)
+{
+    struct copier *copier = argument;
+    uint8_t out[4096];
+
+    while (!atomic_load_explicit(&copier->stop, memory_order_relaxed))
+        for (uint32_t bucket = 0, below = TABLE_COPY_ALL; bucket < table_bucket_count(copier->table);) {
+            int64_t bytes = table_copy_bucket_locked(copier->table, bucket, &below, out, sizeof out);
+            struct log_record record;
+            for (int64_t at = 0; at < bytes;
+                 at += log_record_decode(&record, out + at, (size_t)(bytes - at))) {
+                unsigned number;
+                CU_ASSERT_FATAL(log_record_decode(&record, out + at, (size_t)(bytes - at)) > 0);
+                memcpy(&number, record.key, 4);
+                copier->torn += !value_is_whole(record.value, record.value_length, number, record.lsn);
+                copier->copied++;
+            }
+            if (bytes >= 0 && below == 0) {
+                bucket++;
+                below = TABLE_COPY_ALL;
+            }
+        }
+    return NULL;
+}
+
+static int apply_flush(struct execute_context *context, uint64_t lsn)
+{
+    return apply_record(context, &(struct log_record){.lsn = lsn, .type = LOG_FLUSH});
+}
+
+/* Which holds each bucket again and again. Small items, and a FLUSH whenever the table is full: all the room that it gives
+ * back is needed at once. */
+static void what_is_applied_waits_for_a_copy(bool equal)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct table_config){.capacity = CAPACITY, .force_equal_hashes = equal});
+    struct shared shared = {.table = f.table, .context = {[READERS] = f.context}};
+    struct copier copier = {.table = f.table};
+    uint64_t lsn = FIXTURE_FIRST_LSN;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&copier.thread, NULL, copy_on, &copier), 0);
+    for (unsigned round = 0; round < (equal ? 4 : 12) || copier.copied < 1000; round++) {
+        for (unsigned i = 0, took = 0; took < CAPACITY; i++) {
+            if (i % 5 == 0 || i % 7 == 0)
+                continue;
+            CU_ASSERT_EQUAL_FATAL(apply_one(&shared, lsn++, i, true), 0);
+            if (++took % 10 != 0)
+                continue;
+            CU_ASSERT_EQUAL_FATAL(apply_one(&shared, lsn++, i, false), 0);
+            CU_ASSERT_EQUAL_FATAL(apply_one(&shared, lsn++, i, true), 0);
+        }
+        CU_ASSERT_EQUAL_FATAL(apply_flush(f.context, lsn++), 0);
+    }
+    atomic_store(&copier.stop, true);
+    pthread_join(copier.thread, NULL);
+    CU_ASSERT(copier.copied >= 1000 && copier.torn == 0);
+    fixture_close(&f);
+}
+
+static void of_any_bucket(void)
+{
+    what_is_applied_waits_for_a_copy(false);
+}
+
+static void of_one_long_chain(void)
+{
+    what_is_applied_waits_for_a_copy(true);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {{"readers find whole items while a table is rebuilt and emptied", of_any_keys},
                            {"and in one long chain", of_keys_in_one_long_chain},
                            {"a rebuild that is given up is emptied where it stands",
                             a_rebuild_that_is_given_up_is_emptied_where_it_stands},
+                           {"what is applied waits for a copy of any bucket", of_any_bucket},
+                           {"and of one long chain", of_one_long_chain},
                            CU_TEST_INFO_NULL};
     return suite_run("apply_threads", tests);
 }
