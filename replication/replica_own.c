@@ -41,8 +41,6 @@ void replica_recovered(struct replica *replica, const struct meta *meta, const s
 void replica_own_resume(struct replica *replica)
 {
     replica->learning = replica_has_log(replica);
-    if (!replica->adopting) /* what a bootstrap that took nothing away had found is on this line after all */
-        replica->keep_tail = false;
 }
 
 /* ---- giving up ---- */
