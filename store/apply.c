@@ -7,7 +7,10 @@
 #include "check.h"
 #include "context.h"
 
-enum { APPLY_GROUP = 16 }; /* records whose memory accesses overlap */
+enum {
+    APPLY_GROUP = 16,           /* records whose memory accesses overlap */
+    APPLY_RECLAIM_BUCKETS = 64, /* for a record that finds no room, before it is tried again */
+};
 
 int apply_begin(struct execute_context *context)
 {
@@ -20,6 +23,7 @@ int apply_begin(struct execute_context *context)
     }
     bucket_open_tail(&table->buckets);
     lines_open_tail(&table->lines, lines_rebuild_limit(table->capacity));
+    context->end_moves = false;
     return 0;
 }
 
@@ -34,13 +38,15 @@ static void lock_bucket(struct bucket *main)
         (void)sched_yield();
 }
 
-/* Takes away all that a FLUSH hid. It stops at a bucket that a copy holds, as above. */
-static void reclaim_all(struct execute_context *context)
+/* Takes away some of what a FLUSH hid; false: there is none. It stops at a bucket that a copy holds, as above. */
+static bool reclaim_some(struct execute_context *context, unsigned buckets)
 {
     struct table *table = context->table;
-    while (atomic_load_explicit(&table->reclaimed_lsn, memory_order_relaxed) < table_flush_lsn(table))
-        if (reclaim_step(context, UINT_MAX) == 0)
-            rte_pause();
+    if (atomic_load_explicit(&table->reclaimed_lsn, memory_order_relaxed) == table_flush_lsn(table))
+        return false;
+    if (reclaim_step(context, buckets) == 0)
+        rte_pause();
+    return true;
 }
 
 static int apply_set(struct execute_context *context, const struct log_record *record, uint64_t hash)
@@ -49,8 +55,8 @@ static int apply_set(struct execute_context *context, const struct log_record *r
     struct bucket *main = table_bucket(table, hash);
     struct found found;
 
-    /* Twice at most: without room at first, once more when nothing hidden is left. */
-    for (unsigned attempt = 0; attempt < 2; attempt++) {
+    /* Until there is room, or nothing hidden is left: the chains are others after each step. */
+    do {
         lock_bucket(main);
         place_find(table, main, hash_tag(hash), record->key, record->key_length, &found);
         bool newer = found.line == 0 || found.version < record->lsn;
@@ -61,8 +67,7 @@ static int apply_set(struct execute_context *context, const struct log_record *r
         bucket_unlock(main);
         if (admitted)
             return 0;
-        reclaim_all(context);
-    }
+    } while (reclaim_some(context, APPLY_RECLAIM_BUCKETS));
     return -ENOSPC;
 }
 
@@ -216,17 +221,40 @@ static void move_chain(struct execute_context *context, struct bucket *main)
     bucket_unlock(main);
 }
 
-int apply_end(struct execute_context *context)
+/*
+ * Two rounds over the buckets. What is hidden goes first; then all fits into ordinary memory, and from there on nothing
+ * else is taken, whatever is applied meanwhile: of lines there is one for each that the capacity admits, of overflow
+ * buckets as many as they can need. So what a bucket was moved out of does not fill again behind the second round.
+ */
+int apply_end_step(struct execute_context *context, unsigned buckets)
 {
     struct table *table = context->table;
-    reclaim_all(context);
-    if (lines_used(&table->lines) > table->capacity)
-        return -ENOSPC;
-    for (uint32_t i = 0; i < table->buckets.main_count; i++)
-        move_chain(context, &table->buckets.bucket[i]);
+
+    if (!context->end_moves) {
+        if (reclaim_some(context, buckets))
+            return 1;
+        if (lines_used(&table->lines) > table->capacity)
+            return -ENOSPC;
+        lines_set_limit(&table->lines, table->capacity);
+        context->end_moves = true;
+        context->end_bucket = 0;
+    }
+    for (; buckets > 0 && context->end_bucket < table->buckets.main_count; buckets--)
+        move_chain(context, &table->buckets.bucket[context->end_bucket++]);
+    if (context->end_bucket < table->buckets.main_count)
+        return 1;
     bucket_close_tail(&table->buckets);
-    lines_close_tail(&table->lines, table->capacity);
+    lines_close_tail(&table->lines);
     region_close_tail(&table->bucket_region);
     region_close_tail(&table->line_region);
+    context->end_moves = false;
     return 0;
+}
+
+int apply_end(struct execute_context *context)
+{
+    int outcome;
+    while ((outcome = apply_end_step(context, UINT_MAX)) > 0)
+        ;
+    return outcome;
 }

@@ -16,7 +16,8 @@
 #include "execute.h"
 #include "log_record.h"
 
-int apply_begin(struct execute_context *context); /* 0 or -ENOMEM */
+/* 0 or -ENOMEM. Again, after apply_clear() and without an end: what was begun before is given up. */
+int apply_begin(struct execute_context *context);
 /* 0, or -ENOSPC: this is not the log of an equal table (between begin and end: the overflow region is used up
  * as well). */
 int apply_record(struct execute_context *context, const struct log_record *record);
@@ -25,7 +26,12 @@ int apply_record(struct execute_context *context, const struct log_record *recor
  * at the first that cannot be applied; -EBADMSG: it is not a valid record.
  */
 int apply_records(struct execute_context *context, const uint8_t *records, size_t bytes);
-int apply_end(struct execute_context *context); /* 0, or -ENOSPC: the table is of no use */
+/*
+ * The end in steps, of so many buckets: 1: not yet, to be called again; 0; -ENOSPC: the table is of no use. Between steps
+ * records may be applied, of the same log: it is one that a table of this capacity has room for.
+ */
+int apply_end_step(struct execute_context *context, unsigned buckets);
+int apply_end(struct execute_context *context); /* all of it: 0 or -ENOSPC */
 
 /*
  * clear.c: empties the table, up to `buckets` buckets a call; false: not done yet, to be called again. True: it is as

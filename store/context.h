@@ -16,6 +16,8 @@ struct execute_context {
     unsigned worker;
     uint32_t evict_bucket; /* the clock's hand: next bucket to visit */
     uint32_t clear_bucket; /* next one that a clear that is under way visits */
+    uint32_t end_bucket;   /* next one whose items the end of a rebuild moves, if end_moves */
+    bool end_moves;
     struct execute_counters counters;
     struct line_cache cache;
     uint8_t key[KEY_BYTES_MAX];

@@ -164,10 +164,14 @@ void lines_open_tail(struct lines *lines, uint64_t limit)
     lines->limit = limit;
 }
 
-void lines_close_tail(struct lines *lines, uint64_t limit)
+void lines_set_limit(struct lines *lines, uint64_t limit)
+{
+    lines->limit = limit;
+}
+
+void lines_close_tail(struct lines *lines)
 {
     lines->tail_unused = lines->end;
     lines->tail_free = 0;
     lines->tail_open = false;
-    lines->limit = limit;
 }

@@ -31,7 +31,7 @@ struct line_cache {
 };
 
 struct lines {
-    /* constant between apply_begin() and apply_end(), and outside of them */
+    /* constant between apply_begin() and apply_end_step(), and outside of them */
     struct line *line;     /* [0, end): number 0 is not used */
     uint64_t limit;        /* lines that may be in use */
     uint32_t ordinary_end; /* first number behind the ordinary lines */
@@ -65,7 +65,10 @@ void lines_put(struct lines *lines, struct line_cache *cache, const uint32_t *li
 void lines_return_cache(struct lines *lines, struct line_cache *cache);
 
 void lines_open_tail(struct lines *lines, uint64_t limit);
-void lines_close_tail(struct lines *lines, uint64_t limit); /* none of its lines is in use */
+/* What may be in use, the tail's included; at the capacity or below nothing more is taken from the tail. */
+void lines_set_limit(struct lines *lines, uint64_t limit);
+void lines_close_tail(
+    struct lines *lines); /* none of its lines is in use, and the limit is the capacity again */
 
 /*
  * Lines that may be in use while a table is rebuilt from a fuzzy snapshot and the log since that began.

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "apply.h"
+#include "bucket.h"
 #include "lines.h"
 #include "table_fixture.h"
 #include "table_walk.h"
@@ -236,6 +237,168 @@ static void a_rebuild_may_overflow_and_ends_in_ordinary_memory(void)
     rebuild(true, 1024, 19);
 }
 
+enum { STEPS_CAPACITY = 600, STEPS_KEYS = 3000 };
+
+/* What the table must hold: of each key the value's length, -1: none. */
+struct expected {
+    int length[STEPS_KEYS];
+    unsigned lines;
+};
+
+static unsigned lines_of(int length)
+{
+    return length < 0 ? 0 : length <= 30 ? 1 : 4; /* of 200 bytes */
+}
+
+/* One more record, of a random key; none that a table of that capacity has no room for. */
+static void change(struct fixture *f, struct expected *expected, uint64_t *seed, uint64_t *lsn, unsigned room)
+{
+    unsigned key = (unsigned)seeded_below(seed, STEPS_KEYS);
+    int length = seeded_below(seed, 3) == 0 ? -1 : seeded_below(seed, 2) == 0 ? 30 : 200;
+    unsigned lines = expected->lines - lines_of(expected->length[key]) + lines_of(length);
+
+    if (lines > room)
+        return;
+    if (length >= 0) {
+        CU_ASSERT_EQUAL_FATAL(apply_set(f, *lsn, key, (unsigned)length), 0);
+    } else {
+        uint8_t name[4] = {'k', (uint8_t)key, (uint8_t)(key >> 8)};
+        struct log_record gone = {
+            .lsn = *lsn, .type = LOG_DELETE, .reason = LOG_REASON_EVICTED, .key = name, .key_length = 4};
+        CU_ASSERT_EQUAL_FATAL(apply_record(f->context, &gone), 0);
+    }
+    ++*lsn;
+    expected->length[key] = length;
+    expected->lines = lines;
+}
+
+static void flush(struct fixture *f, struct expected *expected, uint64_t *lsn)
+{
+    struct log_record record = {.lsn = (*lsn)++, .type = LOG_FLUSH};
+    CU_ASSERT_EQUAL_FATAL(apply_record(f->context, &record), 0);
+    memset(expected, 0xff, sizeof *expected);
+    expected->lines = 0;
+}
+
+static void expect_all(struct fixture *f, const struct expected *expected)
+{
+    for (unsigned i = 0; i < STEPS_KEYS; i++) {
+        uint8_t key[4] = {'k', (uint8_t)i, (uint8_t)(i >> 8)};
+        struct operation get = {.opcode = OPCODE_GET, .key = key, .key_length = 4};
+        bool there = expected->length[i] >= 0;
+        CU_ASSERT_EQUAL_FATAL(fixture_execute(f, &get), there ? STATUS_OK : STATUS_NOT_FOUND);
+        CU_ASSERT_FATAL(!there || f->result.value_length == expected->length[i]);
+    }
+}
+
+/* More than the capacity at first, in the overflow region too; then the end, a few buckets at a time, while the log goes
+ * on; flushes: it is emptied, before the end or in it. */
+static void end_in_steps(bool equal, unsigned buckets, unsigned flush_before, unsigned flush_at)
+{
+    static struct expected expected;
+    struct fixture f;
+    struct table_counts counts;
+    uint64_t lsn = FIXTURE_FIRST_LSN, seed = seeded_start(seeded_from_environment(5) + buckets);
+    unsigned steps = 0;
+    int outcome;
+
+    fixture_open(&f, &(struct table_config){.capacity = STEPS_CAPACITY, .force_equal_hashes = equal});
+    memset(&expected, 0xff, sizeof expected);
+    expected.lines = 0;
+    CU_ASSERT_EQUAL(apply_begin(f.context), 0);
+    while (expected.lines < lines_rebuild_limit(STEPS_CAPACITY) - 8)
+        change(&f, &expected, &seed, &lsn, (unsigned)lines_rebuild_limit(STEPS_CAPACITY));
+    if (flush_before)
+        flush(&f, &expected, &lsn);
+    for (unsigned key = 0; expected.lines > STEPS_CAPACITY;
+         key++) /* early ones: what stays lies in the region */
+        change(&f, &expected, &seed, &lsn, expected.lines - 1);
+    while ((outcome = apply_end_step(f.context, buckets)) > 0) {
+        if (++steps == flush_at)
+            flush(&f, &expected, &lsn);
+        for (unsigned i = 0; i < 5; i++)
+            change(&f, &expected, &seed, &lsn, STEPS_CAPACITY);
+        CU_ASSERT_FATAL(steps < 100000);
+    }
+    CU_ASSERT_EQUAL(outcome, 0);
+    CU_ASSERT_TRUE(steps > 10);
+    expect_all(&f, &expected);
+    /* what is hidden may still be counted: until it is in somebody's way */
+    for (unsigned i = 0; i < 3000; i++)
+        change(&f, &expected, &seed, &lsn, STEPS_CAPACITY);
+    expect_all(&f, &expected);
+    while (!apply_clear(f.context, UINT32_MAX))
+        ;
+    table_counts(f.table, &counts);
+    CU_ASSERT(counts.items == 0 && counts.lines_used == 0 && counts.overflow_buckets == 0);
+    for (unsigned i = 0; i < STEPS_CAPACITY; i++) /* no line was lost */
+        CU_ASSERT_EQUAL_FATAL(apply_set(&f, lsn++, i, 30), 0);
+    fixture_close(&f);
+}
+
+static void a_rebuild_ends_in_steps_while_the_log_goes_on(void)
+{
+    for (unsigned buckets = 1; buckets <= 7; buckets += 2) {
+        end_in_steps(false, buckets, 0, 0);
+        end_in_steps(false, buckets, 1, 0);
+        end_in_steps(false, buckets, 0, 5);
+        end_in_steps(false, buckets, 1, 9);
+    }
+    end_in_steps(true, 1, 0, 0);
+    end_in_steps(true, 1, 1, 50);
+}
+
+/* Each step is bounded, also the one that takes away what a FLUSH hid. */
+static void a_step_of_the_end_is_no_longer_than_asked(void)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct table_config){.capacity = STEPS_CAPACITY});
+    struct log_record record = {.lsn = FIXTURE_FIRST_LSN + STEPS_CAPACITY, .type = LOG_FLUSH};
+    unsigned steps = 0, buckets = table_bucket_count(f.table);
+
+    CU_ASSERT_EQUAL(apply_begin(f.context), 0);
+    for (unsigned i = 0; i < STEPS_CAPACITY; i++)
+        CU_ASSERT_EQUAL_FATAL(apply_set(&f, FIXTURE_FIRST_LSN + i, i, 30), 0);
+    CU_ASSERT_EQUAL(apply_record(f.context, &record), 0);
+    struct table_counts counts;
+    for (unsigned before = STEPS_CAPACITY; apply_end_step(f.context, 1) > 0; steps++, before = counts.items) {
+        table_counts(f.table, &counts);
+        CU_ASSERT_TRUE(counts.items + 3 * BUCKET_SLOTS >= before);
+    }
+    CU_ASSERT_TRUE(steps >= 2 * buckets - 1);
+    fixture_close(&f);
+}
+
+/* What did not come to its end, nor to anything else. */
+static void a_rebuild_is_begun_again_on_an_emptied_table(void)
+{
+    struct fixture f;
+    fixture_open(&f, &(struct table_config){.capacity = STEPS_CAPACITY});
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t lsn = FIXTURE_FIRST_LSN;
+        CU_ASSERT_EQUAL(apply_begin(f.context), 0);
+        while (apply_set(&f, lsn, (unsigned)(lsn - FIXTURE_FIRST_LSN), 30) == 0)
+            lsn++;
+        CU_ASSERT_EQUAL(lsn - FIXTURE_FIRST_LSN, lines_rebuild_limit(STEPS_CAPACITY));
+        for (unsigned i = 0; i < lines_rebuild_limit(STEPS_CAPACITY) - STEPS_CAPACITY; i++) {
+            uint8_t name[4] = {'k', (uint8_t)i, (uint8_t)(i >> 8)};
+            struct log_record gone = {
+                .lsn = lsn++, .type = LOG_DELETE, .reason = LOG_REASON_EVICTED, .key = name, .key_length = 4};
+            CU_ASSERT_EQUAL_FATAL(apply_record(f.context, &gone), 0);
+        }
+        for (unsigned i = 0; i < 10 * round; i++) /* given up before the end, or in it */
+            CU_ASSERT_EQUAL(apply_end_step(f.context, 1), 1);
+        while (!apply_clear(f.context, 7))
+            ;
+    }
+    CU_ASSERT_EQUAL(apply_begin(f.context), 0);
+    for (unsigned i = 0; i < STEPS_CAPACITY; i++)
+        CU_ASSERT_EQUAL_FATAL(apply_set(&f, FIXTURE_FIRST_LSN + i, i, 30), 0);
+    CU_ASSERT_EQUAL(apply_end(f.context), 0);
+    CU_ASSERT_EQUAL(apply_set(&f, FIXTURE_FIRST_LSN + STEPS_CAPACITY, STEPS_CAPACITY, 30), -ENOSPC);
+    fixture_close(&f);
+}
+
 static void a_set_that_is_too_large_in_the_end_is_refused(void)
 {
     struct fixture f;
@@ -258,6 +421,9 @@ int main(void)
         {"without begin the capacity holds", without_begin_the_capacity_holds},
         {"a rebuild may overflow, ends in ordinary memory",
          a_rebuild_may_overflow_and_ends_in_ordinary_memory},
+        {"a rebuild ends in steps, while the log goes on", a_rebuild_ends_in_steps_while_the_log_goes_on},
+        {"a step of the end is no longer than asked", a_step_of_the_end_is_no_longer_than_asked},
+        {"a rebuild is begun again on an emptied table", a_rebuild_is_begun_again_on_an_emptied_table},
         {"a set too large in the end is refused", a_set_that_is_too_large_in_the_end_is_refused},
         CU_TEST_INFO_NULL,
     };
