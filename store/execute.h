@@ -81,7 +81,7 @@ enum status execute_get(struct execute_context *context, const struct table_prob
 unsigned execute_sweep(struct execute_context *context, unsigned buckets, uint64_t now_ms);
 
 /*
- * Logs a list of members (valid), whole: OK, and list->last_lsn is set; or BUSY, and nothing of it: the ring is
+ * Logs a list of members (valid), whole: OK, and its LSNs are set; or BUSY, and nothing of it: the ring is
  * full. The table stays as it is. For a primary's control lcore, by a context with a ring of its own.
  */
 enum status execute_members(struct execute_context *context, struct member_list *list);

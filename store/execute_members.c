@@ -26,6 +26,8 @@ enum status execute_members(struct execute_context *context, struct member_list 
         /* acquire and release: as in lsn_take(). From here to the append nothing waits or fails */
         record.lsn = atomic_fetch_add_explicit(&context->table->next_lsn, 1, memory_order_acq_rel);
         log_ring_append(context->log, &record);
+        if (i == 0)
+            list->first_lsn = record.lsn;
         list->last_lsn = record.lsn;
     }
     return STATUS_OK;

@@ -163,6 +163,7 @@ bool member_collect(struct member_collector *collector, const struct log_record 
     }
     if (index == 0) {
         *list = head;
+        list->first_lsn = record->lsn;
         collector->next = 0;
     }
     if (!goes_on(collector, &head, index)) { /* of a list whose begin is not there: it will never be whole */

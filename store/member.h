@@ -54,7 +54,8 @@ struct member {
 
 /* In a struct meta it is kept with its LSN; count 0: there is none. */
 struct member_list {
-    uint64_t last_lsn; /* of its last record */
+    uint64_t first_lsn,
+        last_lsn; /* of its first and last record; first_lsn is not kept in meta, and 0 then */
     uint16_t min_replicas, min_replicas_before;
     unsigned count;
     struct member member[MEMBERS_MAX];

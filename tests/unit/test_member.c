@@ -49,7 +49,7 @@ static void lists_of_every_length_come_back(void)
         for (unsigned i = 0; i < count; i++)
             CU_ASSERT_EQUAL_FATAL(collects(&collector, &list, i, &out), i + 1 == count);
         CU_ASSERT_TRUE(member_list_equal(&out, &list));
-        CU_ASSERT_EQUAL(out.last_lsn, 500 + count - 1);
+        CU_ASSERT(out.first_lsn == 500 && out.last_lsn == 500 + count - 1);
     }
 }
 
@@ -156,8 +156,10 @@ static void a_list_is_logged_whole_or_not_at_all(void)
     fixture_open(&f, &(struct table_config){.capacity = 100});
     CU_ASSERT_EQUAL(fixture_execute(&f, &set), STATUS_OK);
     uint64_t before_lsn = f.last.lsn;
-    while (execute_members(f.context, &list) == STATUS_OK)
+    while (execute_members(f.context, &list) == STATUS_OK) {
+        CU_ASSERT_EQUAL_FATAL(list.first_lsn, before_lsn + times * (uint64_t)MEMBERS_MAX + 1);
         CU_ASSERT_EQUAL_FATAL(list.last_lsn, before_lsn + ++times * (uint64_t)MEMBERS_MAX);
+    }
     CU_ASSERT(times > 0);
     f.drained = 0;
     fixture_drain(&f);
