@@ -311,6 +311,7 @@ static unsigned turn_session(struct replica *replica, uint64_t before_ns)
     replica_own_turn(replica);
     if (replica->phase == REPLICA_HIDING || replica->phase == REPLICA_CLEARING)
         done += replica_clear(replica);
+    done += replica_end_loading(replica);
     speak(replica);
     look_at_channel(replica);
     if (replica->phase > REPLICA_CONNECTING)

@@ -131,10 +131,8 @@ static void begin_loading(struct replica *replica)
 {
     struct execute_context *apply = replica->config.apply;
 
-    if (replica->overflow_open) /* by a snapshot that did not come to its end */
-        CHECK(apply_end(apply) == 0);
-    replica->overflow_open = apply_begin(apply) == 0;
-    if (!replica->overflow_open) {
+    /* Perhaps again, after a snapshot that did not come to its end. */
+    if (apply_begin(apply) != 0) {
         replica_end(replica, REPLICA_END_NO_MEMORY);
         return;
     }
@@ -225,23 +223,36 @@ void replica_on_snapshot_chunk(struct replica *replica, const uint8_t *records, 
         replica->loaded_bytes += bytes;
 }
 
-/* All of the log up to the snapshot's end is applied: the table is what the primary's was there. */
+/* All of the log up to the snapshot's end is applied: the table is what the primary's was there, once all of it has found
+ * its place, while the log goes on. */
 static void end_loading_if_whole(struct replica *replica)
 {
     if (replica_reached_lsn(replica) < replica->snapshot_end_lsn)
         return;
-    if (apply_end(replica->config.apply) != 0) {
-        replica_end(replica, REPLICA_END_NO_ROOM);
+    int outcome = apply_end_step(replica->config.apply, REPLICA_MOVE_BUCKETS);
+    if (outcome != 0) {
+        replica->loading = LOADING_PLACES;
+        if (outcome < 0)
+            replica_end(replica, REPLICA_END_NO_ROOM);
         return;
     }
-    replica->overflow_open = false;
     if (!replica_own_adopt(replica)) {
         replica_end(replica, REPLICA_END_NOT_IN_ORDER);
         return;
     }
     replica->data = REPLICA_DATA_WHOLE;
+    replica->ack_due = true;
     replication_count(replica->config.counters, REPLICATION_bootstraps, 1);
     replica_begin_following(replica);
+}
+
+unsigned replica_end_loading(struct replica *replica)
+{
+    if (!wants(replica, LOADING_PLACES))
+        return 0;
+    end_loading_if_whole(replica);
+    look_anew(replica);
+    return 1;
 }
 
 void replica_on_snapshot_end(struct replica *replica, const struct replication_snapshot_end *end)
@@ -334,7 +345,8 @@ void replica_on_batch(struct replica *replica, const struct replication_message 
 {
     struct wal_block block;
 
-    if ((replica->phase != REPLICA_FOLLOWING && !wants(replica, LOADING_LOG)) ||
+    if ((replica->phase != REPLICA_FOLLOWING && !wants(replica, LOADING_LOG) &&
+         !wants(replica, LOADING_PLACES)) ||
         wal_block_decode_bare(&block, message->payload, message->payload_bytes) != WAL_WHOLE) {
         replica_end(replica, REPLICA_END_NOT_IN_ORDER);
         return;
@@ -350,7 +362,7 @@ void replica_on_batch(struct replica *replica, const struct replication_message 
     hear_acknowledged(replica, message->batch.acknowledged_lsn);
     replica->echo_ns = message->batch.sent_ns;
     replica->ack_due = true;
-    if (replica->phase == REPLICA_LOADING)
+    if (wants(replica, LOADING_LOG)) /* each turn does it after that */
         end_loading_if_whole(replica);
     look_anew(replica);
 }

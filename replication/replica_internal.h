@@ -10,6 +10,7 @@
 
 enum {
     REPLICA_CLEAR_BUCKETS = 4096, /* a turn */
+    REPLICA_MOVE_BUCKETS = 1024,  /* a turn, at the end of loading */
     REPLICA_DELAY_MIN_MS = 50,
     REPLICA_DELAY_MAX_MS = 2000,
     REPLICA_GREETING_MS = 3000, /* without a word, before WELCOME says how long that may last */
@@ -49,7 +50,8 @@ struct replica_own {
     struct meta line;
 };
 
-enum replica_loading { LOADING_BEGIN, LOADING_CHUNKS, LOADING_LOG }; /* what LOADING waits for */
+/* What LOADING waits for; PLACES: until what lies in the overflow region has found its place in the table. */
+enum replica_loading { LOADING_BEGIN, LOADING_CHUNKS, LOADING_LOG, LOADING_PLACES };
 
 struct replica {
     struct replica_config config;
@@ -85,7 +87,6 @@ struct replica {
 
     /* ---- the table: replica_apply.c ---- */
     enum replica_data data;
-    bool overflow_open; /* between apply_begin() and apply_end() */
     enum replica_loading loading;
     struct replica_place at;
     bool
@@ -140,6 +141,8 @@ void replica_resume(struct replica *replica);
 void replica_hide(struct replica *replica);
 /* HIDING and CLEARING: things done. */
 unsigned replica_clear(struct replica *replica);
+/* The last part of LOADING: things done. */
+unsigned replica_end_loading(struct replica *replica);
 /* A session is over: a part of a snapshot is worth nothing; what was only hidden is shown again. */
 void replica_apply_ends(struct replica *replica);
 

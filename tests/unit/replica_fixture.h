@@ -418,7 +418,8 @@ static inline void stage_primary_has(struct stage *s, uint64_t durable)
     s->welcome.durable_lsn = s->welcome.acknowledged_lsn = s->acknowledged_lsn = STAGE_FIRST - 1 + durable;
 }
 
-static inline void stage_open(struct stage *s)
+/* With a table of that capacity, whatever the primary has. */
+static inline void stage_open_sized(struct stage *s, uint64_t capacity)
 {
     static const struct channel_events events = {
         .may_compute = stage_may_compute, .opened = stage_opened, .message = stage_heard};
@@ -431,7 +432,7 @@ static inline void stage_open(struct stage *s)
     s->cut_after = UINT64_MAX;
     stage_keys(&s->keys, STAGE_SECRET);
     stage_keys(&s->other_keys, STAGE_OTHER_SECRET);
-    fixture_open(&s->table, &(struct table_config){.capacity = STAGE_CAPACITY});
+    fixture_open(&s->table, &(struct table_config){.capacity = capacity});
     s->config = (struct replica_config){.keys = {&s->keys},
                                         .random = &s->random,
                                         .session_keys = &s->session[0],
@@ -445,7 +446,7 @@ static inline void stage_open(struct stage *s)
                                                  .point = stage_point,
                                                  .welcomed = stage_welcomed},
                                         .node_id = 55,
-                                        .capacity = STAGE_CAPACITY,
+                                        .capacity = capacity,
                                         .client_port = 7878,
                                         .name = "replica-1"};
     s->replica = replica_create(&s->config);
@@ -472,6 +473,11 @@ static inline void stage_open(struct stage *s)
     s->history[0] =
         (struct replication_history){.id = 0x11, .first_lsn = STAGE_FIRST, .node_id = 7, .epoch = 1};
     stage_primary_has(s, 0);
+}
+
+static inline void stage_open(struct stage *s)
+{
+    stage_open_sized(s, STAGE_CAPACITY);
 }
 
 /* The primary has started again after that change: history 0x22, and nothing in it yet. */

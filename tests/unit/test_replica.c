@@ -3,6 +3,8 @@
  * may.
  */
 #include "replica_fixture.h"
+#include "replica_internal.h"
+#include "table_walk.h"
 
 static struct stage *s;
 
@@ -74,6 +76,75 @@ static void it_bootstraps_from_a_log_that_has_no_snapshot(void)
     CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_applied_blocks), 4);
     CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_bootstraps), 1);
     CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_sessions), 1);
+}
+
+/* The table is larger than what a turn puts in its place. */
+static void the_end_of_loading_takes_turns_and_the_log_goes_on_meanwhile(void)
+{
+    enum { CAPACITY = 40000, ITEMS = 1000 };
+    unsigned turns = 0;
+    stage_close_all(s);
+    stage_open_sized(s, CAPACITY);
+    unsigned expected = table_bucket_count(s->table.table) / REPLICA_MOVE_BUCKETS;
+    CU_ASSERT_TRUE_FATAL(expected > 3);
+    stage_primary_has(s, ITEMS + 40);
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_BOOTSTRAP);
+    stage_begin(s, STAGE_FIRST + ITEMS - 1, 0);
+    stage_chunk(s, STAGE_FIRST, ITEMS);
+    struct replication_message end = {.type = REPLICATION_SNAPSHOT_END,
+                                      .end = {.end_lsn = STAGE_FIRST + ITEMS - 1, .items = ITEMS}};
+    stage_send(s, &end, NULL);
+    while (stage_deliver(s))
+        ;
+    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_LOADING);
+    while (stage_facts(s).phase == REPLICA_LOADING && turns <= expected) {
+        static uint8_t bytes[WAL_BLOCK_BYTES_MAX];
+        CU_ASSERT_FALSE(stage_facts(s).has_data);
+        stage_send_block(s, bytes, stage_make_block(s, bytes, 0x11, STAGE_FIRST + ITEMS + turns, 1));
+        while (stage_deliver(s))
+            ;
+        CU_ASSERT_EQUAL(stage_facts(s).applied_lsn, STAGE_FIRST + ITEMS + turns);
+        CU_ASSERT_EQUAL(s->ack.applied_lsn, 0); /* nobody may see it yet */
+        CU_ASSERT_TRUE(replica_turn(s->replica, s->now_ns, s->wall_ms) > 0);
+        turns++;
+    }
+    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_FOLLOWING);
+    CU_ASSERT_EQUAL(turns, expected); /* the first part was done with the message */
+    CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_bootstraps), 1);
+    CU_ASSERT_FALSE(s->view.serving);
+    stage_block(s, 0x11, STAGE_FIRST + ITEMS + turns, 40 - turns);
+    CU_ASSERT_TRUE(s->view.serving);
+    CU_ASSERT_EQUAL(stage_items(s), ITEMS + 40);
+    for (unsigned i = 0; i < ITEMS + 40; i++)
+        CU_ASSERT(stage_has(s, STAGE_FIRST + i));
+}
+
+/* What was begun is given up, and begun again. */
+static void a_session_that_ends_at_the_end_of_loading_has_loaded_nothing(void)
+{
+    stage_close_all(s);
+    stage_open_sized(s, 40000);
+    stage_primary_has(s, 100);
+    for (unsigned round = 0; round < 3; round++) {
+        stage_until_hello(s);
+        CU_ASSERT_EQUAL(s->hello.flags & HELLO_HAS_DATA, 0);
+        stage_welcome(s, WELCOME_BOOTSTRAP);
+        stage_begin(s, STAGE_FIRST + 99, 0);
+        stage_chunk(s, STAGE_FIRST, 100);
+        struct replication_message end = {.type = REPLICATION_SNAPSHOT_END,
+                                          .end = {.end_lsn = STAGE_FIRST + 99, .items = 100}};
+        stage_send(s, &end, NULL);
+        while (stage_deliver(s))
+            ;
+        CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_LOADING);
+        if (round < 2)
+            stage_cut(s);
+        stage_run(s);
+        CU_ASSERT_EQUAL(stage_facts(s).has_data, round == 2);
+    }
+    CU_ASSERT_TRUE(s->view.serving);
+    CU_ASSERT_EQUAL(stage_items(s), 100);
 }
 
 /* A fuzzy snapshot: items are newer than its start, and one that the log takes away again. */
@@ -541,6 +612,10 @@ int main(void)
         {"it bootstraps from a log that has no snapshot", it_bootstraps_from_a_log_that_has_no_snapshot},
         {"it bootstraps from a snapshot while the log goes on",
          it_bootstraps_from_a_snapshot_while_the_log_goes_on},
+        {"the end of loading takes turns, and the log goes on meanwhile",
+         the_end_of_loading_takes_turns_and_the_log_goes_on_meanwhile},
+        {"a session that ends at the end of loading has loaded nothing",
+         a_session_that_ends_at_the_end_of_loading_has_loaded_nothing},
         {"a snapshot of a larger table is loaded if it fits",
          a_snapshot_of_a_larger_table_is_loaded_if_it_fits},
         {"a snapshot of more than the capacity is brought down by the log",
