@@ -61,6 +61,11 @@ static inline size_t log_record_encoded_bytes(const uint8_t *record)
     return log_record_bytes(record[17], record[18] | (size_t)record[19] << 8);
 }
 
+static inline uint8_t log_record_encoded_type(const uint8_t *record)
+{
+    return record[16];
+}
+
 /* out has log_record_bytes() of room; returns them. */
 size_t log_record_encode(uint8_t *out, const struct log_record *record);
 /* Bytes consumed (> 0), or -EBADMSG. */

@@ -33,16 +33,21 @@ bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn)
 
 uint64_t meta_found_lsn(const struct meta *meta)
 {
-    return meta->count > 0 ? meta->history[meta->count - 1].before_lsn : 0;
+    if (meta->count == 0 || meta->history[meta->count - 1].node_id != meta->node_id)
+        return 0;
+    return meta->history[meta->count - 1].before_lsn;
 }
 
 bool meta_give_up_after(struct meta *meta, uint64_t lsn)
 {
     bool news = false;
     for (unsigned i = 0; i < meta->count; i++) {
-        news |= meta->history[i].before_lsn > lsn;
-        if (meta->history[i].before_lsn > lsn)
-            meta->history[i].before_lsn = lsn;
+        struct history *history = &meta->history[i];
+
+        if (history->before_lsn <= lsn || history->node_id != meta->node_id)
+            continue;
+        history->before_lsn = lsn;
+        news = true;
     }
     return news;
 }

@@ -105,7 +105,8 @@ const struct history *meta_history_of(const struct meta *meta, uint64_t lsn);
 bool meta_is_forgotten(const struct meta *meta, uint64_t first_lsn);
 /* Whether that LSN fell off with a tail: a later history began below it. */
 bool meta_lsn_is_lost(const struct meta *meta, uint64_t lsn);
-/* What the last start found: durable then, so a log that ends below has lost some of it. 0: nothing. */
+/* What the last start found, if it was as a primary: durable then, so a log that ends below has lost some of it. 0:
+ * nothing, or that others began histories since: what they say of their logs says nothing of this one. */
 uint64_t meta_found_lsn(const struct meta *meta);
 /* The log was made to end there: no start has found more. True if that was news. */
 bool meta_give_up_after(struct meta *meta, uint64_t lsn);

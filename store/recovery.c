@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "apply.h"
+#include "log_record.h"
+#include "wire.h"
 
 enum { BLOCKS_A_STEP = 16 };
 
@@ -170,12 +172,12 @@ static int make_meta(struct recovery *recovery)
             "`meta` is missing, but segments or snapshots are there: bring it back from a backup, or"
             " start with an empty folder");
     memset(&facts->meta, 0, sizeof facts->meta);
-    random_fill(&recovery->config.random, facts->meta.cluster_id, sizeof facts->meta.cluster_id);
     do
         random_fill(&recovery->config.random, &facts->meta.node_id, sizeof facts->meta.node_id);
     while (facts->meta.node_id == 0);
     random_fill(&recovery->config.random, &facts->meta.stamp, sizeof facts->meta.stamp);
     facts->meta.base_segment = 1;
+    recovery->meta_changed = true;
     return 0;
 }
 
@@ -196,6 +198,17 @@ int recovery_refuse_empty(struct recovery *recovery)
         recovery, -EBADMSG,
         "`meta` is there but no segment of the log: bring the folder back from a backup, or start"
         " with an empty one");
+}
+
+/* A primary that has no history is the first node of a cluster: whom it promised what in another does not count there. */
+static void found_cluster(struct recovery *recovery)
+{
+    struct meta *meta = &recovery->facts.meta;
+
+    do
+        random_fill(&recovery->config.random, meta->cluster_id, sizeof meta->cluster_id);
+    while (wire_is_zero(meta->cluster_id, sizeof meta->cluster_id));
+    meta->sealed_node = meta->sealed_epoch = 0;
 }
 
 static int look(struct recovery *recovery)
@@ -226,6 +239,8 @@ static int look(struct recovery *recovery)
     default:
         return recovery_refuse_disk(recovery, failed, "meta");
     }
+    if (recovery->facts.meta.count == 0 && !recovery->config.follows)
+        found_cluster(recovery);
     failed = apply_begin(recovery->config.apply);
     if (failed != 0)
         return recovery_refuse_disk(recovery, failed, "recovery");
@@ -418,6 +433,25 @@ static int load(struct recovery *recovery)
 
 /* ---- REPLAY and JUDGE ---- */
 
+/* Lists of members that are later than meta's. */
+static void collect_members(struct recovery *recovery, const struct wal_block *block)
+{
+    struct member_list *known = &recovery->facts.meta.members;
+    struct member_list list;
+
+    for (size_t at = 0; at < block->records_bytes;) {
+        const uint8_t *bytes = block->records + at;
+        struct log_record record;
+
+        at += log_record_encoded_bytes(bytes);
+        if (log_record_encoded_type(bytes) != LOG_MEMBER || log_record_decode(&record, bytes, SIZE_MAX) < 0 ||
+            !member_collect(&recovery->members, &record, &list) || list.last_lsn <= known->last_lsn)
+            continue;
+        *known = list;
+        recovery->meta_changed = true;
+    }
+}
+
 static int replay(struct recovery *recovery)
 {
     for (unsigned i = 0; i < BLOCKS_A_STEP; i++) {
@@ -431,6 +465,7 @@ static int replay(struct recovery *recovery)
         int failed = apply_all(recovery, block.records, block.records_bytes, block.count);
         if (failed != 0)
             return failed;
+        collect_members(recovery, &block);
         recovery->facts.bytes_read += wal_block_padded(block.length);
     }
     return 1;

@@ -5,18 +5,22 @@
  * disk for one part of a snapshot or one read of the log. One thread; readers of the table may run and must be told
  * STALE meanwhile.
  *
- *   folder empty             a new cluster id, node id; nothing to load
+ *   folder empty             a new node id, and a primary's: a new cluster id; nothing to load
  *   meta, no segment         damage: the first segment is made before meta is, and the last is never removed
  *   newest snapshot broken   the older one, with more log; the broken one becomes kept-snapshot-... (a line says so). All
  *                            broken: damage, unless the log is there from its start
  *   log ends before the snapshot's end_lsn   damage: a snapshot is published only when the log is durable to there
  *   log ends before what an earlier start found   damage: its last segments are gone
  *   log damaged              refused, with file and offset and what to do
- *   log torn                 cut there, by where the next history goes on; a line says so
+ *   log torn                 cut there, by where the log goes on; a line says so
  *
  * The segment that the log goes on in (end.segment + 1) is made last, empty (or kept: the one that was ready when the node
- * stopped, if the log's end was clean, so that no block is in it), then meta with the new history is
- * written: from then on the folder is ready for wal_writer.h.
+ * stopped, if the log's end was clean, so that no block is in it), then meta is written: from then on the folder is ready for
+ * wal_writer.h.
+ *
+ * A primary opens a new history. A replica (`follows`) opens none: it goes on with the one that its log ends in, and its meta
+ * is written only if there was none, or the log has a later list of members than meta; in an empty folder, and where no block
+ * has come yet, there is nothing to go on with. A folder may be started either way, whatever it was before.
  *
  * Before anybody reads a recovered value it is durable: recovery_step() syncs every file that it has read from,
  * names included, since after the death of the process alone they may live in the kernel's memory only.
@@ -38,16 +42,17 @@ struct recovery_config {
     struct random_source random;   /* ids */
     const char *folder;            /* as the operator named it: for messages */
     uint64_t segment_bytes;        /* of the segment that it makes */
+    bool follows;                  /* a replica's */
 };
 
 enum { RECOVERY_SNAPSHOTS_MAX = 8 };
 
 /* What was found; complete when the last step is done. */
 struct recovery_facts {
-    struct meta meta;           /* with the new history, durable */
+    struct meta meta;           /* as it is on the disk now */
     struct wal_position end;    /* where the log ends */
     uint64_t lsn;               /* last one recovered; 0: none */
-    uint64_t history, next_lsn; /* of the record that comes next */
+    uint64_t history, next_lsn; /* of the record that comes next; follows, and there was no block: 0 */
     uint64_t snapshot_lsn;      /* start of the snapshot that was used; 0: none */
     /* Snapshots that are there, newest first; the first one was used, of the others only the head was looked at. */
     unsigned snapshots;

@@ -172,7 +172,8 @@ static void note_highest(void *context, const char *name, uint64_t bytes)
 
 /*
  * The log ends: what has a higher number than the segment that it goes on in is no part of it, be it of a log that was to be
- * adopted, or of its own tail.
+ * adopted, or of its own tail: where the log goes on in the same history (a replica's), that would be taken for a tail once
+ * more when the log comes to that segment.
  */
 int recovery_discard(struct recovery *recovery)
 {

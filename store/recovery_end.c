@@ -1,5 +1,6 @@
 /*
- * recovery_end.c - the last steps: judge the log's end, make all that was read durable, open the next history.
+ * recovery_end.c - the last steps: judge the log's end, make all that was read durable, open the next history or go on with
+ * the last.
  */
 #include "recovery_internal.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "apply.h"
+#include "epoch.h"
 
 /* ---- JUDGE ---- */
 
@@ -199,30 +201,77 @@ static int make_segment(struct recovery *recovery, uint64_t segment)
     return 0;
 }
 
-int recovery_commit(struct recovery *recovery)
+static int write_meta(struct recovery *recovery)
+{
+    int failed = meta_write(&recovery->facts.meta, &recovery->config.disk);
+
+    return failed != 0 ? refuse_write(recovery, failed, META_FILE) : 0;
+}
+
+/*
+ * epoch.h: a start counts within the term of who was promoted, whoever else has been promised what meanwhile; where others have
+ * led since, or nobody else is a member, it is a promotion. 0: there is none left.
+ */
+static uint32_t next_epoch(const struct meta *meta)
+{
+    const struct history *last = &meta->history[meta->count > 0 ? meta->count - 1 : 0];
+    uint32_t highest = meta->sealed_epoch > last->epoch ? meta->sealed_epoch : last->epoch;
+    uint32_t next = epoch_of_start(last->epoch);
+
+    if (meta->count == 0)
+        return 1;
+    return last->node_id == meta->node_id && (next != 0 || meta->members.count > 1)
+               ? next
+               : epoch_of_promotion(highest);
+}
+
+/* A primary's. */
+static int open_history(struct recovery *recovery)
 {
     struct recovery_facts *facts = &recovery->facts;
     struct meta *meta = &facts->meta;
     struct history history = {.node_id = meta->node_id,
                               .before_lsn = facts->lsn,
                               .first_lsn = meta_next_first_lsn(meta, facts->lsn),
-                              .epoch = meta->count > 0 ? meta->history[meta->count - 1].epoch + 1 : 1};
-    int failed = make_segment(recovery, facts->end.segment + 1);
+                              .epoch = next_epoch(meta)};
 
-    if (failed != 0)
-        return failed;
     do
         random_fill(&recovery->config.random, &history.id, sizeof history.id);
     while (history.id == 0);
     if (history.first_lsn == 0)
         return recovery_refuse(recovery, -EOVERFLOW, "its log sequence numbers are used up");
+    if (history.epoch == 0)
+        return recovery_refuse(
+            recovery, -EOVERFLOW,
+            "was started as a primary as often as it may be without the other members: start it"
+            " as a replica, and promote it or another one");
     meta_add(meta, &history);
-    failed = meta_write(meta, &recovery->config.disk);
-    if (failed != 0)
-        return refuse_write(recovery, failed, META_FILE);
     facts->history = history.id;
     facts->next_lsn = history.first_lsn;
-    apply_next_lsn(recovery->config.apply, history.first_lsn);
+    return write_meta(recovery);
+}
+
+/* A replica's: the history that its log ends in. */
+static int go_on(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+
+    facts->history = facts->end.history;
+    facts->next_lsn = facts->history != 0 ? facts->end.next_lsn : 0;
+    return recovery->meta_changed ? write_meta(recovery) : 0;
+}
+
+int recovery_commit(struct recovery *recovery)
+{
+    struct recovery_facts *facts = &recovery->facts;
+    int failed = make_segment(recovery, facts->end.segment + 1);
+
+    if (failed == 0)
+        failed = recovery->config.follows ? go_on(recovery) : open_history(recovery);
+    if (failed != 0)
+        return failed;
+    if (facts->next_lsn > 0)
+        apply_next_lsn(recovery->config.apply, facts->next_lsn);
     recovery->phase = DONE;
     return 0;
 }
