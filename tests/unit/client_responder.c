@@ -181,6 +181,15 @@ static void turn(struct responder *r)
     r->reply_count = 0;
 }
 
+void responder_tarry(struct responder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    unsigned ms = r->orders.late_ms;
+    pthread_mutex_unlock(&r->lock);
+    if (ms > 0)
+        nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
+
 static void *run(void *argument)
 {
     struct responder *r = argument;
@@ -190,7 +199,8 @@ static void *run(void *argument)
     }
     for (bool stop = false; !stop;) {
         struct pollfd descriptor = {.fd = r->fd, .events = POLLIN};
-        poll(&descriptor, 1, 5);
+        if (poll(&descriptor, 1, 5) > 0)
+            responder_tarry(r);
         pthread_mutex_lock(&r->lock);
         bool gather = r->orders.reverse;
         pthread_mutex_unlock(&r->lock);

@@ -26,6 +26,7 @@ struct responder_orders {
     unsigned wrong_values;                /* GETs answered with a damaged value, once 100 went well */
     unsigned hold_replies;                /* kept back until more are to be sent */
     bool silent;                          /* loses everything */
+    unsigned late_ms;                     /* what comes is looked at so much later */
     unsigned silent_after;                /* so many operations: that is, with the answer to the last */
     bool reverse;                         /* answers of the datagrams at hand leave in reverse order */
     bool cookie;                          /* INIT needs a cookie */

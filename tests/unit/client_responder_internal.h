@@ -112,7 +112,9 @@ struct responder {
 size_t responder_answer(struct responder *r, struct outcome outcomes[RETRY_WINDOW_IDS], unsigned kind,
                         const uint8_t *bytes, size_t length, uint8_t *out, size_t room);
 
-/* client_responder.c: the listening socket, at the port that it had before, if any */
+/* client_responder.c: something has come, and is looked at as late as ordered; not below the lock */
+void responder_tarry(struct responder *r);
+/* the listening socket, at the port that it had before, if any */
 bool responder_bind(struct responder *r, const char *address);
 
 /* client_responder_stream.c */

@@ -271,7 +271,8 @@ void stream_run(struct responder *r)
         struct pollfd descriptors[PEERS_MAX + 1] = {{.fd = r->fd, .events = POLLIN}};
         for (unsigned i = 0; i < PEERS_MAX; i++)
             descriptors[1 + i] = (struct pollfd){.fd = r->peers[i].fd, .events = POLLIN};
-        poll(descriptors, PEERS_MAX + 1, 2);
+        if (poll(descriptors, PEERS_MAX + 1, 2) > 0)
+            responder_tarry(r);
         pthread_mutex_lock(&r->lock);
         if (r->drop_all)
             stream_drop_all(r);
