@@ -6,9 +6,10 @@ import shutil
 import time
 
 from kernel_cases import Loopback, nobody
-from lab import HERE, Node, must, place
+from lab import HERE, Node, must, place, run
 
 TREE = os.path.dirname(os.path.dirname(HERE))
+INSTALLED = "/usr/local/bin/wild"
 
 # Between two blocks a reader waits for what the first one started: `ready` lines, and replicas that serve.
 AWAIT = """
@@ -50,8 +51,24 @@ def unit_options(name):
     with open(os.path.join(TREE, "deploy/systemd", name)) as file:
         unit = file.read()
     command = re.search(r"^ExecStart=(.*?[^\\])\n", unit, re.M | re.S).group(1).replace("\\\n", " ").split()
-    must(command[0] == "/usr/local/bin/wild", str(command))
+    must(command[0] == INSTALLED, str(command))
     return command[1:], dict(re.findall(r"^Environment=(\w+)=(\S+)$", unit, re.M))
+
+
+def case_systemd_has_nothing_to_say_against_its_units():
+    folder = os.path.join(place.scratch, "verified")
+    os.makedirs(folder)
+    units = sorted(name for name in os.listdir(os.path.join(TREE, "deploy/systemd")) if name.endswith(".service"))
+    must(units == ["wild-primary.service", "wild-replica.service"], str(units))
+    for name in units:
+        with open(os.path.join(TREE, "deploy/systemd", name)) as file:
+            unit = file.read()
+        must(f"ExecStart={INSTALLED} " in unit, f"{name} starts something else")
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(unit.replace(INSTALLED, os.path.abspath(f"{place.build}/app/wild")))
+    # It exits with 0 where it warns, too.
+    verified = run("systemd-analyze", "verify", *(os.path.join(folder, name) for name in units), check=False)
+    must(verified.returncode == 0 and verified.stdout + verified.stderr == "", verified.stdout + verified.stderr)
 
 
 def case_the_systemd_units_start_nodes_with_their_options():
