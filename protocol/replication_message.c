@@ -416,7 +416,8 @@ static bool take_call(struct replication_message *out, const uint8_t *body, uint
     call->node_id = wire_u64(body + CALL_NODE_ID);
     memcpy(call->cluster_id, body + CALL_CLUSTER_ID, CLUSTER_ID_BYTES);
     call->epoch = wire_u32(body + CALL_EPOCH);
-    return call->version >= REPLICATION_VERSION && !wire_is_zero(call->cluster_id, CLUSTER_ID_BYTES) &&
+    return call->version >= REPLICATION_VERSION && call->node_id != 0 &&
+           !wire_is_zero(call->cluster_id, CLUSTER_ID_BYTES) &&
            (call->epoch != 0 || out->type == REPLICATION_PROBE) &&
            wire_is_zero(body + CALL_RESERVED, CALL_NODE_ID - CALL_RESERVED) &&
            wire_u32(body + CALL_RESERVED_TOO) == 0;

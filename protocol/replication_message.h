@@ -96,7 +96,7 @@
  *
  * Valid if and only if: length is one that the type can have (a payload: 1..REPLICATION_PAYLOAD_BYTES_MAX); reserved bytes
  * are zero; the type is known; versions are REPLICATION_VERSION or above; flags, start, reason, mode and state are known; the
- * epoch of a SEAL and of a HANDOVER is not zero, a caller's cluster id neither; text and names are printable ASCII. A message that is not ends the session.
+ * epoch of a SEAL and of a HANDOVER is not zero, a caller's node and cluster ids neither; text and names are printable ASCII. A message that is not ends the session.
  */
 #ifndef WILD_REPLICATION_MESSAGE_H
 #define WILD_REPLICATION_MESSAGE_H

@@ -74,16 +74,26 @@ static const char *why_text(enum replication_counter why)
 
 struct primary *primary_create(const struct primary_config *config)
 {
-    const struct meta *meta = config->meta;
     struct primary *primary = calloc(1, sizeof *primary);
     if (primary == NULL)
         return NULL;
     primary->config = *config;
     for (unsigned i = 0; i < PRIMARY_SESSIONS_MAX; i++)
         primary->session[i].primary = primary;
+    if (config->meta != NULL)
+        primary_lead(primary, config->meta);
+    return primary;
+}
 
+void primary_lead(struct primary *primary, const struct meta *meta)
+{
     unsigned forgotten =
         meta->count > REPLICATION_HISTORIES_MAX ? meta->count - REPLICATION_HISTORIES_MAX : 0;
+    primary->config.meta = meta;
+    primary->leads = true;
+    primary->log = (struct primary_log){.durable_lsn = 0};
+    primary->told_durable_lsn = primary->log_from_lsn = 0;
+    primary->history_count = 0;
     for (unsigned i = forgotten; i < meta->count; i++) {
         const struct history *history = &meta->history[i];
         primary->history[primary->history_count++] =
@@ -93,7 +103,25 @@ struct primary *primary_create(const struct primary_config *config)
                                          .before_lsn = history->before_lsn,
                                          .epoch = history->epoch};
     }
-    return primary;
+}
+
+void primary_stop_leading(struct primary *primary)
+{
+    primary->leads = false;
+    for (unsigned i = 0; i < primary->used_count; i++)
+        if (session_is_replica(&primary->session[primary->used[i]]))
+            primary_close(&primary->session[primary->used[i]]);
+}
+
+bool primary_is_settled(const struct primary *primary)
+{
+    for (unsigned i = 0; i < primary->used_count; i++) {
+        const struct primary_session *session = &primary->session[primary->used[i]];
+        if (session_is_replica(session) || session->feed != NO_FEED ||
+            (session->sending == REPLICATION_BATCH && channel_sending(&session->channel)))
+            return false;
+    }
+    return true;
 }
 
 static unsigned number_of(const struct primary_session *session)
@@ -282,6 +310,8 @@ static void message(void *owner, const struct replication_message *message)
     if (message->type == REPLICATION_HELLO && session->state == SESSION_NEWCOMER && !session->said_hello) {
         session->hello = message->hello;
         session->said_hello = true;
+    } else if (message->type == REPLICATION_PROBE || message->type == REPLICATION_SEAL) {
+        session->out_of_order = !primary_take_call(session, message);
     } else if (message->type != REPLICATION_ACK || !session_is_replica(session) ||
                !take_ack(session, &message->ack)) {
         session->out_of_order = true;
@@ -416,10 +446,15 @@ static void greet(struct primary_session *session)
     struct primary *primary = session->primary;
     const struct replication_hello *hello = &session->hello;
     struct primary_session *former = replica_with_id(primary, hello->node_id);
-    struct verdict verdict;
+    struct verdict verdict = {.refuse = 0};
     char who[WHO_BYTES];
 
-    primary_judge(primary, hello, &verdict);
+    if (primary->leads)
+        primary_judge(primary, hello, &verdict);
+    else
+        primary_refuse(&verdict, REFUSE_NOT_PRIMARY, "it is a replica, or is yet to be promoted");
+    if (verdict.refuse == REFUSE_STALE_EPOCH && primary->config.seat.heard != NULL)
+        primary->config.seat.heard(primary->config.seat.state, hello->epoch);
     if (verdict.refuse == 0 && former != NULL && is_another_node(session, former)) {
         verdict.refuse = REFUSE_SAME_NODE;
         snprintf(verdict.text, sizeof verdict.text, "node id %016" PRIx64 " is that of %s", hello->node_id,
@@ -437,6 +472,7 @@ static void greet(struct primary_session *session)
         primary_drop(former, REPLICATION_replaced);
     replication_count(primary->config.counters, REPLICATION_sessions, 1);
     session->since_ns = session->alive_ns = primary->now_ns;
+    session->welcome_lsn = primary->log.durable_lsn;
     session->welcome_due = true;
     session->bootstrap = verdict.start == WELCOME_BOOTSTRAP;
     session->state = SESSION_EMPTYING;
@@ -484,6 +520,8 @@ static unsigned session_turn(struct primary_session *session)
         unsigned done = newcomer_turn(session);
         return session_is_replica(session) ? done + primary_send(session) : done;
     }
+    case SESSION_CALLER:
+        return primary_caller_turn(session);
     case SESSION_ENDING:
         return ending_turn(session);
     case SESSION_EMPTYING:
@@ -515,7 +553,7 @@ unsigned primary_turn(struct primary *primary, const struct primary_log *log, ui
     primary->log = *log;
     primary->now_ns = mono_ns;
     primary->wall_ms = wall_ms;
-    if (log->durable_lsn > primary->told_durable_lsn) {
+    if (primary->leads && log->durable_lsn > primary->told_durable_lsn) {
         primary->told_durable_lsn = log->durable_lsn;
         feeder_tell_durable(primary->config.feeder, log->durable_lsn);
     }
@@ -531,6 +569,15 @@ unsigned primary_turn(struct primary *primary, const struct primary_log *log, ui
         }
     }
     return done;
+}
+
+bool primary_hand_over(struct primary *primary, uint64_t node_id, uint32_t epoch)
+{
+    struct primary_session *session = replica_with_id(primary, node_id);
+    if (session == NULL || session->state != SESSION_STREAMING)
+        return false;
+    session->handover_epoch = epoch;
+    return true;
 }
 
 void primary_close_all(struct primary *primary)

@@ -1,6 +1,7 @@
 /*
- * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent. Owner:
- * the control lcore; nothing here waits for the disk, a replica or anybody, or allocates after
+ * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent; and what
+ * any node with a log answers to one that wants to be primary. It is there from the node's start, leading or not.
+ * Owner: the control lcore; nothing here waits for the disk, a replica or anybody, or allocates after
  * primary_create().
  *
  * A session:
@@ -8,6 +9,9 @@
  *   WELCOMED: RESUME              FEEDING or STREAMING, as the memory tail has what comes next or not
  *             BOOTSTRAP --ACK-->  FEEDING: snapshot, then log, from disk (feeder.h)
  *   FEEDING --the memory tail goes on from there--> STREAMING --it has gone past--> FEEDING
+ *
+ *   HELLO_AWAITED --PROBE or SEAL--> a caller (promotion.h): each is answered by STANDING, until it ends the
+ *             session, PRIMARY_CALLER_NS at the most. Other clusters' callers are refused
  *
  * What may follow (HELLO against our histories, meta.h):
  *   no data, or HELLO_BOOTSTRAP             BOOTSTRAP, if its cluster id is ours or zero
@@ -19,7 +23,8 @@
  *   BOOTSTRAP, and the folder is gone       REFUSE_NOT_READY
  *   our node id, or that of a session that  REFUSE_SAME_NODE
  *   lives, from elsewhere
- *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH
+ *   anything, while this node does not lead REFUSE_NOT_PRIMARY
+ *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH, and seat.heard() is told
  *
  * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for
  * it. When the tail goes past the cursor it is fed from disk; past a block that is half sent: the session
@@ -36,6 +41,7 @@
 
 #include "channel.h"
 #include "feeder.h"
+#include "members.h"
 #include "meta.h"
 #include "replication_counters.h"
 #include "tail.h"
@@ -43,8 +49,10 @@
 enum {
     PRIMARY_REPLICAS_MAX = 64,
     PRIMARY_SHAKING_MAX = 32,
+    PRIMARY_CALLERS_MAX = 16,
     PRIMARY_ENDING_MAX = 32, /* spare: sessions that are over, whose links are not gone yet */
-    PRIMARY_SESSIONS_MAX = PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_ENDING_MAX,
+    PRIMARY_SESSIONS_MAX =
+        PRIMARY_REPLICAS_MAX + PRIMARY_SHAKING_MAX + PRIMARY_CALLERS_MAX + PRIMARY_ENDING_MAX,
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
     PRIMARY_SOURCE_HANDSHAKES_S = 25,
@@ -53,6 +61,8 @@ enum {
     PRIMARY_TURN_BYTES = 256 * 1024,
 };
 #define PRIMARY_HELLO_NS UINT64_C(3000000000)
+/* From the first word to the last. */
+#define PRIMARY_CALLER_NS UINT64_C(10000000000)
 /* For a replica that empties its table: until then it has nothing to say. */
 #define PRIMARY_EMPTY_NS UINT64_C(60000000000)
 /* For a link to go once its session is over; then it is aborted. */
@@ -67,16 +77,35 @@ struct replication_voice {
 struct primary;
 struct primary_session;
 
+/* What this node answers to one that wants to be primary. NULL functions: nothing, it has no say. */
+struct primary_seat {
+    void *state;
+    uint64_t node_id;
+    /* This node's cluster id, and all of a STANDING but version and node id, as it is at this moment. The tail is what a
+     * restart would find: of what was appended only what is durable; while a log is given up or adopted, the old one's.
+     * False: there is nothing to tell yet. */
+    bool (*standing)(void *state, struct replication_standing *out, uint8_t cluster_id[CLUSTER_ID_BYTES]);
+    /*
+     * Asks for a promise (epoch_may_promise()), which is for good. Asked again every turn until it is true: then standing()
+     * tells how it stands: promised, and durable; nobody of a lower epoch is followed any more, or acknowledges by this
+     * node what it did not have by then, and nothing is acknowledged as a primary; or not promised.
+     */
+    bool (*seal)(void *state, uint32_t epoch, uint64_t node_id);
+    /* Somebody of our cluster, a holder of the secret, knows an epoch above the one that we lead in, or last followed. */
+    void (*heard)(void *state, uint32_t epoch);
+};
+
 struct primary_config {
     const struct role_keys *keys[2]; /* borrowed, as all pointers here; keys[1] may be NULL */
     const struct handshake_identity *identity;
     const struct random_source *random;
     struct session_keys *session_keys; /* PRIMARY_SESSIONS_MAX, in an arena */
-    const struct meta *meta;           /* the histories of the log that is written; does not change */
+    const struct meta *meta;           /* primary_lead() with this; NULL: it does not lead yet */
     struct tail *tail;
     struct feeder *feeder;
     struct replication_counters *counters;
     struct replication_voice voice;
+    struct primary_seat seat;
     uint64_t capacity;
     uint32_t heartbeat_ms, timeout_ms;
     /* Where clients reach this node; address zero: where its replicas do. */
@@ -87,6 +116,14 @@ struct primary_config {
 struct primary *primary_create(const struct primary_config *config); /* NULL: memory is short */
 /* Ends every session (their links are aborted). */
 void primary_destroy(struct primary *primary);
+
+/* Replicas may come: meta: the histories of the log that is written; borrowed, and does not change until
+ * primary_stop_leading(). */
+void primary_lead(struct primary *primary, const struct meta *meta);
+/* The replicas' sessions are ended in order, HELLO is answered REFUSE_NOT_PRIMARY. The tail and the feeder may be given
+ * another log once primary_replica_count() is 0 and no session holds anything of theirs: primary_is_settled(). */
+void primary_stop_leading(struct primary *primary);
+bool primary_is_settled(const struct primary *primary);
 
 /* ---- links ---- */
 
@@ -118,7 +155,12 @@ unsigned primary_turn(struct primary *primary, const struct primary_log *log, ui
  */
 uint64_t primary_replicated_lsn(const struct primary *primary, unsigned count, bool applied_counts);
 
-/* No session goes on: the node stops, or is no primary any more. They are told in order. */
+/* The replicas with a log, for members.h; how many were written to `out`. */
+unsigned primary_peers(const struct primary *primary, struct members_peer *out, unsigned room);
+/* Tells the replica with that node id to promote itself, in that epoch. False: it is not streaming. */
+bool primary_hand_over(struct primary *primary, uint64_t node_id, uint32_t epoch);
+
+/* No session goes on: the node stops. They are told in order. */
 void primary_close_all(struct primary *primary);
 
 /* ---- facts ---- */

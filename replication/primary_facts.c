@@ -44,6 +44,33 @@ uint64_t primary_replicated_lsn(const struct primary *primary, unsigned count, b
     return found == count ? best[count - 1] : 0;
 }
 
+static bool has_all(const struct primary_session *session)
+{
+    return session->state == SESSION_STREAMING && session->ack.state == REPLICA_SERVING &&
+           session->ack.durable_lsn >= session->welcome_lsn;
+}
+
+unsigned primary_peers(const struct primary *primary, struct members_peer *out, unsigned room)
+{
+    unsigned written = 0;
+    for (unsigned i = 0; i < primary->used_count && written < room; i++) {
+        const struct primary_session *session = &primary->session[primary->used[i]];
+        const struct replication_hello *hello = &session->hello;
+        if (!session_is_replica(session) || (hello->flags & HELLO_HAS_LOG) == 0)
+            continue;
+        struct members_peer *peer = &out[written++];
+        *peer = (struct members_peer){.member = {.node_id = hello->node_id,
+                                                 .replication_port = hello->replication_port,
+                                                 .client_port = hello->client_port},
+                                      .durable_lsn = session->ack.durable_lsn,
+                                      .snapshot_lsn = session->snapshot_lsn,
+                                      .has_all = has_all(session)};
+        memcpy(peer->member.address, session->link.peer_address, sizeof peer->member.address);
+        memcpy(peer->member.name, hello->name, sizeof peer->member.name);
+    }
+    return written;
+}
+
 static uint64_t lag_of(const struct primary_session *session, uint64_t mono_ns)
 {
     uint64_t from_ns = session->ack.echo_ns == 0 ? session->since_ns : session->outstanding_ns;

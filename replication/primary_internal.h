@@ -1,7 +1,7 @@
 /*
  * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what comes,
  * their end), primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c (who may
- * follow), primary_send.c (what each is sent) and primary_facts.c.
+ * follow), primary_callers.c (who wants to be primary), primary_send.c (what each is sent) and primary_facts.c.
  */
 #ifndef WILD_PRIMARY_INTERNAL_H
 #define WILD_PRIMARY_INTERNAL_H
@@ -18,6 +18,7 @@ enum {
 
 /*
  *   FREE --accept--> NEWCOMER --HELLO, refused: REFUSE is begun--> ENDING
+ *                        |--PROBE or SEAL--> CALLER
  *                        |--BOOTSTRAP--> EMPTYING --ACK--> WAITING --a feed is free--> FEEDING
  *                        '--RESUME-----> STREAMING, or WAITING
  *   FEEDING --the tail has what comes next, not just now--> STREAMING --it is about to go past--> WAITING
@@ -28,6 +29,7 @@ enum {
 enum session_state {
     SESSION_FREE,
     SESSION_NEWCOMER,  /* until a turn finds its HELLO */
+    SESSION_CALLER,    /* it asks, and is answered */
     SESSION_EMPTYING,  /* WELCOME says BOOTSTRAP: until its table is empty */
     SESSION_WAITING,   /* for a feed */
     SESSION_FEEDING,   /* what comes next comes from disk */
@@ -39,6 +41,7 @@ struct primary_session {
     struct primary *primary;
     uint8_t state;     /* enum session_state */
     bool said_hello;   /* `hello` is there */
+    bool call_due;     /* `call` is there, of type `call_type`, and yet to be answered */
     bool welcome_due;  /* WELCOME is yet to be begun */
     bool welcomed;     /* WELCOME is sent whole */
     bool bootstrap;    /* until SNAPSHOT_END is sent */
@@ -47,13 +50,17 @@ struct primary_session {
 
     /* The message on its way. */
     uint8_t sending; /* enum replication_type; 0: none */
-    bool waits;      /* it has found no room */
+    uint8_t call_type;
+    bool waits; /* it has found no room */
 
-    uint64_t since_ns; /* NEWCOMER: accepted; a replica: welcomed; ENDING: since then */
+    uint64_t since_ns; /* NEWCOMER, CALLER: accepted; a replica: welcomed; ENDING: since then */
     uint64_t alive_ns; /* a message came, or one of ours that had waited went on */
     uint64_t stamp_ns; /* sent_ns of the last BATCH or HEARTBEAT; each has its own */
     uint64_t sent_bytes;
-    uint64_t told_lsn; /* acknowledged_lsn as last told */
+    uint64_t told_lsn;       /* acknowledged_lsn as last told */
+    uint64_t welcome_lsn;    /* what was durable when it was welcomed */
+    uint64_t snapshot_lsn;   /* start of the snapshot that it was sent; 0: none */
+    uint32_t handover_epoch; /* HANDOVER is to be sent; 0: it is not */
 
     /* All up to this LSN is sent whole or was there before; and once the message on its way is sent. */
     uint64_t position, position_next;
@@ -67,6 +74,7 @@ struct primary_session {
     uint64_t outstanding_ns; /* sent_ns of the oldest that is not echoed, or a little before it; 0: all are */
     struct replication_ack ack;
     struct replication_hello hello;
+    struct replication_call call;
 
     struct link link;
     struct channel channel;
@@ -106,7 +114,7 @@ struct primary {
     struct refusal refusals[REFUSALS_REMEMBERED];
     unsigned used_count, first; /* places in use: used[]; whose turn is first */
     int64_t budget; /* bytes that may still be sent in this turn; the last to be begun may exceed it */
-    bool closed;
+    bool closed, leads;
     uint8_t used[PRIMARY_SESSIONS_MAX]; /* numbers of sessions, in no order */
     unsigned history_count;
     struct replication_history history[REPLICATION_HISTORIES_MAX];
@@ -154,8 +162,20 @@ struct verdict {
 /* Who has all up to lsn has all up to there: histories may have begun after it, and LSNs between are
  * nobody's. */
 uint64_t primary_reach(const struct meta *meta, uint64_t lsn);
+__attribute__((format(printf, 3, 4))) void primary_refuse(struct verdict *out, enum refuse_reason reason,
+                                                          const char *format, ...);
+/* Of a node of another cluster. */
+void primary_refuse_foreign(struct verdict *out, const uint8_t ours[CLUSTER_ID_BYTES],
+                            const uint8_t theirs[CLUSTER_ID_BYTES]);
 /* Whether who says this may follow, but for places. */
 void primary_judge(const struct primary *primary, const struct replication_hello *hello, struct verdict *out);
+
+/* ---- primary_callers.c ---- */
+
+/* It has said PROBE or SEAL. False: that is not in order. */
+bool primary_take_call(struct primary_session *session, const struct replication_message *message);
+/* Things done. */
+unsigned primary_caller_turn(struct primary_session *session);
 
 /* ---- primary_send.c ---- */
 
@@ -163,6 +183,8 @@ void primary_judge(const struct primary *primary, const struct replication_hello
 unsigned primary_send(struct primary_session *session);
 /* Its HELLO is answered by this, and it is closed. */
 void primary_send_refuse(struct primary_session *session, const struct verdict *verdict);
+/* Nothing is on its way to it. */
+void primary_send_standing(struct primary_session *session, const struct replication_standing *standing);
 /* Where what comes after `position` is to be had: in the tail, else WAITING for a feed. */
 void primary_find_source(struct primary_session *session);
 /* Whether the bytes of the message on its way are still what they were. */

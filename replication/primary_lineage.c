@@ -59,10 +59,7 @@ static bool is_on_line(const struct primary *primary, const struct replication_h
     return true;
 }
 
-static void refuse(struct verdict *out, enum refuse_reason reason, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void refuse(struct verdict *out, enum refuse_reason reason, const char *format, ...)
+void primary_refuse(struct verdict *out, enum refuse_reason reason, const char *format, ...)
 {
     va_list arguments;
     out->refuse = reason;
@@ -79,37 +76,45 @@ static const char *cluster_text(char out[17], const uint8_t id[CLUSTER_ID_BYTES]
     return out;
 }
 
+void primary_refuse_foreign(struct verdict *out, const uint8_t ours[CLUSTER_ID_BYTES],
+                            const uint8_t theirs[CLUSTER_ID_BYTES])
+{
+    char here[17], there[17];
+    primary_refuse(out, REFUSE_FOREIGN_CLUSTER, "cluster %s... here, %s... there", cluster_text(here, ours),
+                   cluster_text(there, theirs));
+}
+
 void primary_judge(const struct primary *primary, const struct replication_hello *hello, struct verdict *out)
 {
     const struct meta *meta = primary->config.meta;
     uint32_t epoch = meta->history[meta->count - 1].epoch;
     bool has_data = (hello->flags & HELLO_HAS_DATA) != 0;
     bool is_ours = memcmp(hello->cluster_id, meta->cluster_id, CLUSTER_ID_BYTES) == 0;
-    char ours[17], theirs[17], why[REPLICATION_TEXT_BYTES];
+    char why[REPLICATION_TEXT_BYTES];
 
     *out = (struct verdict){.start = WELCOME_RESUME};
     if (hello->version != REPLICATION_VERSION)
-        refuse(out, REFUSE_VERSION, "version %u here, %u there", (unsigned)REPLICATION_VERSION,
-               hello->version);
+        primary_refuse(out, REFUSE_VERSION, "version %u here, %u there", (unsigned)REPLICATION_VERSION,
+                       hello->version);
     else if (hello->node_id == meta->node_id)
-        refuse(out, REFUSE_SAME_NODE, "node id %016" PRIx64 " is the primary's own", hello->node_id);
+        primary_refuse(out, REFUSE_SAME_NODE, "node id %016" PRIx64 " is the primary's own", hello->node_id);
     else if (!is_ours && (has_data || !wire_is_zero(hello->cluster_id, CLUSTER_ID_BYTES)))
-        refuse(out, REFUSE_FOREIGN_CLUSTER, "cluster %s... here, %s... there",
-               cluster_text(ours, meta->cluster_id), cluster_text(theirs, hello->cluster_id));
+        primary_refuse_foreign(out, meta->cluster_id, hello->cluster_id);
     else if (hello->epoch >
              epoch) /* somebody was promoted after us: nobody should have what we write from now on */
-        refuse(out, REFUSE_STALE_EPOCH, "epoch %" PRIu32 " here, %" PRIu32 " there", epoch, hello->epoch);
+        primary_refuse(out, REFUSE_STALE_EPOCH, "epoch %" PRIu32 " here, %" PRIu32 " there", epoch,
+                       hello->epoch);
     else if (hello->capacity < primary->config.capacity)
-        refuse(out, REFUSE_CAPACITY, "%" PRIu64 " items here, %" PRIu64 " there", primary->config.capacity,
-               hello->capacity);
+        primary_refuse(out, REFUSE_CAPACITY, "%" PRIu64 " items here, %" PRIu64 " there",
+                       primary->config.capacity, hello->capacity);
     else if (!has_data || (hello->flags & HELLO_BOOTSTRAP) != 0)
         out->start = WELCOME_BOOTSTRAP;
     else if (!is_on_line(primary, hello, why, sizeof why))
         /* Who knows our epoch was welcomed by us, or by another that took the same one: from a copy of our folder,
          * say. Which of the two is to be given up is not for us to decide. */
-        refuse(out, hello->epoch == epoch ? REFUSE_RIVAL : REFUSE_DIVERGED, "%s", why);
+        primary_refuse(out, hello->epoch == epoch ? REFUSE_RIVAL : REFUSE_DIVERGED, "%s", why);
     else if (hello->lsn < primary->log_from_lsn)
         out->start = WELCOME_BOOTSTRAP; /* what it lacks is in no segment any more */
     if (out->refuse == 0 && out->start == WELCOME_BOOTSTRAP && primary->log.folder_gone)
-        refuse(out, REFUSE_NOT_READY, "the folder of its log is gone, and a snapshot with it");
+        primary_refuse(out, REFUSE_NOT_READY, "the folder of its log is gone, and a snapshot with it");
 }

@@ -106,6 +106,19 @@ void primary_send_refuse(struct primary_session *session, const struct verdict *
     primary_close(session);
 }
 
+void primary_send_standing(struct primary_session *session, const struct replication_standing *standing)
+{
+    begin(session, &(struct replication_message){.type = REPLICATION_STANDING, .standing = *standing}, NULL);
+}
+
+static void begin_handover(struct primary_session *session)
+{
+    struct replication_message message = {.type = REPLICATION_HANDOVER,
+                                          .handover = {.epoch = session->handover_epoch}};
+    session->handover_epoch = 0;
+    begin(session, &message, NULL);
+}
+
 /* ---- from disk ---- */
 
 static void wait_for_feed(struct primary_session *session)
@@ -241,7 +254,7 @@ static bool next_fed(struct primary_session *session)
     case FEED_BEGIN:
         message.type = REPLICATION_SNAPSHOT_BEGIN;
         message.begin = item->begin;
-        session->position_next = item->begin.start_lsn; /* once END is sent */
+        session->position_next = session->snapshot_lsn = item->begin.start_lsn; /* once END is sent */
         break;
     case FEED_CHUNK:
         message.type = REPLICATION_SNAPSHOT_CHUNK;
@@ -292,6 +305,10 @@ static bool next(struct primary_session *session)
 
     if (session->welcome_due) {
         begin_welcome(session);
+        return true;
+    }
+    if (session->handover_epoch != 0 && session->welcomed) {
+        begin_handover(session);
         return true;
     }
     if (primary->now_ns >= session->stamp_ns + primary->config.heartbeat_ms * UINT64_C(1000000)) {

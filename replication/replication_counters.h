@@ -28,6 +28,7 @@
     X(applied_blocks, "blocks of the primary's log applied")                                                 \
     X(applied_records, "records of the primary's log applied")                                               \
     X(connects, "connections to the primary begun")                                                          \
+    X(calls, "asked what this node has and has promised, or for a promise: a promotion")                     \
     X(gaps, "blocks that did not continue what was applied: the session began anew")                         \
     X(log_waits, "times that a replica took no input until its own log had room")
 

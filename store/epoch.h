@@ -44,4 +44,15 @@ static inline bool epoch_may_follow(uint32_t promised, uint64_t node, uint32_t e
     return epoch >= promised && other == node;
 }
 
+/*
+ * Whether a node may promise `epoch` to `node`: whose last history has the epoch `last`, and who has promised
+ * `sealed` to `sealed_node` (0: nothing to nobody). The same again is no other promise.
+ */
+static inline bool epoch_may_promise(uint32_t last, uint32_t sealed, uint64_t sealed_node, uint32_t epoch,
+                                     uint64_t node)
+{
+    return epoch > last && epoch == epoch_term(epoch) << EPOCH_START_BITS &&
+           (epoch > sealed || (epoch == sealed && node == sealed_node));
+}
+
 #endif

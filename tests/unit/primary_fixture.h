@@ -42,10 +42,12 @@ struct peer {
     struct session_keys keys;
     bool opened, left; /* left: the peer's end is gone */
     /* What it was told. */
-    unsigned welcomes, refusals, heartbeats, batches, begins, chunks, ends;
+    unsigned welcomes, refusals, heartbeats, batches, begins, chunks, ends, standings, handovers;
     struct replication_welcome welcome;
     struct replication_history first_history, last_history;
     struct replication_refuse refuse;
+    struct replication_standing standing;
+    uint32_t handover_epoch;
     struct replication_snapshot_begin begin;
     struct replication_snapshot_end end;
     uint64_t chunk_bytes, chunk_sum;
@@ -67,6 +69,7 @@ static struct {
     struct feeder *feeder;
     struct role_keys keys, other_keys;
     struct handshake_identity identity;
+    struct primary_seat seat; /* of none, if a test has set nothing */
     struct random_source random;
     uint64_t random_state;
     struct session_keys session_keys[PRIMARY_SESSIONS_MAX];
@@ -154,6 +157,7 @@ static inline struct primary_config fixture_config(void)
                                    .feeder = fixture.feeder,
                                    .counters = &fixture.counters,
                                    .voice = {.say = fixture_say},
+                                   .seat = fixture.seat,
                                    .capacity = FIXTURE_CAPACITY,
                                    .heartbeat_ms = HEARTBEAT_MS,
                                    .timeout_ms = TIMEOUT_MS,
@@ -315,6 +319,14 @@ static inline void peer_message(void *owner, const struct replication_message *m
         peer->heartbeats++;
         peer->durable_lsn = message->heartbeat.durable_lsn;
         peer_takes_stamp(peer, message->heartbeat.sent_ns, message->heartbeat.acknowledged_lsn);
+        break;
+    case REPLICATION_STANDING:
+        peer->standings++;
+        peer->standing = message->standing;
+        break;
+    case REPLICATION_HANDOVER:
+        peer->handovers++;
+        peer->handover_epoch = message->handover.epoch;
         break;
     default:
         CU_FAIL_FATAL("a primary does not send that");

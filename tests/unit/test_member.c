@@ -200,6 +200,20 @@ static void a_promise_binds_to_one_node_for_a_term(void)
     CU_ASSERT_TRUE(epoch_may_follow(0x20005, 7, 0x30000, 9));
 }
 
+static void one_promise_a_term_and_none_for_the_past(void)
+{
+    uint32_t two = 0x20000;
+    CU_ASSERT_TRUE(epoch_may_promise(0x10005, 0, 0, two, 7));
+    CU_ASSERT_TRUE(epoch_may_promise(0x10005, 0x10000, 9, two, 7));
+    CU_ASSERT_TRUE(epoch_may_promise(0x10005, two, 7, two, 7)); /* again */
+    CU_ASSERT_FALSE(epoch_may_promise(0x10005, two, 9, two, 7));
+    CU_ASSERT_FALSE(epoch_may_promise(0x10005, 0x30000, 7, two, 7));
+    CU_ASSERT_FALSE(epoch_may_promise(two, 0, 0, two, 7)); /* it has followed that */
+    CU_ASSERT_FALSE(epoch_may_promise(0x20003, 0, 0, two, 7));
+    CU_ASSERT_FALSE(epoch_may_promise(0x10005, 0, 0, two + 1, 7)); /* a start's: of no promotion */
+    CU_ASSERT_FALSE(epoch_may_promise(0, 0, 0, 0, 7));
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -211,6 +225,7 @@ int main(void)
         {"a list is logged whole or not at all", a_list_is_logged_whole_or_not_at_all},
         {"starts stay within the term of a promotion", starts_stay_within_the_term_of_a_promotion},
         {"a promise binds to one node for a term", a_promise_binds_to_one_node_for_a_term},
+        {"one promise a term, and none for the past", one_promise_a_term_and_none_for_the_past},
         CU_TEST_INFO_NULL,
     };
     return suite_run("member", tests);

@@ -558,6 +558,9 @@ static void what_is_promised_is_never_nothing(void)
         length = whole(bytes, &m[i]);
         memset(bytes + 8 + 16, 0, 16); /* cluster id */
         CU_ASSERT_FALSE(decodes(bytes, length));
+        length = whole(bytes, &m[i]);
+        memset(bytes + 8 + 8, 0, 8); /* node id */
+        CU_ASSERT_FALSE(decodes(bytes, length));
     }
     uint32_t length = whole(bytes, &h);
     memset(bytes + 8, 0, 4);
