@@ -120,7 +120,7 @@ bool durable_log_begin(struct durable_log *log, const struct durable_log_begin *
 
 bool durable_log_room(const struct durable_log *log)
 {
-    return log->follows && wal_writer_room(log->writer) >= APPEND_BLOCKS;
+    return log->follows && !log->finishing && wal_writer_room(log->writer) >= APPEND_BLOCKS;
 }
 
 bool durable_log_append(struct durable_log *log, uint64_t history, uint64_t first_lsn, const uint8_t *records,
@@ -148,7 +148,7 @@ bool durable_log_append(struct durable_log *log, uint64_t history, uint64_t firs
 bool durable_log_lead(struct durable_log *log, const struct history *next)
 {
     CHECK(log->follows && log->config.merge != NULL);
-    if (!wal_writer_enter(log->writer, next->id, next->first_lsn))
+    if (log->finishing || !wal_writer_enter(log->writer, next->id, next->first_lsn))
         return false;
     log->config.merge->next_lsn = next->first_lsn;
     log->follows = false;
