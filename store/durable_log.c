@@ -325,6 +325,12 @@ bool durable_log_finished(const struct durable_log *log)
     return log->finished && wal_writer_idle(log->writer);
 }
 
+bool durable_log_position(const struct durable_log *log, struct wal_position *out)
+{
+    *out = wal_writer_position(log->writer);
+    return is_applied(log, out);
+}
+
 struct wal_writer_facts durable_log_facts(const struct durable_log *log)
 {
     return wal_writer_facts(log->writer);

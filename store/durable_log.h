@@ -88,6 +88,10 @@ bool durable_log_finished(const struct durable_log *log);
 /* Whether records come from the rings. */
 bool durable_log_leads(const struct durable_log *log);
 
+/* Where a snapshot that begins now goes on from, and an adoption that is tried again (housekeeper.h). False: what lies before
+ * is not in the table yet; later. */
+bool durable_log_position(const struct durable_log *log, struct wal_position *out);
+
 struct wal_writer_facts durable_log_facts(const struct durable_log *log);
 
 #endif

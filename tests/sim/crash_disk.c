@@ -13,11 +13,13 @@ static int tap_open(void *state, const char *name, enum disk_open how, uint64_t 
     struct crash_disk *disk = state;
     uint64_t segment;
 
-    if (how == DISK_CREATE)
+    bool creates = how == DISK_CREATE || how == DISK_RESERVE;
+
+    if (creates)
         look(disk, CRASH_create);
     int file = disk->real.call->open(disk->real.state, name, how, bytes);
     disk->open += file >= 0;
-    disk->created += file >= 0 && how == DISK_CREATE && meta_is_segment(name, &segment);
+    disk->created += file >= 0 && creates && meta_is_segment(name, &segment);
     return file;
 }
 

@@ -30,6 +30,8 @@ static void note_file(void *context, const char *name, uint64_t bytes)
         note_snapshot(folder, number);
     } else if (strcmp(name, "snapshot.tmp") == 0) {
         folder->snapshot_tmp = true;
+    } else if (strcmp(name, META_FILE ".tmp") == 0) {
+        folder->meta_tmp = true;
     } else if (strcmp(name, "meta") != 0 && strncmp(name, "kept-", 5) != 0) {
         memcpy(folder->stray, name, strlen(name) + 1);
     }
@@ -51,6 +53,8 @@ void crash_folder_measure(struct sim_disk *sim, const struct trail *trail)
     char name[DISK_NAME_BYTES];
 
     crash_folder_look(&folder, sim);
+    if (folder.meta_tmp)
+        trail_fail(trail, META_FILE ".tmp was left behind");
     if (folder.stray[0] != '\0' || folder.snapshot_tmp)
         trail_fail(trail, "%s was left behind", folder.snapshot_tmp ? "snapshot.tmp" : folder.stray);
     if (folder.snapshots != SNAPSHOTS_KEPT)

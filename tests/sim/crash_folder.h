@@ -11,6 +11,7 @@ struct crash_folder {
     uint64_t snapshots, snapshot, older; /* how many; start of the newest, and of the one before it */
     char stray[DISK_NAME_BYTES];         /* a file that is none of the known ones; "": none */
     bool snapshot_tmp;
+    bool meta_tmp; /* the next that is written removes it */
 };
 
 void crash_folder_look(struct crash_folder *out, struct sim_disk *sim);
