@@ -33,11 +33,11 @@
  * one resumes from what is applied. Blocks are verified whole (CRC, records) before any of it is applied.
  *
  * Whom it follows. Without data: whoever holds the secret. With data, in the table or in a log: only a node of its own
- * cluster (cluster id), and no epoch below the highest it has seen or sealed, of one that it sealed only the node it was
- * sealed for, and of that one only the history it knows it by; so a primary that was emptied, or
- * runs on a copy or an older state of the folder, cannot take its data away: it says so, keeps serving what it has, and
- * goes on trying. (Each start takes the next epoch: an older state that is started often enough is followed in the end.) Of
- * the cluster that it had data of last, all this is turned down even without.
+ * cluster (cluster id); no epoch below the highest that it has followed or sealed, of the same term only the node that it
+ * has followed or sealed it for (epoch.h), and of an epoch that it has followed only the history that it knows it by. So a
+ * primary that was emptied, or runs on a copy or an older state of the folder, cannot take its data away: it says so, keeps
+ * serving what it has, and goes on trying. (Each start takes the next epoch: an older state that is started often enough is
+ * followed in the end.) Of the cluster that it had data of last, all this is turned down even without.
  *
  * Lines for the operator: why there is no primary, once until the reason is another or one was followed for a second;
  * and from where on it is followed then.
@@ -75,6 +75,8 @@ struct replica_host {
     /* The primary's histories, by which a read's min_lsn is judged, and its address for clients: from a WELCOME. */
     void (*welcomed)(void *state, const struct meta *histories, const uint8_t address[16],
                      uint16_t client_port);
+    /* A record of type LOG_MEMBER (store/member.h), in the log's order, once it counts as applied. NULL: nobody asks. */
+    void (*member)(void *state, const struct log_record *record);
 };
 
 /* Where in the log the table stands. */
@@ -110,7 +112,7 @@ void replica_destroy(struct replica *replica);
  * (REPLICA_WAITING, link_there false): of a node that was a primary meanwhile.
  */
 void replica_recovered(struct replica *replica, const struct meta *meta, const struct replica_place *at);
-/* This node has promised that epoch to that node, durably: no lower one is followed any more. */
+/* This node has promised that epoch to that node, durably: no lower one is followed any more, and of its term no other. */
 void replica_sealed(struct replica *replica, uint32_t epoch, uint64_t node_id);
 
 /* ---- the link ---- */

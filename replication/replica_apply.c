@@ -305,6 +305,21 @@ static const uint8_t *new_records(const struct replica *replica, const struct wa
     return records;
 }
 
+/* Lists of members are nothing of the table's. */
+static void tell_members(const struct replica *replica, const uint8_t *records, size_t bytes)
+{
+    const struct replica_host *host = &replica->config.host;
+    struct log_record record;
+
+    if (host->member == NULL)
+        return;
+    for (size_t at = 0; at < bytes; at += log_record_encoded_bytes(records + at))
+        if (log_record_encoded_type(records + at) == LOG_MEMBER) {
+            CHECK(log_record_decode(&record, records + at, bytes - at) > 0);
+            host->member(host->state, &record);
+        }
+}
+
 /* A block that continues. False: it could not be, and the session has ended. */
 static bool apply_block(struct replica *replica, const struct wal_block *block)
 {
@@ -338,6 +353,7 @@ static bool apply_block(struct replica *replica, const struct wal_block *block)
     replica->at.next_lsn = next_lsn;
     if (next_lsn - 1 > replica->primary_lsn)
         replica->primary_lsn = next_lsn - 1;
+    tell_members(replica, records, bytes);
     return true;
 }
 

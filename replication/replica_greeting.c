@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "epoch.h"
 #include "wire.h"
 
 /* ---- telling ---- */
@@ -122,18 +123,23 @@ static struct replication_history last_history(const struct replication_welcome 
 }
 
 /*
- * Two primaries of one epoch (one runs on a copy of the other's folder, or on a restored one) have a last history each: we
- * stay with the one that we have followed, or promised ourselves to.
+ * Whom we have followed, or promised ourselves to, is not left for another of the same term (epoch.h); and two primaries of
+ * one epoch (one runs on a copy of the other's folder, or on a restored one) have a last history each: we stay with the
+ * one that we have followed.
  */
-static bool is_rival(const struct replica *replica, const struct replication_welcome *welcome)
+static unsigned reason_of_epoch(const struct replica *replica, const struct replication_welcome *welcome)
 {
     const struct meta *known = &replica->histories;
     struct replication_history last = last_history(welcome);
 
-    if (replica->sealed_epoch == last.epoch && replica->sealed_node != last.node_id)
-        return true;
-    return known->count > 0 && known->history[known->count - 1].epoch == last.epoch &&
-           known->history[known->count - 1].id != last.id;
+    if (welcome->epoch < replica->epoch)
+        return REFUSE_STALE_EPOCH;
+    if (!epoch_may_follow(replica->epoch, replica->epoch_node, welcome->epoch, last.node_id))
+        return REFUSE_RIVAL;
+    if (known->count > 0 && known->history[known->count - 1].epoch == last.epoch &&
+        known->history[known->count - 1].id != last.id)
+        return REFUSE_RIVAL;
+    return 0;
 }
 
 /* Where a log of that cluster is, in the table or in the folder. */
@@ -151,22 +157,16 @@ static unsigned reason_against(const struct replica *replica, const struct repli
         return REFUSE_CAPACITY;
     if (!ours && is_bound(replica))
         return REFUSE_FOREIGN_CLUSTER;
-    if (!ours || welcome->epoch > replica->epoch)
-        return 0;
-    if (welcome->epoch < replica->epoch)
-        return REFUSE_STALE_EPOCH;
-    return is_rival(replica, welcome) ? REFUSE_RIVAL : 0;
+    return ours ? reason_of_epoch(replica, welcome) : 0;
 }
 
 void replica_sealed(struct replica *replica, uint32_t epoch, uint64_t node_id)
 {
-    if (epoch <= replica->sealed_epoch)
+    if (epoch <= replica->epoch)
         return;
-    replica->sealed_epoch = epoch;
-    replica->sealed_node = node_id;
-    if (epoch > replica->epoch)
-        replica->epoch = epoch;
-    if (replica->welcomed && replica->histories.history[replica->histories.count - 1].epoch < epoch)
+    replica->epoch = epoch;
+    replica->epoch_node = node_id;
+    if (replica->welcomed) /* by a lower one */
         replica_end(replica, REPLICA_END_OURS);
 }
 
@@ -224,6 +224,7 @@ static void take_over(struct replica *replica, const struct replication_welcome 
 
     memcpy(replica->cluster_id, welcome->cluster_id, CLUSTER_ID_BYTES);
     replica->epoch = welcome->epoch;
+    replica->epoch_node = last_history(welcome).node_id;
     replica->welcomed = true;
     replica->refusal[0] = '\0';
     if (welcome->timeout_ms > 0)

@@ -78,11 +78,10 @@ struct replica {
     /* ---- whom it follows: replica_greeting.c ---- */
     struct meta histories; /* of the primary that said WELCOME last */
     uint8_t cluster_id[CLUSTER_ID_BYTES];
-    uint32_t epoch; /* the highest of that cluster */
-    uint32_t sealed_epoch;
-    uint64_t sealed_node;
-    bool begin_anew; /* HELLO_BOOTSTRAP: what is in the table is on no primary's line */
-    bool welcomed;   /* this session */
+    uint32_t epoch;      /* the highest of that cluster, followed or sealed */
+    uint64_t epoch_node; /* whose it is */
+    bool begin_anew;     /* HELLO_BOOTSTRAP: what is in the table is on no primary's line */
+    bool welcomed;       /* this session */
     char refusal[REPLICATION_TEXT_BYTES];
 
     /* ---- the table: replica_apply.c ---- */

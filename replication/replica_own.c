@@ -23,7 +23,7 @@ void replica_recovered(struct replica *replica, const struct meta *meta, const s
     memcpy(replica->cluster_id, meta->cluster_id, CLUSTER_ID_BYTES);
     replica->histories = *meta;
     replica->epoch = last != NULL ? last->epoch : 0;
-    replica->sealed_epoch = 0;
+    replica->epoch_node = last != NULL ? last->node_id : 0;
     replica_sealed(replica, meta->sealed_epoch, meta->sealed_node);
     replica->begin_anew = false;
     replica->refusal[0] = '\0';

@@ -61,6 +61,7 @@ static inline size_t log_record_encoded_bytes(const uint8_t *record)
     return log_record_bytes(record[17], record[18] | (size_t)record[19] << 8);
 }
 
+/* Likewise its type. */
 static inline uint8_t log_record_encoded_type(const uint8_t *record)
 {
     return record[16];

@@ -2,6 +2,7 @@
  * test_replica.c - a replica gets the primary's table and its log, says how far it is, and tells readers no more than it
  * may.
  */
+#include "epoch.h"
 #include "replica_fixture.h"
 #include "replica_internal.h"
 #include "table_walk.h"
@@ -396,9 +397,12 @@ static void histories_without_a_change_may_be_told_again(void)
         stage_cut(s);
     }
     /* the third came to nothing: another was promoted */
-    s->history[2] = (struct replication_history){
-        .id = 0x44, .first_lsn = 2 * STAGE_SECOND, .node_id = 8, .before_lsn = STAGE_FIRST + 19, .epoch = 4};
-    s->welcome.epoch = 4;
+    s->history[2] = (struct replication_history){.id = 0x44,
+                                                 .first_lsn = 2 * STAGE_SECOND,
+                                                 .node_id = 8,
+                                                 .before_lsn = STAGE_FIRST + 19,
+                                                 .epoch = epoch_of_promotion(3)};
+    s->welcome.epoch = epoch_of_promotion(3);
     stage_until_hello(s);
     CU_ASSERT(s->hello.history == 0x11 && s->hello.lsn == STAGE_FIRST + 19);
     stage_welcome(s, WELCOME_RESUME);
@@ -592,14 +596,18 @@ static void a_history_that_was_opened_for_nothing_is_forgotten(void)
     stage_block(s, 0x22, STAGE_SECOND, 0);
     stage_block(s, 0x33, STAGE_THIRD, 0);
     stage_cut(s);
-    s->history[1] = (struct replication_history){
-        .id = 0x55, .first_lsn = STAGE_SECOND, .node_id = 8, .before_lsn = STAGE_FIRST + 19, .epoch = 4};
+    s->history[1] = (struct replication_history){.id = 0x55,
+                                                 .first_lsn = STAGE_SECOND,
+                                                 .node_id = 8,
+                                                 .before_lsn = STAGE_FIRST + 19,
+                                                 .epoch = epoch_of_promotion(3)};
     s->welcome.histories = 2;
-    s->welcome.epoch = 4;
+    s->welcome.epoch = epoch_of_promotion(3);
     stage_until_hello(s);
     stage_welcome(s, WELCOME_RESUME);
     stage_block(s, 0x55, STAGE_SECOND, 2);
-    CU_ASSERT(s->view.history == 0x55 && s->view.epoch == 4 && stage_has(s, STAGE_SECOND + 1));
+    CU_ASSERT(s->view.history == 0x55 && s->view.epoch == epoch_of_promotion(3) &&
+              stage_has(s, STAGE_SECOND + 1));
     CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_gaps), 0);
 }
 

@@ -2,7 +2,9 @@
  * test_replica_lines.c - whose line a replica with a log is on: how far two logs hold the same, what of its own is set aside
  * when it is loaded anew, whom it follows after a seal, and when it does not follow for a while.
  */
+#include "epoch.h"
 #include "lineage.h"
+#include "member.h"
 #include "replica_log_fixture.h"
 
 static struct stage *s;
@@ -224,24 +226,90 @@ static void an_epoch_below_a_sealed_one_is_followed_no_longer(void)
     CU_ASSERT_TRUE(s->view.serving); /* what it has, it keeps showing */
 }
 
-static void of_a_sealed_epoch_only_the_node_it_was_sealed_for_is_followed(void)
+static void offer(uint32_t epoch, uint64_t node_id)
 {
+    s->history[1].epoch = s->welcome.epoch = epoch;
+    s->history[1].node_id = s->welcome.node_id = node_id;
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_RESUME);
+}
+
+static void of_a_sealed_term_only_the_node_it_was_sealed_for_is_followed(void)
+{
+    uint32_t term = epoch_of_promotion(1);
     own_recovered(&own, 0x11, STAGE_FIRST + 9);
-    replica_sealed(s->replica, 5, 77);
-    replica_sealed(s->replica, 4, 78); /* below: nothing new */
+    replica_sealed(s->replica, term, 77);
+    replica_sealed(s->replica, term - 1, 78); /* below: nothing new */
     stage_second_history(s, STAGE_FIRST + 9);
-    s->history[1].epoch = s->welcome.epoch = 5;
-    s->history[1].node_id = s->welcome.node_id = 78;
-    stage_until_hello(s);
-    stage_welcome(s, WELCOME_RESUME);
-    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_WAITING);
+    for (unsigned later = 0; later < 3; later++) {
+        offer(term + later, 78);
+        CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_WAITING);
+    }
     CU_ASSERT_EQUAL(stage_lines_with(s, refuse_text(REFUSE_RIVAL)), 1);
-    s->history[1].node_id = s->welcome.node_id = 77;
-    stage_until_hello(s);
-    stage_welcome(s, WELCOME_RESUME);
+    CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_refused), 3);
+    offer(term + 1, 77); /* it has started again since */
     CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_FOLLOWING);
     stage_block(s, 0x22, STAGE_SECOND, 3);
-    CU_ASSERT(own.records == 3 && s->view.serving && s->view.epoch == 5);
+    CU_ASSERT(own.records == 3 && s->view.serving && s->view.epoch == term + 1);
+}
+
+/* Without a seal: whom it has followed it does not leave for another either, until one is promoted. */
+static void a_later_start_of_another_node_is_not_followed_but_a_promotion_is(void)
+{
+    own_recovered(&own, 0x11, STAGE_FIRST + 9);
+    stage_second_history(s, STAGE_FIRST + 9);
+    offer(2, 78);
+    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_WAITING);
+    CU_ASSERT_EQUAL(stage_lines_with(s, refuse_text(REFUSE_RIVAL)), 1);
+    offer(epoch_of_promotion(1), 78);
+    CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_FOLLOWING);
+}
+
+/* ---- members ---- */
+
+static unsigned members_told, members_applied;
+
+static void on_member(void *state, const struct log_record *record)
+{
+    struct member member;
+    struct member_list head = {0};
+    unsigned index;
+    CU_ASSERT(state == s && member_decode(&member, &head, &index, record));
+    CU_ASSERT(index == members_told && head.count == 2 && member.node_id == 100 + index);
+    members_applied += stage_facts(s).applied_lsn == STAGE_FIRST + 4;
+    members_told++;
+}
+
+static void members_come_with_the_log(void)
+{
+    static uint8_t bytes[WAL_BLOCK_BYTES_MAX];
+    struct wal_block block = {.first_lsn = STAGE_FIRST, .history = 0x11, .count = 5};
+    struct member_list list = {
+        .count = 2,
+        .member = {{.node_id = 100, .part = MEMBER_STAYS}, {.node_id = 101, .part = MEMBER_STAYS}}};
+    uint8_t *at = bytes + WAL_BLOCK_HEADER_BYTES;
+    replica_destroy(s->replica);
+    s->config.host.member = on_member;
+    s->replica = replica_create(&s->config);
+    members_told = members_applied = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        uint8_t room[MEMBER_ROOM_BYTES];
+        struct log_record record;
+        if (i % 2 == 0) {
+            at += numbered_record(at, STAGE_FIRST + i, 20);
+            continue;
+        }
+        member_record(&record, &list, i / 2, room);
+        record.lsn = STAGE_FIRST + i;
+        at += log_record_encode(at, &record);
+    }
+    block.records_bytes = (uint32_t)(at - bytes - WAL_BLOCK_HEADER_BYTES);
+    wal_block_encode(bytes, &block);
+    stage_follow(s, 0);
+    stage_send_block(s, bytes, block.length);
+    stage_run(s);
+    CU_ASSERT(members_told == 2 && members_applied == 2 && stage_items(s) == 3);
+    CU_ASSERT_EQUAL(own.records, 5);
 }
 
 static void a_seal_is_known_again_after_a_start(void)
@@ -302,9 +370,13 @@ static void a_node_that_was_a_primary_follows_from_what_it_has_written(void)
     CU_ASSERT_EQUAL_FATAL(
         apply_record(s->table.context, &(struct log_record){.lsn = STAGE_SECOND + 4, .type = LOG_NOP}), 0);
     own_recovered(&own, 0x22, STAGE_SECOND + 4);
-    s->history[2] = (struct replication_history){
-        .id = 0x33, .first_lsn = STAGE_THIRD, .node_id = 8, .before_lsn = STAGE_SECOND + 4, .epoch = 3};
-    s->welcome.histories = s->welcome.epoch = 3;
+    s->history[2] = (struct replication_history){.id = 0x33,
+                                                 .first_lsn = STAGE_THIRD,
+                                                 .node_id = 8,
+                                                 .before_lsn = STAGE_SECOND + 4,
+                                                 .epoch = epoch_of_promotion(2)};
+    s->welcome.histories = 3;
+    s->welcome.epoch = s->history[2].epoch;
     s->welcome.durable_lsn = s->welcome.acknowledged_lsn = s->acknowledged_lsn = STAGE_THIRD - 1;
     replica_follow_again(s->replica);
     stage_until_hello(s);
@@ -343,8 +415,11 @@ int main(void)
          a_log_of_another_cluster_is_not_given_up_even_with_an_empty_table},
         {"an epoch below a sealed one is followed no longer",
          an_epoch_below_a_sealed_one_is_followed_no_longer},
-        {"of a sealed epoch only the node it was sealed for is followed",
-         of_a_sealed_epoch_only_the_node_it_was_sealed_for_is_followed},
+        {"of a sealed term only the node it was sealed for is followed",
+         of_a_sealed_term_only_the_node_it_was_sealed_for_is_followed},
+        {"a later start of another node is not followed, but a promotion is",
+         a_later_start_of_another_node_is_not_followed_but_a_promotion_is},
+        {"members come with the log", members_come_with_the_log},
         {"a seal is known again after a start", a_seal_is_known_again_after_a_start},
         {"while it does not follow no session is begun", while_it_does_not_follow_no_session_is_begun},
         {"a node that was a primary follows from what it has written",
