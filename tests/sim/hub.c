@@ -54,25 +54,34 @@ static void open_port(struct hub *hub, unsigned i)
     memcpy(node->port.mac.addr_bytes, node->mac, 6);
 }
 
-/* Node 0 leads, the others follow it. */
 static void take_part(struct hub *hub, unsigned i, struct node_replication_config *out)
 {
-    static const char *const names[HUB_NODES_MAX] = {"primary", "replica1", "replica2"};
+    static const char *const names[HUB_NODES_MAX] = {"node0", "node1", "node2", "node3", "node4"};
+    static const char *const addresses[HUB_NODES_MAX] = {"198.18.0.1", "198.18.0.2", "198.18.0.3",
+                                                         "198.18.0.4", "198.18.0.5"};
     struct hub_node *node = &hub->nodes[i];
+    const struct hub_part *part = &node->part;
     char error[NAME_LOOKUP_ERROR_BYTES];
 
-    *out = (struct node_replication_config){.mode = i == 0 ? MODE_PRIMARY : MODE_REPLICA,
+    *out = (struct node_replication_config){.mode = part->mode,
                                             .port = REPLICATION_PORT,
                                             .primary_port = REPLICATION_PORT,
-                                            .primary_name = "198.18.0.1",
+                                            .primary_name = addresses[part->leader],
                                             .name = names[i],
-                                            .min_replicas = i == 0 ? hub->min_replicas : 0,
-                                            .ack_applied = true,
+                                            .min_replicas = part->min_replicas,
+                                            .ack_applied = part->ack_applied,
                                             .heartbeat_ms = 100,
                                             .timeout_ms = 1000};
-    if (i > 0 && node->primary == NULL)
+    if (part->mode != MODE_REPLICA)
+        return;
+    if (node->primary != NULL && node->asks != part->leader) {
+        name_lookup_destroy(node->primary);
+        node->primary = NULL;
+    }
+    node->asks = part->leader;
+    if (node->primary == NULL)
         node->primary = name_lookup_create(out->primary_name, error, sizeof error);
-    must(i == 0 || node->primary != NULL, "an address needs no name server");
+    must(node->primary != NULL, "an address needs no name server");
     out->primary = node->primary;
 }
 
@@ -100,6 +109,7 @@ static void start_node(struct hub *hub, unsigned i)
         memcpy(text.text, hub->secret, text.length);
     config.port[0] = (struct node_port){
         .port = node->port, .address = address_from_ip4(rte_cpu_to_be_32(node->ip4)), .prefix_length = 24};
+    node->paused = false;
     if (node->disk != NULL)
         config.log = (struct node_log_config){.folder = "folder",
                                               .disk = sim_disk_disk(node->disk),
@@ -110,9 +120,9 @@ static void start_node(struct hub *hub, unsigned i)
     must(node_start(&node->node, &config, hub->now, error, sizeof error) == 0, error);
 }
 
-/* The rest of what *hub is, then its nodes. logged: so many of them, the first ones, have a log. */
-static void start_all(struct hub *hub, struct rte_mempool *pool, unsigned count, unsigned logged,
-                      uint64_t seed, uint64_t space)
+/* The rest of what *hub is, then its nodes. */
+static void start_all(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
+                      const struct hub_part *parts)
 {
     hub->pool = pool;
     hub->count = count;
@@ -122,8 +132,9 @@ static void start_all(struct hub *hub, struct rte_mempool *pool, unsigned count,
     memcpy(hub->client_mac, (const uint8_t[]){2, 0, 0, 0, 0, 100}, 6);
     for (unsigned i = 0; i < count; i++) {
         open_port(hub, i);
-        if (i < logged)
-            hub->nodes[i].disk = sim_disk_create(seed + i, space);
+        hub->nodes[i].part = parts[i];
+        if (parts[i].log)
+            hub->nodes[i].disk = sim_disk_create(seed + i, hub->space);
         start_node(hub, i);
     }
 }
@@ -131,19 +142,23 @@ static void start_all(struct hub *hub, struct rte_mempool *pool, unsigned count,
 void hub_start_logged(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
                       const char *secret, struct durability_rules rules, uint64_t space)
 {
-    *hub = (struct hub){.secret = secret, .rules = rules, .step_ns = HUB_STEP_NS};
-    start_all(hub, pool, count, rules.log ? count : 0, seed, space);
+    struct hub_part parts[HUB_NODES_MAX] = {0};
+
+    *hub = (struct hub){.secret = secret, .rules = rules, .step_ns = HUB_STEP_NS, .space = space};
+    for (unsigned i = 0; i < count; i++)
+        parts[i].log = rules.log;
+    start_all(hub, pool, count, seed, parts);
 }
 
 void hub_start_cluster(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed,
-                       const char *secret, unsigned min_replicas, uint64_t space)
+                       const char *secret, const struct hub_part *parts, uint64_t space)
 {
     *hub = (struct hub){.secret = secret,
                         .rules = {.log = true, .writes_wait = true, .reads_wait = true},
                         .cluster = true,
-                        .min_replicas = min_replicas,
+                        .space = space,
                         .step_ns = CLUSTER_STEP_NS};
-    start_all(hub, pool, count, 1, seed, space);
+    start_all(hub, pool, count, seed, parts);
 }
 
 void hub_start(struct hub *hub, struct rte_mempool *pool, unsigned count, uint64_t seed, const char *secret)
@@ -162,8 +177,8 @@ static void empty_rings(struct hub_node *node)
         rte_pktmbuf_free(mbuf);
 }
 
-/* From now on its disk does nothing for the node, whose end is a kill: what was in flight is so for ever. The crash comes with
- * the next call that changes something: this one. */
+/* From now on its disk does nothing for the node, whose end is a kill: what was in flight is so for ever. The
+ * crash comes with the next call that changes something: this one. */
 static void kill_disk(struct sim_disk *disk)
 {
     struct disk calls = sim_disk_disk(disk);
@@ -172,7 +187,7 @@ static void kill_disk(struct sim_disk *disk)
     must(calls.call->sync_folder(calls.state) < 0 && sim_disk_crashed(disk), "the disk has crashed");
 }
 
-void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
+void hub_kill(struct hub *hub, unsigned i, enum sim_crash crash)
 {
     struct hub_node *node = &hub->nodes[i];
     struct sim_disk *found = NULL;
@@ -182,11 +197,31 @@ void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
         found = sim_disk_image(node->disk, crash, seeded_next(&hub->entropy));
     }
     node_stop(node->node);
+    node->node = NULL;
+    node->falls = node->fell = false;
     empty_rings(node);
     if (node->disk != NULL)
         sim_disk_destroy(node->disk);
     node->disk = found;
+}
+
+void hub_revive(struct hub *hub, unsigned i)
+{
     start_node(hub, i);
+}
+
+void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash)
+{
+    hub_kill(hub, i, crash);
+    hub_revive(hub, i);
+}
+
+void hub_crash_soon(struct hub *hub, unsigned i, unsigned calls)
+{
+    struct sim_disk *disk = hub->nodes[i].disk;
+
+    sim_disk_crash_at(disk, sim_disk_boundaries(disk) + calls);
+    hub->nodes[i].falls = true;
 }
 
 bool hub_serves(struct hub *hub, unsigned i)
@@ -194,6 +229,8 @@ bool hub_serves(struct hub *hub, unsigned i)
     for (unsigned steps = 0; steps < 1000000000 / hub->step_ns; steps++) {
         struct node_recovery_progress progress;
 
+        if (hub->nodes[i].fell)
+            break;
         switch (node_readiness(hub->nodes[i].node, &progress, hub->error, sizeof hub->error)) {
         case NODE_READY:
             return true;
@@ -212,7 +249,7 @@ void hub_stop(struct hub *hub)
     for (unsigned i = 0; i < hub->count; i++) {
         struct hub_node *node = &hub->nodes[i];
 
-        if (node->disk != NULL)
+        if (node->disk != NULL && node->node != NULL)
             kill_disk(node->disk);
         node_stop(node->node);
         name_lookup_destroy(node->primary);
@@ -308,6 +345,15 @@ void hub_inject(struct hub *hub, const uint8_t *bytes, size_t length)
     enter(hub, HUB_NODES_MAX, bytes, length);
 }
 
+static unsigned node_at(const struct hub *hub, uint32_t ip4)
+{
+    for (unsigned i = 0; i < hub->count; i++)
+        if (hub->nodes[i].ip4 == ip4)
+            return i;
+    must(false, "a frame comes from nobody");
+    return 0;
+}
+
 /* A frame reaches the client: datagrams from the node that it talks to are kept. */
 static void client_takes(struct hub *hub, const uint8_t *bytes, size_t length)
 {
@@ -320,12 +366,18 @@ static void client_takes(struct hub *hub, const uint8_t *bytes, size_t length)
             (bytes[0] & 1) == 0; /* a hub shows us our neighbours' frames; nodes are silent */
         return;
     }
-    if (frame_get16(bytes + 12) != 0x0800 || ip4[9] != 17 || frame_get16(udp + 2) != CLIENT_PORT)
+    if (frame_get16(bytes + 12) != 0x0800 || ip4[9] != 17)
         return;
     must(frame_sum(0, ip4, 20) == 0xFFFF, "a node sent a wrong IPv4 checksum");
     must(frame_udp_sum(ip4, udp, frame_get16(udp + 4)) == 0xFFFF, "a node sent a wrong UDP checksum");
     payload = frame_get16(udp + 4) - 8u;
     must(14 + 28 + payload <= length && payload <= DATAGRAM_BYTES_MAX, "a node sent a wrong length");
+    if (frame_get16(udp + 2) != CLIENT_PORT) {
+        if (hub->listener != NULL)
+            hub->listener(hub->listener_state, node_at(hub, frame_get32(ip4 + 12)), frame_get16(udp + 2),
+                          udp + 8, payload);
+        return;
+    }
     if (memcmp(bytes + 6, node->mac, 6) != 0 || frame_get32(ip4 + 12) != node->ip4 ||
         hub->inbox_count == HUB_INBOX_MAX)
         return;
@@ -344,7 +396,8 @@ static void deliver_due(struct hub *hub)
         if (frame->due_step > hub->steps) {
             hub->flight[kept++] = *frame;
         } else if (frame->to != HUB_NODES_MAX) {
-            if (rte_ring_enqueue(hub->nodes[frame->to].to, frame->mbuf) != 0)
+            if (hub->nodes[frame->to].node == NULL ||
+                rte_ring_enqueue(hub->nodes[frame->to].to, frame->mbuf) != 0)
                 rte_pktmbuf_free(frame->mbuf);
         } else {
             client_takes(hub, rte_pktmbuf_mtod(frame->mbuf, const uint8_t *),
@@ -355,48 +408,59 @@ static void deliver_due(struct hub *hub)
     hub->flying = kept;
 }
 
-void hub_step(struct hub *hub)
+/* Every part of a node has its turn. */
+static void turn_node(struct hub *hub, unsigned i)
 {
+    struct hub_node *node = &hub->nodes[i];
     struct rte_mbuf *mbuf;
 
+    node_worker_turn(node->node, 0, hub->now);
+    node_control_turn(node->node, hub->now);
+    node_helper_step(node->node);
+    if (node->disk != NULL && !node->paused_disk)
+        node_housekeeping_step(node->node);
+    node->fell = node->falls && sim_disk_crashed(node->disk);
+    while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0) {
+        /* What it says in the turn in which it fell may have been said after that. */
+        if (!node->fell)
+            enter(hub, i, rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf));
+        rte_pktmbuf_free(mbuf);
+    }
+}
+
+void hub_step(struct hub *hub)
+{
     hub->steps++;
     hub->now.mono_ns += hub->step_ns;
     hub->now.wall_ms = UINT64_C(1700000000000) + hub->now.mono_ns / 1000000;
     deliver_due(hub);
-    for (unsigned i = 0; i < hub->count; i++) {
-        struct hub_node *node = &hub->nodes[i];
-
-        if (node->paused)
-            continue;
-        node_worker_turn(node->node, 0, hub->now);
-        node_control_turn(node->node, hub->now);
-        node_helper_step(node->node);
-        if (node->disk != NULL && !node->paused_disk)
-            node_housekeeping_step(node->node);
-        while (rte_ring_dequeue(node->from, (void **)&mbuf) == 0) {
-            enter(hub, i, rte_pktmbuf_mtod(mbuf, const uint8_t *), rte_pktmbuf_data_len(mbuf));
-            rte_pktmbuf_free(mbuf);
-        }
-    }
+    for (unsigned i = 0; i < hub->count; i++)
+        if (hub->nodes[i].node != NULL && !hub->nodes[i].paused && !hub->nodes[i].fell)
+            turn_node(hub, i);
 }
 
 /* ---- the client's link ---- */
 
-static void link_send(void *state, const uint8_t *bytes, size_t length)
+void hub_client_send(struct hub *hub, unsigned node, uint16_t port, const uint8_t *bytes, size_t length)
 {
-    struct hub *hub = state;
-    const struct hub_node *node = &hub->nodes[hub->talks_to];
     struct frame_fields fields = {.vlan_tci = FRAME_UNTAGGED,
                                   .source = hub->client_ip4,
-                                  .destination = node->ip4,
-                                  .source_port = CLIENT_PORT,
+                                  .destination = hub->nodes[node].ip4,
+                                  .source_port = port,
                                   .destination_port = PROTOCOL_DEFAULT_PORT};
     struct frame frame;
 
-    memcpy(fields.to, node->mac, 6);
+    memcpy(fields.to, hub->nodes[node].mac, 6);
     memcpy(fields.from, hub->client_mac, 6);
     frame_udp(&frame, &fields, bytes, length);
     enter(hub, HUB_NODES_MAX, frame.bytes, frame.length);
+}
+
+static void link_send(void *state, const uint8_t *bytes, size_t length)
+{
+    struct hub *hub = state;
+
+    hub_client_send(hub, hub->talks_to, CLIENT_PORT, bytes, length);
 }
 
 static size_t link_receive(void *state, uint8_t *out, size_t room, unsigned timeout_ms)

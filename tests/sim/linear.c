@@ -4,12 +4,14 @@
 #include <string.h>
 
 /*
- * Wing and Gong's search: of the calls that are left, any may be the next that has been invoked before the first of them
- * returned. States that led nowhere are remembered: which calls were placed, and the value after them.
+ * Wing and Gong's search: of the calls that are left, any may be the next that has been invoked before the
+ * first of them returned. States that led nowhere are remembered: which calls were placed, and the value
+ * after them.
  *
- * Two rules keep it small and lose nothing. A call that only looks is placed as soon as it may be: it changes nothing, and
- * later it may not be possible any more. Of optional calls whose value nobody asks for any more, one is as good as another:
- * only the first is tried, and only where somebody needs the value that there is to be gone.
+ * Two rules keep it small and lose nothing. A call that only looks is placed as soon as it may be: it changes
+ * nothing, and later it may not be possible any more. Of optional calls whose value nobody asks for any more,
+ * one is as good as another: only the first is tried, and only where somebody needs the value that there is
+ * to be gone.
  */
 enum { WORDS = LINEAR_CALLS_MAX / 64, SEEN_MAX = 1 << 14, STEPS_MAX = 1 << 20 };
 
@@ -165,7 +167,8 @@ static int by_invocation(const void *a, const void *b)
     return (first->invoked > second->invoked) - (first->invoked < second->invoked);
 }
 
-/* Whether a beginning with that value is to be tried: of those that nobody asks for one is as good as another. */
+/* Whether a beginning with that value is to be tried: of those that nobody asks for one is as good as
+ * another. */
 static bool is_worth_trying(const struct search *search, uint64_t value, bool *other_tried)
 {
     if (value == 0)

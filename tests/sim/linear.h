@@ -1,8 +1,9 @@
 /*
- * linear.h - whether what clients saw of one register can have happened one call after the other, each at an instant
- * between its invocation and its return (linearizable).
+ * linear.h - whether what clients saw of one register can have happened one call after the other, each at an
+ * instant between its invocation and its return (linearizable).
  *
- * The register holds a number; 0: it is absent. A call needs something of the state that it finds, and may set another:
+ * The register holds a number; 0: it is absent. A call needs something of the state that it finds, and may
+ * set another:
  *
  *   SET v               needs nothing, sets v         GET -> v             needs v
  *   SET v if absent     needs 0, sets v               GET -> absent        needs 0
@@ -10,8 +11,8 @@
  *   SET v if version    needs the value that it       ... -> mismatch      needs other than that value
  *                       has, sets v
  *
- * A call that was not answered may have happened at any instant after its invocation, or not at all: `optional`, and
- * it never returned. No two calls set the same number, but for 0.
+ * A call that was not answered may have happened at any instant after its invocation, or not at all:
+ * `optional`, and it never returned. No two calls set the same number, but for 0.
  */
 #ifndef WILD_LINEAR_H
 #define WILD_LINEAR_H
@@ -39,8 +40,8 @@ enum linear_verdict {
 };
 
 /*
- * Whether there is such an order that begins with one of the `initials` numbers (at least one). The calls are sorted by
- * invocation.
+ * Whether there is such an order that begins with one of the `initials` numbers (at least one). The calls are
+ * sorted by invocation.
  */
 enum linear_verdict linear_check(struct linear_call *calls, unsigned count, const uint64_t *initial,
                                  unsigned initials);
