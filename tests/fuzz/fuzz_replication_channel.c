@@ -26,7 +26,7 @@ enum step {
     STEP_QUEUE,
     STEP_TURN,
     STEP_TELL,
-    STEP_ROOM,
+    STEP_ROOM, /* of the link, and what its owner is ready for */
     STEP_CORRUPT,
     STEP_DROP,
     STEP_REPEAT,
@@ -65,7 +65,7 @@ static void hostile_came(void *owner, const struct replication_message *message)
 }
 
 static const struct channel_events hostile_events = {
-    .may_compute = side_may_compute, .opened = side_opened, .message = hostile_came};
+    .may_compute = side_may_compute, .opened = side_opened, .message = hostile_came, .ready = side_ready};
 
 static void judge(const struct world *w)
 {
@@ -78,7 +78,10 @@ static void judge(const struct world *w)
         MUST((s->channel.state == CHANNEL_ENDED) == (s->channel.end != CHANNEL_LIVES));
         if (s->channel.state == CHANNEL_ENDED)
             MUST(side_is_wiped(s) && !channel_sending(&s->channel));
-        MUST(s->channel.have < s->config.receive_bytes && s->channel.need <= s->config.receive_bytes);
+        bool waits = s->channel.holding && s->channel.have == s->channel.need;
+        MUST(s->channel.have < s->config.receive_bytes || waits);
+        MUST(s->channel.need <= s->config.receive_bytes);
+        MUST(!s->channel.holding || (s->channel.state != CHANNEL_ENDED && s->not_ready));
         if (stranger || w->options & OPTION_REFUSES)
             MUST(s->opened == 0 && w->pair->end[0].committed == 0);
     }
@@ -179,7 +182,12 @@ static bool take_step(struct world *w, struct fuzz_input *input)
         link_pair_tell(w->pair, side);
         break;
     case STEP_ROOM:
-        w->pair->end[side].no_room = fuzz_u8(input) & 1;
+        code = fuzz_u8(input);
+        w->pair->end[side].no_room = code & 1;
+        s->not_ready = code & 2;
+        s->ready_for = code >> 2;
+        if (!w->pair->end[side].gone)
+            (void)channel_resume(&s->channel);
         break;
     case STEP_CORRUPT:
     case STEP_DROP:
@@ -229,9 +237,11 @@ static unsigned rounds_for(const struct world *w)
 static void come_to_rest(struct world *w)
 {
     w->pair->end[0].no_room = w->pair->end[1].no_room = false;
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
+        w->side[i]->not_ready = false;
         if (!w->pair->end[i].gone)
             side_turn(w->side[i]);
+    }
     MUST(link_pair_run_for(w->pair, rounds_for(w)));
     judge(w);
     bool strange = w->options & (OPTION_OTHER_SECRET | OPTION_REFUSES | OPTION_SMALL_SERVER);

@@ -190,6 +190,8 @@ def channel_seeds():
         "small-server": (0xE8, shaken + queue(1, 100, 232, 233) + rest),
         "refuses": (0x10, shaken + both),
         "no-room": (0x40, b"\4\1" + shaken + b"\4\0\3" + shaken + b"\x84\1" + both + b"\x84\0\x83" + rest),
+        "not-ready": (0xE0, shaken + b"\4\2\x84\2" + both + rest + b"\4\x0a\x84\6" + rest + b"\4\0\x84\0" + rest),
+        "not-ready-cut": (0x20, shaken + b"\x84\2" + both + rest + cut + again + shaken + both + rest + b"\x8b"),
         "close": (0x20, shaken + both + b"\x0a" + rest),
         "close-shaking": (0x20, move(1) + b"\x8a" + rest),
         "abort": (0x20, shaken + both + b"\x8b" + rest),

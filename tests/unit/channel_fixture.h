@@ -39,6 +39,9 @@ struct channel_side {
     bool refuses;
     enum side_act when_asked, when_opened, when_came;
     unsigned at_message; /* when_came: at the message with this number */
+    bool not_ready;      /* for messages, but for the next ready_for */
+    unsigned ready_for;
+    uint8_t *held;
 };
 
 static inline uint8_t side_byte(unsigned side, unsigned n, size_t at)
@@ -107,12 +110,25 @@ static inline void side_came(void *owner, const struct replication_message *mess
         side_acts(s, s->when_came);
 }
 
-static const struct channel_events side_events = {
-    .may_compute = side_may_compute, .opened = side_opened, .message = side_came};
+static inline bool side_ready(void *owner)
+{
+    struct channel_side *s = owner;
+    s->late += s->channel.state != CHANNEL_OPEN;
+    if (!s->not_ready)
+        return true;
+    if (s->ready_for == 0)
+        return false;
+    s->ready_for--;
+    return true;
+}
 
-/* Sends what there is to send; payloads are freed as soon as they may be, and spoilt where they are not needed. */
+static const struct channel_events side_events = {
+    .may_compute = side_may_compute, .opened = side_opened, .message = side_came, .ready = side_ready};
+
+/* Takes what was held, and sends what there is to send; payloads are freed as soon as they may be, and spoilt where they are not needed. */
 static inline size_t side_turn(struct channel_side *s)
 {
+    (void)channel_resume(&s->channel);
     size_t bytes = channel_turn(&s->channel);
     for (;;) {
         if (channel_sending(&s->channel)) {
@@ -178,6 +194,7 @@ static inline struct channel_side *side_new(unsigned number, const struct role_k
     s->seed = seeded_start(number + 1);
     s->random = seeded_source(&s->seed);
     s->receive = malloc(receive_bytes);
+    s->held = malloc(RECORD_MESSAGE_BYTES_MAX);
     s->config = (struct channel_config){.events = &side_events,
                                         .owner = s,
                                         .keys = {first, second},
@@ -186,6 +203,7 @@ static inline struct channel_side *side_new(unsigned number, const struct role_k
                                         .session = &s->session,
                                         .receive = s->receive,
                                         .receive_bytes = receive_bytes,
+                                        .held = s->held,
                                         .server = number == 0};
     return s;
 }
@@ -217,6 +235,7 @@ static inline void side_free(struct channel_side *s)
 {
     free(s->payload);
     free(s->receive);
+    free(s->held);
     free(s);
 }
 

@@ -41,7 +41,8 @@ struct link_end {
     uint64_t committed; /* ever */
     uint8_t *place;     /* of the last reserve */
     size_t place_room;
-    bool place_given, wants_room;
+    bool place_given;
+    size_t wants_room;    /* least of the reserve that gave nothing; 0: none since the user was told */
     bool closed, aborted; /* by the user */
     bool broken;          /* by the network, or by the peer's abort */
     bool gone;            /* the user has been told */
@@ -76,7 +77,7 @@ static inline uint8_t *link_pair_reserve(void *stream, size_t least, size_t *roo
     if (give > end->segment)
         give = end->segment;
     if (end->no_room || give < least) {
-        end->wants_room = true;
+        end->wants_room = least;
         return NULL;
     }
     free(end->place);
@@ -218,8 +219,8 @@ static inline bool link_pair_tell(struct link_pair *pair, unsigned side)
         link_pair_tell_gone(end);
         return true;
     }
-    if (!end->closed && end->wants_room && !end->no_room && end->length < end->limit) {
-        end->wants_room = false;
+    if (!end->closed && end->wants_room > 0 && !end->no_room && end->length + end->wants_room <= end->limit) {
+        end->wants_room = 0;
         if (end->functions != NULL && end->functions->writable != NULL)
             end->functions->writable(end->user);
         return true;
