@@ -58,6 +58,18 @@ struct stream *control_streams_connect(struct control_streams *streams, const st
     return kernel_connect(streams->sockets, &to, events, user);
 }
 
+void control_streams_peer(struct control_streams *streams, const struct stream *stream,
+                          enum control_streams_peer peer)
+{
+    static const enum worker_handover_rank rank[] = {[CONTROL_PEER_GONE] = HANDOVER_STRANGER,
+                                                     [CONTROL_PEER_ACCEPTED] = HANDOVER_ACCEPTED,
+                                                     [CONTROL_PEER_TRUSTED] = HANDOVER_TRUSTED};
+
+    if (!over_sockets(streams))
+        worker_handover_set(&streams->node->control.handover, address_ip4(&stream->flow.peer),
+                            stream->flow.peer_port, rank[peer]);
+}
+
 unsigned control_streams_turn(struct control_streams *streams, struct instant now)
 {
     return over_sockets(streams) ? kernel_turn(streams->sockets, now) : control_ports_turn(streams, now);

@@ -6,7 +6,8 @@
  *   tier 1, flow    the device steers frames of the replication port to the control lcore's queue (rte_flow), where it
  *                   has such a queue and accepts such a rule
  *   tier 2, ring    a worker that receives a frame for the replication port, or of a flow that this node has opened, hands
- *                   it over by a ring, which is bounded: what it does not hold is dropped and counted
+ *                   it over by a ring, which is bounded: what it does not hold is dropped and counted. Of strangers it
+ *                   holds a quarter (control_streams_peer())
  * What leaves goes by the control lcore's queue, else by worker 0's, as ARP does (control.h). A port that is for streams
  * alone (node_port.streams_only) is polled by the control lcore itself; then the others carry none.
  *
@@ -44,6 +45,14 @@ void control_streams_destroy(
  * Over ports it waits until the next hop is known; who is not found within seconds is unreachable. */
 struct stream *control_streams_connect(struct control_streams *streams, const struct flow *flow,
                                        const struct stream_events *events, void *user, struct instant now);
+
+/*
+ * Of a stream that was accepted: the peer has been found at its address; has our secret; has gone. Where frames come by the
+ * workers' ring a flood from elsewhere leaves room for it (worker.h).
+ */
+enum control_streams_peer { CONTROL_PEER_GONE, CONTROL_PEER_ACCEPTED, CONTROL_PEER_TRUSTED };
+void control_streams_peer(struct control_streams *streams, const struct stream *stream,
+                          enum control_streams_peer peer);
 
 /* Things done: 0 means idle. node_control_turn() calls it; what is written to streams later in that leaves with the next
  * one. */

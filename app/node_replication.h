@@ -40,6 +40,7 @@ struct node_replication_shown {
 struct node_leading_link {
     struct node *node;               /* NULL: free */
     struct primary_session *session; /* NULL: it has left, and the stream is about to close */
+    bool trusted;                    /* control_streams_peer() */
 };
 
 struct node_leading {

@@ -8,12 +8,24 @@
 
 /* ---- streams to sessions ---- */
 
+/* At the end the streams are gone before those who used them. */
+static void tell_peer(struct node *node, const struct stream *stream, enum control_streams_peer peer)
+{
+    if (node->streams != NULL)
+        control_streams_peer(node->streams, stream, peer);
+}
+
 static size_t received(struct stream *stream, uint8_t *bytes, size_t length)
 {
     struct node_leading_link *link = stream->user;
 
-    if (link->session != NULL)
-        primary_received(link->session, bytes, length);
+    if (link->session == NULL)
+        return length;
+    primary_received(link->session, bytes, length);
+    if (!link->trusted && link->session != NULL && primary_may_close(link->session)) {
+        link->trusted = true;
+        tell_peer(link->node, stream, CONTROL_PEER_TRUSTED);
+    }
     return length;
 }
 
@@ -54,6 +66,7 @@ static void closed(struct stream *stream, enum stream_end end)
 
     (void)end;
     leave(link);
+    tell_peer(link->node, stream, CONTROL_PEER_GONE);
     link->node->replication.links--;
     link->node = NULL;
 }
@@ -82,6 +95,8 @@ bool node_leading_accept(struct node *node, struct stream *stream)
     if (leading->link[i].session == NULL)
         return false;
     leading->link[i].node = node;
+    leading->link[i].trusted = false;
+    tell_peer(node, stream, CONTROL_PEER_ACCEPTED);
     stream->user = &leading->link[i];
     stream->events = &events;
     replication->links++;

@@ -20,7 +20,18 @@
 
 enum { WORKER_PORTS_MAX = 4 };
 
-enum { WORKER_HANDOVER_FLOWS = 16 };
+enum { WORKER_HANDOVER_FLOWS = 16, WORKER_HANDOVER_SETS = 64, WORKER_HANDOVER_WAYS = 8 };
+
+/*
+ * Whose a segment is that is handed over, and so how much of the ring it may fill: who can write any address into a frame
+ * leaves room for those whom a handshake of TCP has found at theirs, and those for who has shown our secret.
+ */
+enum worker_handover_rank {
+    HANDOVER_NONE,     /* a worker's own */
+    HANDOVER_STRANGER, /* to the port: a quarter */
+    HANDOVER_ACCEPTED, /* half */
+    HANDOVER_TRUSTED,  /* and of flows that this node has opened: all of it */
+};
 
 struct neighbour_table;
 struct rte_ring;
@@ -33,6 +44,8 @@ struct rte_ring;
 struct worker_handover {
     _Atomic rte_be16_t port;                      /* 0: nobody listens */
     _Atomic uint64_t flow[WORKER_HANDOVER_FLOWS]; /* worker_handover_flow(); 0: none */
+    /* Peers of the port, each in a way of its set: the flow, with its rank in place of the port; 0: none. */
+    _Alignas(64) _Atomic uint64_t peer[WORKER_HANDOVER_SETS][WORKER_HANDOVER_WAYS];
 };
 
 /* An IPv4 flow in one word, as the one that opened it sees it. Its own address does not count. */
@@ -40,6 +53,13 @@ static inline uint64_t worker_handover_flow(rte_be32_t peer, rte_be16_t peer_por
 {
     return (uint64_t)peer << 32 | (uint64_t)peer_port << 16 | local_port;
 }
+
+/*
+ * Control: the peer of a stream at the port is this from now on; HANDOVER_STRANGER: nobody any more. A set that is full
+ * gives up an accepted peer for a trusted one; else whoever comes stays a stranger, who has his share, too.
+ */
+void worker_handover_set(struct worker_handover *handover, rte_be32_t peer, rte_be16_t peer_port,
+                         enum worker_handover_rank rank);
 
 /* One port as this worker sees it. */
 struct worker_port {

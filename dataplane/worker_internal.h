@@ -93,10 +93,12 @@ enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *li
                                    struct udp_datagram *datagram, struct tcp_arrival *arrival);
 /* ---- worker_handover.c ---- */
 
-/* Whether this segment, of which the ports are there at least, is the control lcore's. */
-bool worker_hands_over(const struct worker *worker, rte_be32_t source, const uint8_t *segment);
+/* Whether this segment, of which the ports are there at least, is the control lcore's, and of whom it comes. */
+enum worker_handover_rank worker_handover_of(const struct worker *worker, rte_be32_t source,
+                                               const uint8_t *segment);
 /* Takes the frame: handed over, or dropped and counted. */
-void worker_hand_over(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame);
+void worker_hand_over(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
+                      enum worker_handover_rank rank);
 
 /* ---- worker_slow.c ---- */
 

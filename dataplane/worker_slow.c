@@ -271,10 +271,12 @@ static unsigned slow_udp(struct worker *worker, struct worker_link *link, struct
 static unsigned slow_tcp(struct worker *worker, struct worker_link *link, struct slow_frame *slow,
                          const struct ip4_view *ip4)
 {
-    if (worker->handover != NULL && ip4->payload_bytes >= TCP_HEADER_BYTES_MIN &&
-        worker_hands_over(worker, ip4->source, ip4->payload)) {
-        worker_hand_over(worker, link, slow->mbuf);
-        return NET_ACCEPT;
+    if (worker->handover != NULL && ip4->payload_bytes >= TCP_HEADER_BYTES_MIN) {
+        enum worker_handover_rank rank = worker_handover_of(worker, ip4->source, ip4->payload);
+        if (rank != HANDOVER_NONE) {
+            worker_hand_over(worker, link, slow->mbuf, rank);
+            return NET_ACCEPT;
+        }
     }
     unsigned verdict =
         tcp_ip4_validate(ip4->payload, ip4->payload_bytes, ip4->header + 12, slow->l4_checksum_good);

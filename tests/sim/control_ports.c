@@ -14,6 +14,7 @@
 #include "app_limits.h"
 #include "control_streams.h"
 #include "hub.h"
+#include "node_internal.h"
 
 enum {
     PORT = 9001,
@@ -321,6 +322,63 @@ static void only_the_port_s_segments_are_handed_over(void)
     with_two_nodes(&(struct hub_faults){0}, strangers);
 }
 
+static uint64_t replication_counter(unsigned i, enum replication_counter which)
+{
+    return replication_counted(&hub.nodes[i].node->replication.counters, which);
+}
+
+/* So many SYNs from everywhere to the primary's replication port, which one worker hands over before anything else comes. */
+static void flood(unsigned frames, uint16_t port)
+{
+    static uint32_t source;
+    struct hub_node *primary = &hub.nodes[0];
+
+    for (unsigned i = 0; i < frames; i++) {
+        struct frame_fields fields = {.vlan_tci = FRAME_UNTAGGED,
+                                      .source = hub.client_ip4 + (++source % 50000) * 7 + 1000,
+                                      .destination = primary->ip4,
+                                      .source_port = (uint16_t)(1024 + source % 60000),
+                                      .destination_port = port};
+        struct rte_mbuf *mbuf = rte_pktmbuf_alloc(pool);
+        struct frame frame;
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(mbuf);
+        memcpy(fields.to, primary->mac, 6);
+        memcpy(fields.from, hub.client_mac, 6);
+        frame_tcp(&frame, &fields, &(struct frame_segment){.seq = source, .flags = 0x02, .window = 1000},
+                  NULL, 0);
+        memcpy(rte_pktmbuf_append(mbuf, frame.length), frame.bytes, frame.length);
+        CU_ASSERT_EQUAL_FATAL(rte_ring_enqueue(primary->to, mbuf), 0);
+        if (i % 32 == 31)
+            node_worker_turn(primary->node, 0, hub.now);
+    }
+}
+
+/* Of which there is always more than a turn takes. */
+static void a_session_goes_on_beside_a_flood(void)
+{
+    static const struct hub_part parts[] = {
+        {.mode = MODE_PRIMARY, .log = true, .min_replicas = 1, .ack_applied = true}, {.mode = MODE_REPLICA}};
+    unsigned before = rte_mempool_avail_count(pool);
+
+    hub_start_cluster(&hub, pool, 2, seed, secret, parts, 64 << 20);
+    uint16_t port = control_streams_port(hub.nodes[0].node->streams);
+    CU_ASSERT_TRUE_FATAL(hub_serves(&hub, 0));
+    UNTIL(replication_counter(0, REPLICATION_sessions) == 1 && hub_serves(&hub, 1));
+    CU_ASSERT_STRING_EQUAL(control_streams_tier(hub.nodes[0].node->streams), "ring");
+    flood(2048, port);
+    for (uint64_t until_ns = hub.now.mono_ns + UINT64_C(2500000000); hub.now.mono_ns < until_ns;) {
+        flood(64, port);
+        hub_step(&hub);
+    }
+    CU_ASSERT_TRUE(node_counter(hub.nodes[0].node, COUNTER_handed_over_full) > 100000);
+    CU_ASSERT_EQUAL(replication_counter(0, REPLICATION_sessions), 1); /* it is the same */
+    CU_ASSERT_EQUAL(replication_counter(0, REPLICATION_timed_out), 0);
+    CU_ASSERT_PTR_NULL(node_replication_why(hub.nodes[0].node)); /* nor is it short of its replica */
+    hub_stop(&hub);
+    CU_ASSERT_EQUAL(rte_mempool_avail_count(pool), before);
+}
+
 /* "Port unreachable" about a segment of the opening's, which nobody has seen: both TCPs look at it. */
 static void icmp(void)
 {
@@ -426,6 +484,7 @@ int main(void)
          openings_one_after_the_other_use_their_places_again},
         {"openings_do_not_wait_for_those_that_have_ended", openings_do_not_wait_for_those_that_have_ended},
         {"only_the_port_s_segments_are_handed_over", only_the_port_s_segments_are_handed_over},
+        {"a_session_goes_on_beside_a_flood", a_session_goes_on_beside_a_flood},
         {"icmp_errors_reach_the_streams_too", icmp_errors_reach_the_streams_too},
         {"who_sleeps_is_told_what_is_to_be_done", who_sleeps_is_told_what_is_to_be_done},
         {"the_end_in_the_middle_of_it_leaves_nothing_behind",

@@ -162,13 +162,87 @@ static void test_nothing_else_is_handed_over(void)
     CU_ASSERT_EQUAL(rte_ring_count(to_streams), 0);
 }
 
+/* Segments of that peer until no more are taken: how many were. */
+static unsigned fill(uint32_t source, uint16_t source_port)
+{
+    struct frame_fields fields = usual_fields();
+    uint64_t before = counter_get(fx.counters, COUNTER_handed_over), full;
+
+    fields.source = source;
+    fields.source_port = source_port;
+    fields.destination_port = STREAMS_PORT;
+    struct frame frame = segment_to(&fields);
+    do {
+        full = counter_get(fx.counters, COUNTER_handed_over_full);
+        push(&frame);
+        turn();
+    } while (counter_get(fx.counters, COUNTER_handed_over_full) == full);
+    return (unsigned)(counter_get(fx.counters, COUNTER_handed_over) - before);
+}
+
+static void rank(uint32_t source, uint16_t source_port, enum worker_handover_rank rank)
+{
+    worker_handover_set(&handover, rte_cpu_to_be_32(source), rte_cpu_to_be_16(source_port), rank);
+}
+
+static void test_strangers_leave_room_for_who_is_known(void)
+{
+    uint32_t source = usual_fields().source;
+
+    listen_at(STREAMS_PORT);
+    rank(source, 1000, HANDOVER_ACCEPTED);
+    rank(source, 1001, HANDOVER_TRUSTED);
+    CU_ASSERT_EQUAL(fill(source, 999), (RING_FRAMES - 1) / 4);
+    CU_ASSERT_EQUAL(fill(source + 1, 1001), 0); /* another at that port is another */
+    CU_ASSERT_EQUAL(fill(source, 1000), (RING_FRAMES - 1) / 2 - (RING_FRAMES - 1) / 4);
+    CU_ASSERT_EQUAL(fill(source, 999), 0);
+    CU_ASSERT_EQUAL(fill(source, 1001), RING_FRAMES - 1 - (RING_FRAMES - 1) / 2);
+    CU_ASSERT_EQUAL(rte_ring_count(to_streams), RING_FRAMES - 1);
+}
+
+static void test_who_has_gone_is_a_stranger_again(void)
+{
+    uint32_t source = usual_fields().source;
+
+    listen_at(STREAMS_PORT);
+    rank(source, 1000, HANDOVER_ACCEPTED);
+    rank(source, 1000, HANDOVER_TRUSTED);
+    rank(source, 1000, HANDOVER_STRANGER);
+    rank(source, 1000, HANDOVER_STRANGER); /* nobody's place is taken by it */
+    CU_ASSERT_EQUAL(fill(source, 1000), (RING_FRAMES - 1) / 4);
+    for (unsigned i = 0; i < WORKER_HANDOVER_SETS * WORKER_HANDOVER_WAYS; i++)
+        CU_ASSERT_EQUAL((&handover.peer[0][0])[i], 0);
+}
+
+/* However many are accepted, also such as were chosen for their places. */
+static void test_who_is_trusted_finds_a_place_among_those_who_are_not(void)
+{
+    uint32_t source = usual_fields().source;
+    unsigned accepted = 0;
+
+    listen_at(STREAMS_PORT);
+    for (unsigned i = 0; i < 64; i++)
+        rank(source, (uint16_t)(100 + i), HANDOVER_TRUSTED);
+    for (unsigned i = 0; i < 60000; i++)
+        rank(source + 1, (uint16_t)i, HANDOVER_ACCEPTED);
+    for (unsigned i = 64; i < 128; i++)
+        rank(source, (uint16_t)(100 + i), HANDOVER_TRUSTED);
+    for (unsigned i = 0; i < WORKER_HANDOVER_SETS * WORKER_HANDOVER_WAYS; i++) {
+        CU_ASSERT_NOT_EQUAL((&handover.peer[0][0])[i], 0);
+        accepted += ((&handover.peer[0][0])[i] & 0xffff) == HANDOVER_ACCEPTED;
+    }
+    CU_ASSERT_EQUAL(accepted, WORKER_HANDOVER_SETS * WORKER_HANDOVER_WAYS - 128);
+    CU_ASSERT_EQUAL(fill(source, 100 + 127), RING_FRAMES - 1);
+    CU_ASSERT_EQUAL(rte_ring_count(to_streams), RING_FRAMES - 1);
+}
+
 static void test_what_the_ring_does_not_hold_is_dropped_and_counted(void)
 {
     struct frame_fields fields = usual_fields();
     struct frame frame;
 
-    listen_at(STREAMS_PORT);
-    fields.destination_port = STREAMS_PORT;
+    open_flow(0, fields.source, 40000);
+    fields.destination_port = OPENED_PORT;
     frame = segment_to(&fields);
     for (unsigned i = 0; i < RING_FRAMES + 5; i++) {
         push(&frame);
@@ -187,6 +261,10 @@ int main(void)
         {"tagged segments and IP options are handed over",
          test_tagged_segments_and_ip_options_are_handed_over},
         {"nothing else is handed over", test_nothing_else_is_handed_over},
+        {"strangers leave room for who is known", test_strangers_leave_room_for_who_is_known},
+        {"who has gone is a stranger again", test_who_has_gone_is_a_stranger_again},
+        {"who is trusted finds a place among those who are not",
+         test_who_is_trusted_finds_a_place_among_those_who_are_not},
         {"what the ring does not hold is dropped and counted",
          test_what_the_ring_does_not_hold_is_dropped_and_counted},
         CU_TEST_INFO_NULL,
