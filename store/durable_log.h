@@ -65,8 +65,8 @@ bool durable_log_room(const struct durable_log *log);
  */
 bool durable_log_append(struct durable_log *log, uint64_t history, uint64_t first_lsn, const uint8_t *records,
                         size_t bytes, uint32_t count);
-/* All that was appended is applied, and nobody writes yet: the history begins, and records come from the rings from now on,
- * with its first LSN. False: no room now; later. */
+/* All that was appended is applied, the folder's meta has the history (meta.h), and nobody writes yet: it begins, and records
+ * come from the rings from now on, with its first LSN. False: no room now; later. */
 bool durable_log_lead(struct durable_log *log, const struct history *next);
 
 /* ---- leads ---- */

@@ -49,9 +49,10 @@
  * DISK_BLOCK_BYTES to META_BYTES_OTHER_MAX. There is none that this program reads.
  *
  * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
- * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with
- * a tail. A folder keeps the last META_HISTORIES_MAX. One without any has no log yet: a replica's that has been told of
- * nothing, or one that was never started.
+ * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with a tail. Who
+ * opens a history writes it here once his log is durable up to there: a start that finds less takes it for damage.
+ * A folder keeps the last META_HISTORIES_MAX. One without any has no log yet: a replica's that has been told of nothing, or one
+ * that was never started.
  *
  * Base: a replica that sets out anew from its primary's snapshot gives up the log that it has. Segments below base_segment
  * and snapshots whose position lies below it belong to the one that was given up: nobody reads them, and they are removed.
