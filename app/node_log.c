@@ -34,11 +34,11 @@ int node_log_start(struct node *node, char *error, size_t error_bytes)
     const struct node_log_config *config = &node->config.log;
 
     log->node = node;
+    /* A replica has nothing to show before its primary says so; nor a log before it is read. */
+    if (config->folder == NULL && node->config.replication.mode != MODE_REPLICA)
+        durable_point_set(&log->durable, UINT64_MAX, false);
     if (config->folder == NULL) {
         state_set(log, NODE_LOG_CLOSED);
-        /* A replica has nothing to show before its primary says so. */
-        durable_point_set(&log->durable, node->config.replication.mode == MODE_REPLICA ? 0 : UINT64_MAX,
-                          false);
         return 0;
     }
     /* One more than the workers: who replays. */
@@ -47,7 +47,8 @@ int node_log_start(struct node *node, char *error, size_t error_bytes)
                                        .apply = log->apply,
                                        .random = node->config.random,
                                        .folder = config->folder,
-                                       .segment_bytes = config->segment_bytes};
+                                       .segment_bytes = config->segment_bytes,
+                                       .follows = node->config.replication.mode == MODE_REPLICA};
     if (log->apply != NULL)
         log->recovery = recovery_create(&recovery);
     if (log->recovery == NULL) {
@@ -131,12 +132,16 @@ enum node_housekeeping node_housekeeping_step(struct node *node)
 
 /* ---- the control lcore ---- */
 
+static bool follows(const struct node_log *log)
+{
+    return log->node->config.replication.mode == MODE_REPLICA;
+}
+
 static void open_log(struct node_log *log)
 {
     struct node *node = log->node;
     const struct node_log_config *config = &node->config.log;
     const struct recovery_facts *found = recovery_facts(log->recovery);
-    const struct history *history = &found->meta.history[found->meta.count - 1];
     struct log_merge *merge = &node->control.merge;
     struct durable_log_config durable = {.queue = config->queue,
                                          .merge = merge,
@@ -144,12 +149,20 @@ static void open_log(struct node_log *log)
                                          .found = found,
                                          .segment_bytes = config->segment_bytes,
                                          .snapshot_segments = config->snapshot_segments,
-                                         .snapshot_interval_ms = config->snapshot_interval_ms};
+                                         .snapshot_interval_ms = config->snapshot_interval_ms,
+                                         .follows = follows(log)};
 
-    merge->next_lsn = history->first_lsn; /* nobody has written anything yet */
+    node_meta_start(&log->meta, &found->meta);
+    if (!follows(log)) /* nobody has written anything yet */
+        merge->next_lsn = found->meta.history[found->meta.count - 1].first_lsn;
     if (node_leading_open(node, found, &durable))
         log->log = durable_log_create(&durable);
-    state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
+    if (log->log != NULL && follows(log)) {
+        node_log_open_following(log, found);
+        state_set(log, NODE_LOG_FOLLOWING);
+    } else {
+        state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
+    }
 }
 
 static bool draining(const struct node_log *log)
@@ -232,6 +245,8 @@ static void follow(struct node_log *log, const struct wal_writer_facts *facts)
         return;
     tell(log, facts);
     log->told_short = is_short;
+    if (follows(log)) /* its readers are told by replication, and nobody writes */
+        return;
     if (view.state != STATE_SERVING && view.state != STATE_READ_ONLY && view.state != STATE_DRAINING)
         return;
     view.state = open_state(log);
@@ -274,7 +289,8 @@ static unsigned run(struct node_log *log, struct instant now)
     lsn = node_leading_acknowledged(log->node, facts.durable_lsn, now);
     failed = facts.state == WAL_FAILED || node_replication_why(log->node) != NULL;
 
-    if (lsn != before.lsn || failed != before.failed) {
+    /* A replica's readers are told by what its primary says. */
+    if (!follows(log) && (lsn != before.lsn || failed != before.failed)) {
         durable_point_set(&log->durable, lsn, failed);
         node_workers_wake(log->node);
     }
@@ -320,6 +336,7 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
     unsigned done;
     bool ended;
 
+    log->now = now;
     switch (state_of(log)) {
     case NODE_LOG_RECOVERED:
         if (draining(log))
@@ -336,6 +353,9 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
         return done;
     case NODE_LOG_SERVING:
         return run(log, now);
+    case NODE_LOG_FOLLOWING:
+        done = run(log, now);
+        return done + node_log_following_turn(log);
     case NODE_LOG_FINISHING:
         /* Before the turn, which tells of what the last look has found. */
         ended = finished(log);
@@ -351,6 +371,12 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
 void node_log_finish(struct node_log *log, struct instant now)
 {
     switch (state_of(log)) {
+    case NODE_LOG_FOLLOWING:
+        if (!node_log_end_following(log)) { /* there is none yet */
+            state_set(log, NODE_LOG_CLOSED);
+            break;
+        }
+        /* fall through */
     case NODE_LOG_SERVING:
     case NODE_LOG_OPENING:
         durable_log_finish(log->log);
@@ -379,7 +405,9 @@ bool node_lost_changes(const struct node *node)
 
 bool node_snapshot(struct node *node)
 {
-    if (node->config.log.folder == NULL || state_of(&node->log) != NODE_LOG_SERVING)
+    enum node_log_state state = state_of(&node->log);
+
+    if (node->config.log.folder == NULL || (state != NODE_LOG_SERVING && state != NODE_LOG_FOLLOWING))
         return false;
     durable_log_snapshot(node->log.log);
     return true;

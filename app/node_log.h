@@ -6,6 +6,7 @@
  *   RECOVERED    the helper thread is done; the control lcore opens the log
  *   OPENING      the new history's first block is on its way to the disk
  *   SERVING      (the log may be full or failed meanwhile: the node is READ_ONLY then)
+ *   FOLLOWING    a replica: what it applies goes into the log (node_log_follow.c)
  *   FINISHING    workers write no more; the last blocks and a mark are on their way
  *   CLOSED       all is on the disk
  *   REFUSED      there is no table: the node must not serve; node_log_error()
@@ -20,12 +21,15 @@
 #include "durability.h"
 #include "durable_log.h"
 #include "node.h"
+#include "node_meta.h"
+#include "replica_log.h"
 
 enum node_log_state {
     NODE_LOG_RECOVERING,
     NODE_LOG_RECOVERED,
     NODE_LOG_OPENING,
     NODE_LOG_SERVING,
+    NODE_LOG_FOLLOWING,
     NODE_LOG_FINISHING,
     NODE_LOG_CLOSED,
     NODE_LOG_REFUSED,
@@ -41,8 +45,26 @@ struct node_log_shown {
     _Atomic int error;         /* -errno behind it */
 };
 
+enum node_adopting { ADOPTING_NOT, ADOPTING_TO_ASK, ADOPTING_ASKED };
+
+/* A replica's log. */
+struct node_log_following {
+    bool begun;       /* the durable log is being written */
+    uint64_t history; /* of the last block that it was given */
+    bool giving_up;   /* what there is ends; another begins when the table is whole again */
+    bool straying;    /* it ends, and another begins from the table as it is */
+    bool keep_tail;   /* of what was given up, what lies above common_lsn */
+    uint64_t common_lsn;
+    enum node_adopting adopting;
+    bool failure_told;
+    uint64_t durable_lsn; /* and found by the next start */
+    uint64_t adoption_retry_ns;
+    struct adoption adoption;
+};
+
 struct node_log {
     struct node *node;
+    struct instant now; /* of this turn */
     _Atomic int state; /* enum node_log_state */
     struct durable_point durable;
     struct node_log_shown shown;
@@ -54,6 +76,8 @@ struct node_log {
     struct housekeeper *housekeeper;
     /* Owner: the control lcore. */
     struct durable_log *log;
+    struct node_meta meta;
+    struct node_log_following following;
     enum wal_state told; /* the log's state as last logged */
     bool told_short;     /* of replicas; likewise */
     bool snapshot_failure_told, removal_failure_told;
@@ -73,6 +97,17 @@ unsigned node_log_turn(struct node_log *log, struct instant now);
 /* After the workers' last change. */
 void node_log_finish(struct node_log *log, struct instant now);
 bool node_log_closed(const struct node_log *log); /* also when there is none */
+
+/* ---- node_log_follow.c: a replica's ---- */
+
+/* For replica_create(). */
+struct replica_log node_log_of_replica(struct node_log *log);
+/* What was found is gone on with, or nothing is begun until a snapshot is adopted. */
+void node_log_open_following(struct node_log *log, const struct recovery_facts *found);
+/* Adoptions, the folder's meta. Things done. */
+unsigned node_log_following_turn(struct node_log *log);
+/* Nothing is followed any more. False: no log is being written. */
+bool node_log_end_following(struct node_log *log);
 
 /* ---- any thread ---- */
 

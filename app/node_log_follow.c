@@ -1,0 +1,279 @@
+/*
+ * node_log_follow.c - a replica's own log: what replication/ wants of one (replica_log.h), by the durable log, the
+ * housekeeper and the folder's meta.
+ */
+#include <string.h>
+
+#include "node_internal.h"
+
+#define ADOPTION_RETRY_NS UINT64_C(1000000000)
+
+/* ---- histories ---- */
+
+static bool same_histories(const struct meta *a, const struct meta *b)
+{
+    return a->count == b->count && memcmp(a->cluster_id, b->cluster_id, sizeof a->cluster_id) == 0 &&
+           memcmp(a->history, b->history, a->count * sizeof a->history[0]) == 0;
+}
+
+static bool has_history(const struct meta *meta, uint64_t id)
+{
+    for (unsigned i = 0; i < meta->count; i++)
+        if (meta->history[i].id == id)
+            return true;
+    return false;
+}
+
+/*
+ * Whether our log ends in a history that is on no primary's line: one that this node has opened as a primary, and changed
+ * nothing in. Its readers know a log by its histories, so that log cannot go on with theirs.
+ */
+static bool strays(const struct node_log *log, const struct meta *theirs)
+{
+    const struct meta *ours = &log->meta.now;
+
+    if (has_history(theirs, log->following.history))
+        return false;
+    for (unsigned i = 0; i < ours->count; i++)
+        if (ours->history[i].id == log->following.history)
+            return ours->history[i].first_lsn >= theirs->history[0].first_lsn;
+    return false; /* of more starts ago than anybody can tell */
+}
+
+/* What the primary has told, in a folder that stays ours. */
+static void take_histories(struct meta *meta, const struct meta *theirs)
+{
+    memcpy(meta->cluster_id, theirs->cluster_id, sizeof meta->cluster_id);
+    meta->count = theirs->count;
+    memcpy(meta->history, theirs->history, sizeof meta->history);
+}
+
+/* ---- an adoption ---- */
+
+static void begin_adoption(struct node_log *log, const struct meta *histories, uint64_t history, uint64_t last_lsn,
+                           uint64_t next_lsn)
+{
+    struct node_log_following *following = &log->following;
+    struct adoption *order = &following->adoption;
+    uint64_t base = housekeeper_next_base(log->housekeeper);
+    struct durable_log_begin begin = {.history = history, .next_lsn = next_lsn, .durable_lsn = last_lsn};
+
+    *order = (struct adoption){.meta = log->meta.now,
+                               .start = {.segment = base, .next_lsn = next_lsn, .history = history},
+                               .wall_ms = log->now.wall_ms,
+                               .keep_tail = following->keep_tail,
+                               .common_lsn = following->common_lsn};
+    take_histories(&order->meta, histories);
+    order->meta.base_segment = base;
+    order->meta.adopted_lsn = next_lsn - 1;
+    do
+        random_fill(&log->node->config.random, &order->meta.stamp, sizeof order->meta.stamp);
+    while (order->meta.stamp == 0);
+    begin.start.segment = base - 1; /* the writer begins in the one behind it */
+    begin.stamp = order->meta.stamp;
+    memcpy(begin.cluster_id, order->meta.cluster_id, sizeof begin.cluster_id);
+    durable_log_begin(log->log, &begin);
+    following->begun = true;
+    following->history = history;
+    following->adopting = ADOPTING_TO_ASK;
+    following->adoption_retry_ns = 0;
+}
+
+/* The folder is switched to the new log. Sealed and members are ours, and may have changed meanwhile. */
+static void adopted(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+    struct meta *now = &log->meta.now;
+    const struct meta *then = &following->adoption.meta;
+
+    now->stamp = then->stamp;
+    now->base_segment = then->base_segment;
+    now->adopted_lsn = then->adopted_lsn;
+    take_histories(now, then);
+    following->adopting = ADOPTING_NOT;
+    following->keep_tail = false;
+    logger_line(&log->node->config.logger, LOG_LEVEL_INFO, "%s: a log of our own goes on from lsn %llu",
+                log->node->config.log.folder, (unsigned long long)then->adopted_lsn);
+}
+
+/* It is asked for until it has come to something: a disk that is full has room one day. */
+static unsigned mind_adoption(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+    struct housekeeper_facts facts = housekeeper_facts(log->housekeeper);
+
+    switch (following->adopting) {
+    case ADOPTING_TO_ASK:
+        if (log->now.mono_ns < following->adoption_retry_ns ||
+            !housekeeper_adopt(log->housekeeper, &following->adoption))
+            return 0;
+        following->adopting = ADOPTING_ASKED;
+        return 1;
+    case ADOPTING_ASKED:
+        if (facts.adoption == ADOPTION_DONE) {
+            adopted(log);
+        } else if (facts.adoption == ADOPTION_FAILED) {
+            if (!following->failure_told)
+                logger_line(&log->node->config.logger, LOG_LEVEL_ERROR,
+                            "%s: what the primary has sent cannot be kept here: %s; it is tried again",
+                            log->node->config.log.folder, strerrordesc_np(-facts.adoption_error));
+            following->failure_told = true;
+            following->adopting = ADOPTING_TO_ASK;
+            following->adoption_retry_ns = log->now.mono_ns + ADOPTION_RETRY_NS;
+        } else {
+            return 0;
+        }
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* ---- the control lcore's turn ---- */
+
+void node_log_open_following(struct node_log *log, const struct recovery_facts *found)
+{
+    struct node *node = log->node;
+    struct replica_place at = {.history = found->end.history, .last_lsn = found->lsn, .next_lsn = found->end.next_lsn};
+
+    node_identify(node, found->meta.cluster_id, found->meta.node_id);
+    log->following.begun = found->meta.count > 0;
+    log->following.history = found->end.history;
+    if (found->meta.count == 0)
+        at = (struct replica_place){.next_lsn = 1};
+    replica_recovered(node->replication.following.replica, &found->meta, &at);
+}
+
+bool node_log_end_following(struct node_log *log)
+{
+    replica_stop(log->node->replication.following.replica);
+    return log->following.begun;
+}
+
+/* What is written to a folder that was not in its place once is found by no start. */
+static void mind_durable(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+
+    if (following->adopting != ADOPTING_NOT || !following->begun)
+        following->durable_lsn = 0;
+    else if (!atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed))
+        following->durable_lsn = durable_log_facts(log->log).durable_lsn;
+}
+
+unsigned node_log_following_turn(struct node_log *log)
+{
+    mind_durable(log);
+    return mind_adoption(log) + node_meta_turn(&log->meta, log->housekeeper,
+                                               log->following.adopting != ADOPTING_NOT, log->now.mono_ns);
+}
+
+/* ---- replica_log.h ---- */
+
+static bool ended(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+
+    if (following->begun && durable_log_finished(log->log))
+        following->begun = false;
+    return !following->begun;
+}
+
+/* In two steps, where the log cannot go on: it is ended, then another is begun from the table as it is. */
+static bool begin_anew(struct node_log *log, const struct meta *theirs)
+{
+    struct node_log_following *following = &log->following;
+    struct replica_place at;
+
+    if (following->begun && !following->straying) {
+        following->straying = true;
+        durable_log_finish(log->log);
+    }
+    if (!ended(log))
+        return false;
+    following->straying = false;
+    replica_place(log->node->replication.following.replica, &at);
+    begin_adoption(log, theirs, at.history, at.last_lsn, at.next_lsn);
+    return false;
+}
+
+static bool learn(void *state, const struct meta *theirs)
+{
+    struct node_log *log = state;
+
+    if (log->following.adopting != ADOPTING_NOT || log->following.giving_up)
+        return false;
+    if (same_histories(&log->meta.now, theirs))
+        return node_meta_durable(&log->meta);
+    if (strays(log, theirs))
+        return begin_anew(log, theirs);
+    take_histories(&log->meta.now, theirs);
+    node_meta_changed(&log->meta);
+    return false;
+}
+
+static bool room(void *state)
+{
+    const struct node_log *log = state;
+
+    return log->following.begun && !log->following.giving_up && durable_log_room(log->log);
+}
+
+static bool append(void *state, uint64_t history, uint64_t first_lsn, const uint8_t *records, size_t bytes,
+                   uint32_t count)
+{
+    struct node_log *log = state;
+
+    if (!room(state) || !durable_log_append(log->log, history, first_lsn, records, bytes, count))
+        return false;
+    log->following.history = history;
+    return true;
+}
+
+static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
+{
+    struct node_log *log = state;
+    struct node_log_following *following = &log->following;
+
+    following->keep_tail = keep_tail;
+    following->common_lsn = common_lsn;
+    following->straying = false;
+    following->giving_up = true;
+    if (following->adopting == ADOPTING_ASKED)
+        housekeeper_give_up(log->housekeeper);
+    following->adopting = ADOPTING_NOT;
+    if (following->begun)
+        durable_log_finish(log->log);
+}
+
+static bool given_up(void *state)
+{
+    struct node_log *log = state;
+
+    return ended(log) && !housekeeper_walks(log->housekeeper);
+}
+
+static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn, uint64_t next_lsn)
+{
+    struct node_log *log = state;
+
+    log->following.giving_up = false;
+    begin_adoption(log, histories, history, last_lsn, next_lsn);
+}
+
+static uint64_t durable(void *state)
+{
+    return ((const struct node_log *)state)->following.durable_lsn;
+}
+
+struct replica_log node_log_of_replica(struct node_log *log)
+{
+    return (struct replica_log){.state = log,
+                                .learn = learn,
+                                .room = room,
+                                .append = append,
+                                .give_up = give_up,
+                                .given_up = given_up,
+                                .adopt = adopt,
+                                .durable = durable};
+}

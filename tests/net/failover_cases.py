@@ -1,0 +1,162 @@
+"""Cases of tests/net/run: replicas with a log of their own, over kernel sockets on loopback: they come back with what they had,
+count for --min-replicas, and take the primary's place."""
+import glob
+import json
+import os
+import random
+import re
+import time
+
+from lab import must, place
+from replication_cases import Cluster, no_errors
+
+CHANCE = random.Random()
+
+
+class Members(Cluster):
+    """Nodes that all have a log: node i answers clients at 7877 + i, members at 9000 + i, and is named node-i."""
+
+    def member(self, i, leads=None, *more, serving=True):
+        """leads: the number of the one that it follows; None: it is the primary."""
+        own = ["--auth-secret", self.secret, "--enable-wal", "--wal-path", f"node-{i}.wal", "--port", str(7877 + i),
+               "--replication-port", str(9000 + i), "--control-socket", os.path.join(self.home, f"node-{i}.sock")]
+        role = ["--mode", "primary"] if leads is None else \
+            ["--mode", "replica", "--primary-address", "127.0.0.1", "--primary-port", str(9000 + leads)]
+        node = self.node([*role, *own, *more], f"node-{i}")
+        if serving:
+            self.until_serving(7877 + i)
+        return node
+
+    def ctl(self, i, *command, check=True):
+        return self.station(f"{place.build}/tools/wildctl", "-s", os.path.join(self.home, f"node-{i}.sock"), *command, check=check)
+
+    def status(self, i):
+        return json.loads(self.ctl(i, "-j", "status").stdout)
+
+    def gone(self, node):
+        node.kill()
+        self.nodes.remove(node)
+
+    def folder(self, i):
+        return os.path.join(self.home, f"node-{i}.wal")
+
+    def check(self, i):
+        """Its folder is in order, while nobody uses it."""
+        shown = self.station(f"{place.build}/tools/wildctl", "wal", "check", self.folder(i), check=False)
+        must(shown.returncode == 0, shown.stdout + shown.stderr)
+
+    def verify(self, journal, port):
+        shown = self.ask("verify", "--journal", journal, port=port, check=False, timeout=120)
+        must(shown.returncode == 0, f"{port}: {shown.stdout}{shown.stderr}")
+
+
+def case_a_replica_with_a_log_comes_back_with_what_it_had():
+    with Members("replica-log") as net:
+        net.member(1)
+        replica = net.member(2, 1)
+        load = net.load(6, "--journal", os.path.join(net.home, "journal"))
+        for _ in range(3):
+            time.sleep(CHANCE.uniform(0.4, 1.0))
+            net.until(lambda: net.status(2)["durable_lsn"] > 0, lambda: str(net.status(2)))
+            net.gone(replica)
+            net.check(2)
+            replica = net.member(2, 1)
+            must(net.count("bootstraps", 7879) == 0, "it resumed from its own log")
+        no_errors(load)
+        net.ask("set", "after", "1")
+        net.until_level(7879)
+        net.verify(os.path.join(net.home, "journal"), 7879)
+        must(replica.stop() == 0, replica.log())
+        net.check(2)
+        # In order, too; and what it has is there before anything is heard of a primary.
+        replica = net.member(2, 1)
+        must(net.count("bootstraps", 7879) == 0 and net.value(7879, "after") == "1", str(net.stats(7879)))
+
+
+def case_acknowledged_writes_are_there_when_a_replicas_folder_leads():
+    """The guide's manual failover: the primary is killed, a replica is started with --mode primary on its own folder."""
+    with Members("failover") as net:
+        journal = os.path.join(net.home, "journal")
+        primary = net.member(1, None, "--min-replicas", "1", serving=False)
+        replicas = [net.member(i, 1) for i in (2, 3)]
+        net.until_serving(7878)
+        load = net.load(30, "--journal", journal, "--timeout", "2000")
+        time.sleep(CHANCE.uniform(1.0, 2.0))
+        net.gone(primary)
+        load.terminate()
+        load.communicate(timeout=60)
+        net.until(lambda: all(not status["primary_lsn"] > status["lsn"] for status in map(net.status, (2, 3))), "what was sent")
+        ahead = max((2, 3), key=lambda i: net.status(i)["durable_lsn"])
+        other = 5 - ahead
+        for node in replicas:
+            must(node.stop() == 0, node.log())
+            net.nodes.remove(node)
+        new = net.member(ahead, None)
+        must(new.ready[3] == "primary", str(new.ready))
+        net.member(other, ahead)
+        net.verify(journal, 7877 + ahead)
+        net.ask("set", "new", "1", port=7877 + ahead)
+        net.until(lambda: net.value(7877 + other, "new") == "1", "a write after the failover")
+        net.verify(journal, 7877 + other)
+        # The old one comes back as a replica. What it alone had is set aside.
+        old = net.member(1, ahead)
+        net.until(lambda: net.value(7878, "new") == "1", lambda: old.log())
+        net.verify(journal, 7878)
+        kept = glob.glob(os.path.join(net.folder(1), "kept-tail-*"))
+        must(bool(kept) == ("set aside" in old.log()), f"{kept}: {old.log()}")
+
+
+def case_a_replica_with_a_log_is_loaded_again_when_the_primarys_log_is_not_long_enough():
+    with Members("retention") as net:
+        net.member(1, None, "--snapshot-log", "64")
+        replica = net.member(2, 1)
+        net.ask("set", "before", "1")
+        net.until_level(7879)
+        must(replica.stop() == 0, replica.log())
+        net.nodes.remove(replica)
+        before = net.stats()["snapshots"] if "snapshots" in net.stats() else 0
+        no_errors(net.load(4, "--value-size", "1000"))
+        for _ in range(3):
+            net.ctl(1, "snapshot")
+            time.sleep(0.7)
+            no_errors(net.load(1, "--value-size", "1000"))
+        replica = net.member(2, 1)
+        net.until_level(7879)
+        must(net.value(7879, "before") == "1", before)
+        net.until(lambda: net.status(2)["durable_lsn"] == net.status(2)["lsn"], lambda: str(net.status(2)))
+        bootstraps = net.count("bootstraps", 7879)
+        net.gone(replica)
+        net.check(2)
+        net.member(2, 1)
+        must(net.count("bootstraps", 7879) == 0, f"after {bootstraps}")
+
+
+def case_a_replica_whose_disk_is_full_waits_and_goes_on():
+    with Members("full-replica") as net:
+        net.member(1)
+        os.makedirs(net.folder(2))
+        must(net.station("mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", net.folder(2)).returncode == 0, "tmpfs")
+        try:
+            replica = net.member(2, 1)
+            filler = os.path.join(net.folder(2), "filler")
+            space = os.statvfs(net.folder(2))
+            with open(filler, "wb") as file:
+                for _ in range(space.f_bavail * space.f_frsize // 65536):
+                    file.write(b"x" * 65536)
+            no_errors(net.load(4, "--value-size", "1000"))
+            net.until(lambda: re.search("disk is full|No space", replica.log()), lambda: replica.log())
+            must(net.page(7879, "/health")[0] == 200, "what it has is served")
+            os.remove(filler)
+            net.ask("set", "after", "1")
+            net.until_level(7879)
+            must(net.value(7879, "after") == "1", replica.log())
+            must(replica.stop() == 0, replica.log())
+            net.nodes.remove(replica)
+            net.check(2)
+        finally:
+            for node in list(net.nodes):
+                node.kill()
+                net.nodes.remove(node)
+            net.station("umount", net.folder(2))
+
+
