@@ -150,6 +150,7 @@ static void open_log(struct node_log *log)
                                          .segment_bytes = config->segment_bytes,
                                          .snapshot_segments = config->snapshot_segments,
                                          .snapshot_interval_ms = config->snapshot_interval_ms,
+                                         .table = node->table,
                                          .follows = follows(log)};
 
     node_meta_start(&log->meta, &found->meta);

@@ -45,7 +45,7 @@ struct node_log_shown {
     _Atomic int error;         /* -errno behind it */
 };
 
-enum node_adopting { ADOPTING_NOT, ADOPTING_TO_ASK, ADOPTING_ASKED };
+enum node_adopting { ADOPTING_NOT, ADOPTING_TO_BEGIN, ADOPTING_TO_ASK, ADOPTING_ASKED };
 
 /* A replica's log. */
 struct node_log_following {
@@ -60,6 +60,7 @@ struct node_log_following {
     uint64_t durable_lsn; /* and found by the next start */
     uint64_t adoption_retry_ns;
     struct adoption adoption;
+    struct durable_log_begin begin; /* of the log that it is about */
 };
 
 struct node_log {

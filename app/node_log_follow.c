@@ -56,7 +56,6 @@ static void begin_adoption(struct node_log *log, const struct meta *histories, u
     struct node_log_following *following = &log->following;
     struct adoption *order = &following->adoption;
     uint64_t base = housekeeper_next_base(log->housekeeper);
-    struct durable_log_begin begin = {.history = history, .next_lsn = next_lsn, .durable_lsn = last_lsn};
 
     *order = (struct adoption){.meta = log->meta.now,
                                .start = {.segment = base, .next_lsn = next_lsn, .history = history},
@@ -69,13 +68,15 @@ static void begin_adoption(struct node_log *log, const struct meta *histories, u
     do
         random_fill(&log->node->config.random, &order->meta.stamp, sizeof order->meta.stamp);
     while (order->meta.stamp == 0);
-    begin.start.segment = base - 1; /* the writer begins in the one behind it */
-    begin.stamp = order->meta.stamp;
-    memcpy(begin.cluster_id, order->meta.cluster_id, sizeof begin.cluster_id);
-    durable_log_begin(log->log, &begin);
-    following->begun = true;
+    /* The writer begins in the segment behind `start`. */
+    following->begin = (struct durable_log_begin){.start = {.segment = base - 1},
+                                                  .history = history,
+                                                  .next_lsn = next_lsn,
+                                                  .durable_lsn = last_lsn,
+                                                  .stamp = order->meta.stamp};
+    memcpy(following->begin.cluster_id, order->meta.cluster_id, sizeof following->begin.cluster_id);
     following->history = history;
-    following->adopting = ADOPTING_TO_ASK;
+    following->adopting = ADOPTING_TO_BEGIN;
     following->adoption_retry_ns = 0;
 }
 
@@ -103,6 +104,11 @@ static unsigned mind_adoption(struct node_log *log)
     struct housekeeper_facts facts = housekeeper_facts(log->housekeeper);
 
     switch (following->adopting) {
+    case ADOPTING_TO_BEGIN:
+        following->begun = durable_log_begin(log->log, &following->begin);
+        if (following->begun)
+            following->adopting = ADOPTING_TO_ASK;
+        return following->begun;
     case ADOPTING_TO_ASK:
         if (log->now.mono_ns < following->adoption_retry_ns ||
             !housekeeper_adopt(log->housekeeper, &following->adoption))
@@ -134,12 +140,12 @@ static unsigned mind_adoption(struct node_log *log)
 void node_log_open_following(struct node_log *log, const struct recovery_facts *found)
 {
     struct node *node = log->node;
-    struct replica_place at = {.history = found->end.history, .last_lsn = found->lsn, .next_lsn = found->end.next_lsn};
+    struct replica_place at = {.history = found->history, .last_lsn = found->lsn, .next_lsn = found->next_lsn};
 
     node_identify(node, found->meta.cluster_id, found->meta.node_id);
-    log->following.begun = found->meta.count > 0;
-    log->following.history = found->end.history;
-    if (found->meta.count == 0)
+    log->following.begun = found->history != 0;
+    log->following.history = found->history;
+    if (found->history == 0)
         at = (struct replica_place){.next_lsn = 1};
     replica_recovered(node->replication.following.replica, &found->meta, &at);
 }
