@@ -399,6 +399,13 @@ bool node_log_closed(const struct node_log *log)
     return state == NODE_LOG_CLOSED || state == NODE_LOG_REFUSED || state == NODE_LOG_RECOVERING;
 }
 
+bool node_log_is_read(const struct node_log *log)
+{
+    enum node_log_state state = state_of(log);
+
+    return state != NODE_LOG_RECOVERING && state != NODE_LOG_RECOVERED && state != NODE_LOG_REFUSED;
+}
+
 bool node_lost_changes(const struct node *node)
 {
     return node->log.lost;

@@ -98,6 +98,8 @@ unsigned node_log_turn(struct node_log *log, struct instant now);
 /* After the workers' last change. */
 void node_log_finish(struct node_log *log, struct instant now);
 bool node_log_closed(const struct node_log *log); /* also when there is none */
+/* What the folder held is in the table; also where there is no log. */
+bool node_log_is_read(const struct node_log *log);
 
 /* ---- node_log_follow.c: a replica's ---- */
 

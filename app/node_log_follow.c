@@ -50,8 +50,8 @@ static void take_histories(struct meta *meta, const struct meta *theirs)
 
 /* ---- an adoption ---- */
 
-static void begin_adoption(struct node_log *log, const struct meta *histories, uint64_t history, uint64_t last_lsn,
-                           uint64_t next_lsn)
+static void begin_adoption(struct node_log *log, const struct meta *histories, uint64_t history,
+                           uint64_t last_lsn, uint64_t next_lsn)
 {
     struct node_log_following *following = &log->following;
     struct adoption *order = &following->adoption;
@@ -140,7 +140,8 @@ static unsigned mind_adoption(struct node_log *log)
 void node_log_open_following(struct node_log *log, const struct recovery_facts *found)
 {
     struct node *node = log->node;
-    struct replica_place at = {.history = found->history, .last_lsn = found->lsn, .next_lsn = found->next_lsn};
+    struct replica_place at = {
+        .history = found->history, .last_lsn = found->lsn, .next_lsn = found->next_lsn};
 
     node_identify(node, found->meta.cluster_id, found->meta.node_id);
     log->following.begun = found->history != 0;
@@ -189,7 +190,6 @@ static bool ended(struct node_log *log)
 static bool begin_anew(struct node_log *log, const struct meta *theirs)
 {
     struct node_log_following *following = &log->following;
-    struct replica_place at;
 
     if (following->begun && !following->straying) {
         following->straying = true;
@@ -198,7 +198,7 @@ static bool begin_anew(struct node_log *log, const struct meta *theirs)
     if (!ended(log))
         return false;
     following->straying = false;
-    replica_place(log->node->replication.following.replica, &at);
+    struct replica_place at = replica_place(log->node->replication.following.replica);
     begin_adoption(log, theirs, at.history, at.last_lsn, at.next_lsn);
     return false;
 }
@@ -259,7 +259,8 @@ static bool given_up(void *state)
     return ended(log) && !housekeeper_walks(log->housekeeper);
 }
 
-static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn, uint64_t next_lsn)
+static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn,
+                  uint64_t next_lsn)
 {
     struct node_log *log = state;
 

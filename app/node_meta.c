@@ -36,7 +36,8 @@ static bool look(struct node_meta *meta, struct housekeeper *housekeeper, uint64
     return true;
 }
 
-unsigned node_meta_turn(struct node_meta *meta, struct housekeeper *housekeeper, bool adopting, uint64_t mono_ns)
+unsigned node_meta_turn(struct node_meta *meta, struct housekeeper *housekeeper, bool adopting,
+                        uint64_t mono_ns)
 {
     unsigned done = meta->asked && look(meta, housekeeper, mono_ns);
 

@@ -322,6 +322,8 @@ int node_following_start(struct node *node, char *error, size_t error_bytes)
         .client_port = node->config.udp_port,
     };
 
+    if (node->config.log.folder != NULL)
+        config.log = node_log_of_replica(&node->log);
     node_client_address(node, config.client_address);
     snprintf(config.name, sizeof config.name, "%s", node->config.replication.name);
     /* One more than the workers: who applies. */
@@ -353,7 +355,7 @@ unsigned node_following_turn(struct node *node)
     struct node_following *following = &node->replication.following;
     struct instant now = node->replication.now;
 
-    if (following->replica == NULL)
+    if (following->replica == NULL || !node_log_is_read(&node->log))
         return 0;
     resolve(node);
     place(node);

@@ -54,7 +54,7 @@ static void look_at_primary(struct node *node, struct node_status *out)
     snprintf(out->primary, sizeof out->primary, "%s:%u", replication->following.primary,
              replication->following.primary_port);
     out->lsn = out->following.applied_lsn;
-    out->durable_lsn = 0; /* nothing survives it */
+    out->durable_lsn = RTE_MIN(node->log.following.durable_lsn, out->lsn); /* 0: nothing survives it */
     out->replicated_lsn = replication->following.lsn;
     if (out->following.has_data)
         out->lag_lsn =

@@ -46,22 +46,6 @@ struct server {
     bool lost;                      /* the log ended without changes that were acknowledged */
 };
 
-/* What the options allow and a node cannot do yet. */
-static int refuse_unbuilt(const struct options *options, char *error, size_t error_bytes)
-{
-    const struct replication_options *replication = &options->replication;
-
-    if (replication->mode == MODE_REPLICA && options->log.enabled)
-        snprintf(error, error_bytes,
-                 "--enable-wal with --mode replica is not built yet: a replica has no log");
-    else if (replication->min_replicas > 0 && !replication->ack_applied) /* it would be READ_ONLY for ever */
-        snprintf(error, error_bytes,
-                 "--min-replicas needs --replica-ack applied: replicas have no log of their own yet");
-    else
-        return 0;
-    return -1;
-}
-
 static int start_eal(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
@@ -487,15 +471,10 @@ static int serve(struct server *server, int signals, FILE *out, char *error, siz
 
 int server_run(struct options *options, int signals, FILE *out, char *error, size_t error_bytes)
 {
-    struct server *server;
+    struct server *server = aligned_alloc(_Alignof(struct server), sizeof *server);
     unsigned done;
-    int failed = refuse_unbuilt(options, error, error_bytes);
+    int failed;
 
-    if (failed != 0) {
-        options_wipe(options);
-        return failed;
-    }
-    server = aligned_alloc(_Alignof(struct server), sizeof *server);
     if (server == NULL || keys_start() != 0) {
         snprintf(error, error_bytes, "not enough memory, or libsodium does not start");
         options_wipe(options);

@@ -107,11 +107,13 @@ struct replica *replica_create(const struct replica_config *config); /* NULL: me
 void replica_destroy(struct replica *replica);
 
 /*
- * What the table and the log hold: their cluster, histories and seal, and the place where they stand (`history` 0: nothing
+ * What the table and the log hold: whose they are (the node's id is of the folder), their cluster, histories and seal, and the place where they stand (`history` 0: nothing
  * of use, the table is yet to be cleared). Before the first turn; or while nothing is followed, and no link is left
  * (REPLICA_WAITING, link_there false): of a node that was a primary meanwhile.
  */
 void replica_recovered(struct replica *replica, const struct meta *meta, const struct replica_place *at);
+/* Where the table stands now: of use while it is whole. */
+struct replica_place replica_place(const struct replica *replica);
 /* This node has promised that epoch to that node, durably: no lower one is followed any more, and of its term no other. */
 void replica_sealed(struct replica *replica, uint32_t epoch, uint64_t node_id);
 

@@ -20,6 +20,7 @@ void replica_recovered(struct replica *replica, const struct meta *meta, const s
     bool whole = at->history != 0;
 
     CHECK(replica->phase == REPLICA_WAITING && !replica->link_there);
+    replica->config.node_id = meta->node_id;
     memcpy(replica->cluster_id, meta->cluster_id, CLUSTER_ID_BYTES);
     replica->histories = *meta;
     replica->epoch = last != NULL ? last->epoch : 0;
@@ -36,6 +37,11 @@ void replica_recovered(struct replica *replica, const struct meta *meta, const s
     replica->own.held = replica_has_log(replica) && meta->count > 0;
     replica->own.line = *meta;
     replica->own.last_lsn = replica->at.last_lsn;
+}
+
+struct replica_place replica_place(const struct replica *replica)
+{
+    return replica->at;
 }
 
 void replica_own_resume(struct replica *replica)
