@@ -55,6 +55,7 @@ struct node_log_following {
     bool straying;    /* it ends, and another begins from the table as it is */
     bool keep_tail;   /* of what was given up, what lies above common_lsn */
     uint64_t common_lsn;
+    uint64_t told_tail; /* the last that was set aside, as last logged */
     enum node_adopting adopting;
     bool failure_told;
     uint64_t durable_lsn; /* and found by the next start */

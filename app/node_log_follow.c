@@ -63,8 +63,6 @@ static void begin_adoption(struct node_log *log, const struct meta *histories, u
                                .keep_tail = following->keep_tail,
                                .common_lsn = following->common_lsn};
     take_histories(&order->meta, histories);
-    order->meta.base_segment = base;
-    order->meta.adopted_lsn = next_lsn - 1;
     do
         random_fill(&log->node->config.random, &order->meta.stamp, sizeof order->meta.stamp);
     while (order->meta.stamp == 0);
@@ -88,13 +86,25 @@ static void adopted(struct node_log *log)
     const struct meta *then = &following->adoption.meta;
 
     now->stamp = then->stamp;
-    now->base_segment = then->base_segment;
-    now->adopted_lsn = then->adopted_lsn;
     take_histories(now, then);
     following->adopting = ADOPTING_NOT;
     following->keep_tail = false;
     logger_line(&log->node->config.logger, LOG_LEVEL_INFO, "%s: a log of our own goes on from lsn %llu",
-                log->node->config.log.folder, (unsigned long long)then->adopted_lsn);
+                log->node->config.log.folder, (unsigned long long)following->begin.durable_lsn);
+}
+
+/* A tail that nobody follows was set aside. */
+static void tell_tail(struct node_log *log)
+{
+    struct housekeeper_facts facts = housekeeper_facts(log->housekeeper);
+
+    if (facts.tail_stamp == log->following.told_tail)
+        return;
+    log->following.told_tail = facts.tail_stamp;
+    logger_line(&log->node->config.logger, LOG_LEVEL_WARNING,
+                "%s: changes after lsn %llu, which no primary has, are set aside: kept-tail-%016llx-..., %llu segments",
+                log->node->config.log.folder, (unsigned long long)log->following.common_lsn,
+                (unsigned long long)facts.tail_stamp, (unsigned long long)facts.tail_segments);
 }
 
 /* It is asked for until it has come to something: a disk that is full has room one day. */
@@ -171,6 +181,7 @@ static void mind_durable(struct node_log *log)
 unsigned node_log_following_turn(struct node_log *log)
 {
     mind_durable(log);
+    tell_tail(log);
     return mind_adoption(log) + node_meta_turn(&log->meta, log->housekeeper,
                                                log->following.adopting != ADOPTING_NOT, log->now.mono_ns);
 }
@@ -195,7 +206,7 @@ static bool begin_anew(struct node_log *log, const struct meta *theirs)
         following->straying = true;
         durable_log_finish(log->log);
     }
-    if (!ended(log))
+    if (!ended(log) || !housekeeper_give_up(log->housekeeper))
         return false;
     following->straying = false;
     struct replica_place at = replica_place(log->node->replication.following.replica);
@@ -245,8 +256,6 @@ static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
     following->common_lsn = common_lsn;
     following->straying = false;
     following->giving_up = true;
-    if (following->adopting == ADOPTING_ASKED)
-        housekeeper_give_up(log->housekeeper);
     following->adopting = ADOPTING_NOT;
     if (following->begun)
         durable_log_finish(log->log);
@@ -256,7 +265,7 @@ static bool given_up(void *state)
 {
     struct node_log *log = state;
 
-    return ended(log) && !housekeeper_walks(log->housekeeper);
+    return ended(log) && housekeeper_give_up(log->housekeeper);
 }
 
 static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn,
