@@ -26,6 +26,7 @@ enum {
 
     /* One ring absorbs the control lcore's longest absence: at 5 M records of 64 bytes a second, 13 ms. */
     NODE_LOG_RING_BYTES = 4 << 20,
+    NODE_CONTROL_LOG_BYTES = 64 * 1024, /* the control lcore's: two lists of members at the least */
 
     /* Frames on their way from the workers to the control lcore (ARP). */
     NODE_CONTROL_RING_FRAMES = 256,
@@ -148,6 +149,7 @@ static_assert((int)NODE_STREAM_SEND_BYTES >= (int)NATIVE_TCP_SEND_BYTES, "native
 static_assert((int)NODE_WORKERS_MAX == (int)PORT_WORKERS_MAX, "a worker has a queue on each port");
 static_assert((int)NODE_WORKERS_MAX == (int)KERNEL_WORKERS_MAX, "a worker has sockets of its own");
 static_assert((int)NODE_LOG_RING_BYTES >= (int)LOG_RING_BYTES_MIN, "log_ring.h");
+static_assert((int)NODE_CONTROL_LOG_BYTES >= (int)LOG_RING_BYTES_MIN, "log_ring.h");
 static_assert((NODE_LOG_RING_BYTES & (NODE_LOG_RING_BYTES - 1)) == 0, "log_ring.h");
 static_assert((NODE_STREAMS_RING_FRAMES & (NODE_STREAMS_RING_FRAMES - 1)) == 0, "rte_ring");
 static_assert((NODE_CONTROL_RING_FRAMES & (NODE_CONTROL_RING_FRAMES - 1)) == 0, "rte_ring");

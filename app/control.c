@@ -93,10 +93,10 @@ static int start_link(struct control *control, unsigned i)
 }
 
 int control_start(struct control *control, const struct node_config *config, struct log_ring *const *logs,
-                  uint64_t first_lsn)
+                  unsigned count, uint64_t first_lsn)
 {
     control->config = config;
-    log_merge_init(&control->merge, logs, config->workers, first_lsn);
+    log_merge_init(&control->merge, logs, count, first_lsn);
     control->from_workers = ring_create(NODE_CONTROL_RING_FRAMES, RING_F_SC_DEQ);
     if (control->from_workers == NULL)
         return -1;

@@ -39,9 +39,9 @@ struct control {
     struct counters counters;
 };
 
-/* 0, or -1: memory is short. config and the log rings are borrowed. */
+/* 0, or -1: memory is short. config and the `count` log rings are borrowed. */
 int control_start(struct control *control, const struct node_config *config, struct log_ring *const *logs,
-                  uint64_t first_lsn);
+                  unsigned count, uint64_t first_lsn);
 void control_stop(struct control *control);
 /* Workers have handed over what no turn has taken yet. A hint, on any thread. */
 bool control_has_frames(const struct control *control);

@@ -113,6 +113,7 @@ static void stop_contexts(void *subject)
         execute_context_destroy(node->worker[i].execute);
         log_ring_destroy(node->worker[i].log);
     }
+    log_ring_destroy(node->control_log);
 }
 
 static int start_contexts(void *subject, char *error, size_t error_bytes)
@@ -132,7 +133,13 @@ static int start_contexts(void *subject, char *error, size_t error_bytes)
             return -1;
         }
     }
-    return 0;
+    if (!node_may_lead(node))
+        return 0;
+    node->control_log = log_ring_create(NODE_CONTROL_LOG_BYTES, node->config.numa_node);
+    if (node->control_log != NULL)
+        return 0;
+    stop_contexts(node);
+    return -1;
 }
 
 static int start_helper(void *subject, char *error, size_t error_bytes)
@@ -154,13 +161,16 @@ static void stop_helper(void *subject)
 static int start_control(void *subject, char *error, size_t error_bytes)
 {
     struct node *node = subject;
-    struct log_ring *rings[NODE_WORKERS_MAX];
+    struct log_ring *rings[NODE_WORKERS_MAX + 1];
+    unsigned count = node->config.workers;
 
-    for (unsigned i = 0; i < node->config.workers; i++)
+    for (unsigned i = 0; i < count; i++)
         rings[i] = node->worker[i].log;
+    if (node->control_log != NULL)
+        rings[count++] = node->control_log;
     (void)error;
     (void)error_bytes;
-    return control_start(&node->control, &node->config, rings, first_lsn);
+    return control_start(&node->control, &node->config, rings, count, first_lsn);
 }
 
 static void stop_control(void *subject)

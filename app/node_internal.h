@@ -59,6 +59,7 @@ struct node {
     struct role_keys *keys[NODE_SECRETS_MAX];
     struct table *table;
     struct table_info table_info;
+    struct log_ring *control_log; /* what the control lcore itself logs, and takes; NULL: the node never leads */
     struct handshake_helper *helper;
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */
@@ -73,6 +74,12 @@ struct node {
     struct stats_source stats;   /* of the workers' pages */
     struct node_worker worker[]; /* config.workers */
 };
+
+/* It has a log, and replicas or a primary: whatever it does now, it may lead, and it may follow. */
+static inline bool node_may_lead(const struct node *node)
+{
+    return node->config.log.folder != NULL && node->config.replication.mode != MODE_STANDALONE;
+}
 
 /* Who it is, from now on. Control thread. */
 void node_identify(struct node *node, const uint8_t cluster_id[CLUSTER_ID_BYTES], uint64_t node_id);

@@ -38,7 +38,7 @@ struct feeder;
 
 struct feeder_config {
     struct disk disk;
-    const struct meta *meta; /* borrowed, does not change: the histories of the log */
+    const struct meta *meta; /* borrowed, changes on the feeder's thread alone: the histories of the log; or feeder_read() */
     uint64_t capacity;       /* of our table: what BEGIN says where there is no snapshot */
 };
 
