@@ -91,6 +91,8 @@ static void recovered(struct node_log *log)
 
     if (node_leading_recovered(log->node, &housekeeper))
         log->housekeeper = housekeeper_create(&housekeeper);
+    if (log->housekeeper != NULL && log->node->replication.leading.feeder != NULL)
+        feeder_of(log->node->replication.leading.feeder, housekeeper_meta(log->housekeeper));
     state_set(log, log->housekeeper != NULL ? NODE_LOG_RECOVERED : NODE_LOG_REFUSED);
 }
 

@@ -118,10 +118,9 @@ static bool needs_snapshot(const void *feeder, uint64_t lsn)
 bool node_leading_recovered(struct node *node, struct housekeeper_config *housekeeper)
 {
     struct node_leading *leading = &node->replication.leading;
-    struct feeder_config config = {
-        .disk = housekeeper->disk, .meta = &housekeeper->found->meta, .capacity = node->config.capacity};
+    struct feeder_config config = {.disk = housekeeper->disk, .capacity = node->config.capacity};
 
-    if (node->config.replication.mode != MODE_PRIMARY)
+    if (!node_may_lead(node))
         return true;
     leading->feeder = feeder_create(&config);
     housekeeper->needs_segment = needs_segment;

@@ -45,6 +45,11 @@ static void close_files(struct feed *feed)
     feed->held = false;
 }
 
+void feeder_of(struct feeder *feeder, const struct meta *meta)
+{
+    feeder->config.meta = meta;
+}
+
 void feeder_destroy(struct feeder *feeder)
 {
     if (feeder == NULL)
