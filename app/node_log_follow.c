@@ -101,10 +101,11 @@ static void tell_tail(struct node_log *log)
     if (facts.tail_stamp == log->following.told_tail)
         return;
     log->following.told_tail = facts.tail_stamp;
-    logger_line(&log->node->config.logger, LOG_LEVEL_WARNING,
-                "%s: changes after lsn %llu, which no primary has, are set aside: kept-tail-%016llx-..., %llu segments",
-                log->node->config.log.folder, (unsigned long long)log->following.common_lsn,
-                (unsigned long long)facts.tail_stamp, (unsigned long long)facts.tail_segments);
+    logger_line(
+        &log->node->config.logger, LOG_LEVEL_WARNING,
+        "%s: changes after lsn %llu, which no primary has, are set aside: kept-tail-%016llx-..., %llu segments",
+        log->node->config.log.folder, (unsigned long long)log->following.common_lsn,
+        (unsigned long long)facts.tail_stamp, (unsigned long long)facts.tail_segments);
 }
 
 /* It is asked for until it has come to something: a disk that is full has room one day. */

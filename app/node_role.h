@@ -51,13 +51,13 @@ enum node_opening { OPENING_META, OPENING_LOG, OPENING_BLOCK };
 
 struct node_role {
     enum node_part part;
-    uint64_t since_ns; /* mono_ns when it began */
+    uint64_t since_ns;   /* mono_ns when it began */
     uint64_t generation; /* of the workers', when no more writes were allowed; node_quiescent() */
     enum node_opening opening;
-    uint32_t epoch;         /* OPENS */
-    bool settled;           /* FENCED */
-    bool ordered;           /* an order of the operator's waits for how it ends */
-    uint64_t yields_to;     /* YIELDS: a node id */
+    uint32_t epoch;     /* OPENS */
+    bool settled;       /* FENCED */
+    bool ordered;       /* an order of the operator's waits for how it ends */
+    uint64_t yields_to; /* YIELDS: a node id */
     /* Whom to follow, once FENCED is settled, or a sealed replica's session has ended: who has sealed us. */
     struct address next;
     uint16_t next_port; /* host order; 0: not known */

@@ -37,12 +37,12 @@ class Members(Cluster):
         node.kill()
         self.nodes.remove(node)
 
-    def folder(self, i):
+    def wal(self, i):
         return os.path.join(self.home, f"node-{i}.wal")
 
     def check(self, i):
         """Its folder is in order, while nobody uses it."""
-        shown = self.station(f"{place.build}/tools/wildctl", "wal", "check", self.folder(i), check=False)
+        shown = self.station(f"{place.build}/tools/wildctl", "wal", "check", self.wal(i), check=False)
         must(shown.returncode == 0, shown.stdout + shown.stderr)
 
     def verify(self, journal, port):
@@ -102,7 +102,7 @@ def case_acknowledged_writes_are_there_when_a_replicas_folder_leads():
         old = net.member(1, ahead)
         net.until(lambda: net.value(7878, "new") == "1", lambda: old.log())
         net.verify(journal, 7878)
-        kept = glob.glob(os.path.join(net.folder(1), "kept-tail-*"))
+        kept = glob.glob(os.path.join(net.wal(1), "kept-tail-*"))
         must(bool(kept) == ("set aside" in old.log()), f"{kept}: {old.log()}")
 
 
@@ -134,12 +134,12 @@ def case_a_replica_with_a_log_is_loaded_again_when_the_primarys_log_is_not_long_
 def case_a_replica_whose_disk_is_full_waits_and_goes_on():
     with Members("full-replica") as net:
         net.member(1)
-        os.makedirs(net.folder(2))
-        must(net.station("mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", net.folder(2)).returncode == 0, "tmpfs")
+        os.makedirs(net.wal(2))
+        must(net.station("mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", net.wal(2)).returncode == 0, "tmpfs")
         try:
             replica = net.member(2, 1)
-            filler = os.path.join(net.folder(2), "filler")
-            space = os.statvfs(net.folder(2))
+            filler = os.path.join(net.wal(2), "filler")
+            space = os.statvfs(net.wal(2))
             with open(filler, "wb") as file:
                 for _ in range(space.f_bavail * space.f_frsize // 65536):
                     file.write(b"x" * 65536)
@@ -157,6 +157,6 @@ def case_a_replica_whose_disk_is_full_waits_and_goes_on():
             for node in list(net.nodes):
                 node.kill()
                 net.nodes.remove(node)
-            net.station("umount", net.folder(2))
+            net.station("umount", net.wal(2))
 
 

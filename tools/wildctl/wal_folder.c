@@ -77,6 +77,34 @@ static void read_snapshot(struct wal_folder *folder, struct wal_snapshot *snapsh
         snapshot->state = -EXDEV;
 }
 
+/* meta.h: the log begins there. */
+static uint64_t base_of(const struct wal_folder *folder)
+{
+    return folder->meta_state == 0 && folder->meta.base_segment > 0 ? folder->meta.base_segment : 1;
+}
+
+static void leave_out_segments(struct wal_folder *folder)
+{
+    unsigned out = 0;
+
+    while (out < folder->segments && folder->segment[out].number < base_of(folder))
+        out++;
+    folder->given_up += out;
+    folder->segments -= out;
+    memmove(folder->segment, folder->segment + out, folder->segments * sizeof *folder->segment);
+}
+
+static void leave_out_snapshots(struct wal_folder *folder)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < folder->snapshots; i++)
+        if (folder->snapshot[i].state != 0 || folder->snapshot[i].facts.position.segment >= base_of(folder))
+            folder->snapshot[kept++] = folder->snapshot[i];
+    folder->given_up += folder->snapshots - kept;
+    folder->snapshots = kept;
+}
+
 int wal_folder_read(struct wal_folder *folder, char error[WAL_FOLDER_ERROR_BYTES])
 {
     struct listing listing = {.folder = folder};
@@ -96,6 +124,10 @@ int wal_folder_read(struct wal_folder *folder, char error[WAL_FOLDER_ERROR_BYTES
     }
     for (unsigned i = 0; i < folder->snapshots; i++)
         read_snapshot(folder, &folder->snapshot[i]);
+    if (folder->meta_state == 0) {
+        leave_out_segments(folder);
+        leave_out_snapshots(folder);
+    }
     return 0;
 }
 
@@ -153,7 +185,8 @@ int wal_walk(const struct wal_folder *folder, uint64_t from_lsn, wal_walk_block 
              struct wal_walk *out)
 {
     const struct wal_snapshot *start = NULL;
-    bool any = folder->segments > 0 && folder->segment[0].number <= 1;
+    bool any =
+        folder->segments > 0 && folder->segment[0].number <= base_of(folder) && folder->meta.adopted_lsn == 0;
     memset(out, 0, sizeof *out);
     if (folder->meta_state != 0 || folder->segments == 0)
         return 0;
@@ -167,6 +200,8 @@ int wal_walk(const struct wal_folder *folder, uint64_t from_lsn, wal_walk_block 
         piece->snapshot = start;
         if (start != NULL)
             piece->from = start->facts.position;
+        else
+            piece->from.segment = base_of(folder) - 1; /* the log begins in the next */
         int outcome = read_piece(folder, piece, each, context);
         if (outcome <= 0)
             return outcome;

@@ -29,6 +29,7 @@ struct wal_folder {
     struct meta meta;
     int meta_state; /* as meta_read() */
     unsigned segments, snapshots, kept;
+    unsigned given_up; /* segments and snapshots of a log that was given up: not read, and removed by the next start */
     struct wal_segment *segment;                            /* ascending */
     struct wal_snapshot snapshot[WAL_FOLDER_SNAPSHOTS_MAX]; /* the newest ones, ascending */
     bool progress;                                          /* a line on stderr for what takes long */

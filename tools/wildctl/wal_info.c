@@ -155,6 +155,7 @@ static void print_json(const struct wal_folder *folder, const struct wal_scan *s
     json_object_set_new(object, "segments", segments);
     json_object_set_new(object, "snapshots", snapshots);
     json_object_set_new(object, "kept", json_integer(folder->kept));
+    json_object_set_new(object, "given_up", json_integer(folder->given_up));
     json_object_set_new(object, "used_by", json_integer(options->used_by));
     json_object_set_new(object, "end", json_string(end_words(walk)));
     if (end != NULL) {
@@ -241,6 +242,8 @@ static void print_text(const struct wal_folder *folder, const struct wal_scan *s
     }
     for (unsigned i = 0; i < folder->snapshots; i++)
         print_snapshot(&folder->snapshot[i], options);
+    if (folder->given_up > 0)
+        fprintf(out, "%u files of a log that was given up; the next start removes them\n", folder->given_up);
     if (folder->kept > 0)
         fprintf(out, "%u files that were set aside (kept-*)\n", folder->kept);
     if (options->used_by != 0)
