@@ -144,6 +144,16 @@ static void on_opened(void *owner)
     speak(owner);
 }
 
+static void on_handover(struct replica *replica, const struct replication_handover *handover)
+{
+    const struct replica_host *host = &replica->config.host;
+
+    if (host->handover == NULL || !replica_has_log(replica) || replica->phase != REPLICA_FOLLOWING)
+        replica_end(replica, REPLICA_END_NOT_IN_ORDER);
+    else
+        host->handover(host->state, handover->epoch);
+}
+
 static void on_welcomed_message(struct replica *replica, const struct replication_message *message)
 {
     switch (message->type) {
@@ -161,6 +171,9 @@ static void on_welcomed_message(struct replica *replica, const struct replicatio
         break;
     case REPLICATION_HEARTBEAT:
         replica_on_heartbeat(replica, &message->heartbeat);
+        break;
+    case REPLICATION_HANDOVER:
+        on_handover(replica, &message->handover);
         break;
     default:
         replica_end(replica, REPLICA_END_NOT_IN_ORDER);

@@ -77,6 +77,9 @@ struct replica_host {
                      uint16_t client_port);
     /* A record of type LOG_MEMBER (store/member.h), in the log's order, once it counts as applied. NULL: nobody asks. */
     void (*member)(void *state, const struct log_record *record);
+    /* The primary we follow has promised itself to us for that epoch: we are to be promoted. Nothing of the
+     * replica's is called from inside. NULL: that ends the session, as it does without a log. */
+    void (*handover)(void *state, uint32_t epoch);
 };
 
 /* Where in the log the table stands. */
@@ -100,6 +103,8 @@ struct replica_config {
     uint8_t
         client_address[16]; /* where clients reach this node; zero: at the address that it connects from */
     uint16_t client_port;
+    uint16_t
+        replication_port; /* of a node with a log: where it would be followed, and is asked; 0: nowhere */
     char name[REPLICATION_NAME_BYTES];
 };
 

@@ -288,8 +288,10 @@ struct replication_message replica_hello(const struct replica *replica)
 
     snprintf(hello->name, sizeof hello->name, "%s", replica->config.name);
     memcpy(hello->client_address, replica->config.client_address, sizeof hello->client_address);
-    if (replica_has_log(replica))
+    if (replica_has_log(replica)) {
         hello->flags = HELLO_HAS_LOG;
+        hello->replication_port = replica->config.replication_port;
+    }
     if (is_bound(replica)) {
         hello->epoch = replica->epoch;
         memcpy(hello->cluster_id, replica->cluster_id, CLUSTER_ID_BYTES);

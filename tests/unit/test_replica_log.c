@@ -324,6 +324,52 @@ static void a_log_that_does_not_take_a_block_ends_the_session_and_nothing_is_app
     CU_ASSERT(own.records == 5 && stage_items(s) == 15);
 }
 
+/* ---- a primary that gives place ---- */
+
+static uint32_t handed_epoch;
+
+static void on_handover(void *state, uint32_t epoch)
+{
+    CU_ASSERT_PTR_EQUAL(state, s);
+    handed_epoch = epoch;
+}
+
+static void hand_over(void)
+{
+    struct replication_message message = {.type = REPLICATION_HANDOVER, .handover = {.epoch = 0x10000}};
+    stage_send(s, &message, NULL);
+    stage_run(s);
+}
+
+static void a_primary_that_gives_place_is_told_on(void)
+{
+    s->config.host.handover = on_handover;
+    s->config.replication_port = 9002;
+    replica_destroy(s->replica);
+    s->replica = replica_create(&s->config);
+    handed_epoch = 0;
+    own_recovered(&own, 0x11, STAGE_FIRST + 9);
+    stage_until_hello(s);
+    CU_ASSERT_EQUAL(s->hello.replication_port, 9002);
+    stage_primary_has(s, 10);
+    stage_welcome(s, WELCOME_RESUME);
+    hand_over();
+    CU_ASSERT_EQUAL(handed_epoch, 0x10000);
+    stage_block(s, 0x11, STAGE_FIRST + 10, 5); /* the session goes on */
+    CU_ASSERT_EQUAL(own.records, 5);
+}
+
+static void who_cannot_take_a_place_is_not_offered_one(void)
+{
+    own_recovered(&own, 0x11, STAGE_FIRST + 9);
+    stage_until_hello(s);
+    CU_ASSERT_EQUAL(s->hello.replication_port, 0);
+    stage_primary_has(s, 10);
+    stage_welcome(s, WELCOME_RESUME);
+    hand_over();
+    CU_ASSERT_EQUAL(stage_counted(s, REPLICATION_not_in_order), 1);
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -351,6 +397,8 @@ int main(void)
          nothing_is_written_before_the_histories_are_learned},
         {"a log that does not take a block ends the session, and nothing is applied",
          a_log_that_does_not_take_a_block_ends_the_session_and_nothing_is_applied},
+        {"a primary that gives place is told on", a_primary_that_gives_place_is_told_on},
+        {"who cannot take a place is not offered one", who_cannot_take_a_place_is_not_offered_one},
         CU_TEST_INFO_NULL};
     return suite_run_each("replica_log", set_up, tear_down, tests);
 }
