@@ -60,11 +60,14 @@ uint64_t meta_last_lsn(const struct meta *meta, uint64_t next_lsn)
     return next_lsn > 0 ? next_lsn - 1 : 0;
 }
 
-uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn)
+uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn, uint32_t epoch)
 {
+    uint64_t next, own = (uint64_t)epoch << LSN_BITS;
+
     if (meta->count > 0 && meta->history[meta->count - 1].first_lsn > last_lsn)
         last_lsn = meta->history[meta->count - 1].first_lsn;
-    return ((last_lsn >> LSN_BITS) + 1) << LSN_BITS;
+    next = ((last_lsn >> LSN_BITS) + 1) << LSN_BITS;
+    return next != 0 && next < own ? own : next;
 }
 
 void meta_add(struct meta *meta, const struct history *history)

@@ -48,8 +48,9 @@
  * Other formats keep magic, crc (over all that follows it in the file) and format where they are, and are of
  * DISK_BLOCK_BYTES to META_BYTES_OTHER_MAX. There is none that this program reads.
  *
- * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, so LSNs
- * never repeat. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with a tail. Who
+ * History (DESIGN 9): every start as primary opens one; its first LSN is the next multiple of 2^32, and not below its
+ * epoch times 2^32. An epoch is one node's (epoch.h), so LSNs never repeat, though two nodes that do not know of each
+ * other go on from the same log. before_lsn is the log's last LSN before it: what an earlier history had above that was lost with a tail. Who
  * opens a history writes it here once his log is durable up to there: a start that finds less takes it for damage.
  * A folder keeps the last META_HISTORIES_MAX. One without any has no log yet: a replica's that has been told of nothing, or one
  * that was never started.
@@ -113,8 +114,8 @@ uint64_t meta_found_lsn(const struct meta *meta);
 bool meta_give_up_after(struct meta *meta, uint64_t lsn);
 /* The last LSN of a log whose next is `next_lsn`, which may be a history's first. */
 uint64_t meta_last_lsn(const struct meta *meta, uint64_t next_lsn);
-/* The next history's first LSN: above last_lsn and every history so far. 0: LSNs are used up. */
-uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn);
+/* The first LSN of the next history, of that epoch: above last_lsn and every history so far. 0: LSNs are used up. */
+uint64_t meta_next_first_lsn(const struct meta *meta, uint64_t last_lsn, uint32_t epoch);
 /* Appends a history (forgetting the oldest when full). */
 void meta_add(struct meta *meta, const struct history *history);
 

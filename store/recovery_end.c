@@ -230,11 +230,9 @@ static int open_history(struct recovery *recovery)
 {
     struct recovery_facts *facts = &recovery->facts;
     struct meta *meta = &facts->meta;
-    struct history history = {.node_id = meta->node_id,
-                              .before_lsn = facts->lsn,
-                              .first_lsn = meta_next_first_lsn(meta, facts->lsn),
-                              .epoch = next_epoch(meta)};
+    struct history history = {.node_id = meta->node_id, .before_lsn = facts->lsn, .epoch = next_epoch(meta)};
 
+    history.first_lsn = meta_next_first_lsn(meta, facts->lsn, history.epoch);
     do
         random_fill(&recovery->config.random, &history.id, sizeof history.id);
     while (history.id == 0);

@@ -266,14 +266,12 @@ static void learn(struct life *life, bool own)
 {
     struct meta *meta = &life->meta;
     uint64_t last = life->journal->count > 0 ? life->journal->entry[life->journal->count - 1].lsn : 0;
-    struct history history = {.id = seeded_next(&life->random) | 1,
-                              .before_lsn = last,
-                              .first_lsn = meta_next_first_lsn(meta, last),
-                              .epoch = 1};
+    struct history history = {.id = seeded_next(&life->random) | 1, .before_lsn = last, .epoch = 1};
 
     history.node_id = own ? meta->node_id : meta->node_id + 1 + seeded_below(&life->random, 3);
     if (meta->count > 0)
         history.epoch = epoch_of_promotion(meta->history[meta->count - 1].epoch);
+    history.first_lsn = meta_next_first_lsn(meta, last, history.epoch);
     if (meta->count == 0)
         meta->cluster_id[0] = 1;
     meta_add(meta, &history);

@@ -137,7 +137,7 @@ static inline unsigned lives_turn(struct log_lives *lives)
 /* A start: a new history behind what was found. */
 static inline void lives_begin(struct log_lives *lives)
 {
-    uint64_t first_lsn = meta_next_first_lsn(&lives->meta, lives->begin.next_lsn - 1);
+    uint64_t first_lsn = meta_next_first_lsn(&lives->meta, lives->begin.next_lsn - 1, 1);
     meta_add(&lives->meta, &(struct history){.id = first_lsn >> 24,
                                              .first_lsn = first_lsn,
                                              .node_id = lives->meta.node_id,

@@ -1,5 +1,6 @@
 #include "suite.h"
 
+#include "epoch.h"
 #include "memory_disk.h"
 #include "meta.h"
 #include "wal_block.h"
@@ -106,7 +107,7 @@ static void a_folder_without_a_history_has_no_cluster(void)
     CU_ASSERT_EQUAL(meta_read(&out, &disk), 0);
     CU_ASSERT(same(&in, &out));
     CU_ASSERT_EQUAL(meta_found_lsn(&out), 0);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&out, 0), (uint64_t)1 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&out, 0, 1), (uint64_t)1 << 32);
     CU_ASSERT_PTR_NULL(meta_history_of(&out, UINT64_MAX));
     in.sealed_node = 7;
     in.sealed_epoch = 3;
@@ -348,13 +349,27 @@ static void what_lies_between_two_histories_is_lost(void)
 static void a_new_history_begins_above_every_lsn_and_history(void)
 {
     struct meta meta = {0};
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0), (uint64_t)1 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0, 1), (uint64_t)1 << 32);
     meta = sample(3);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0), (uint64_t)4 << 32);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)3 << 32), (uint64_t)4 << 32);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, ((uint64_t)4 << 32) - 1), (uint64_t)4 << 32);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)4 << 32), (uint64_t)5 << 32);
-    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, UINT64_MAX), 0);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0, 1), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)3 << 32, 1), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, ((uint64_t)4 << 32) - 1, 1), (uint64_t)4 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, (uint64_t)4 << 32, 1), (uint64_t)5 << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, UINT64_MAX, 1), 0);
+}
+
+/* Neither knows of the other, and a client that was shown an LSN of one is not to be taken for the other's. */
+static void two_who_go_on_from_one_log_in_epochs_of_their_own_share_no_lsn(void)
+{
+    struct meta meta = sample(3);
+    uint32_t start = epoch_of_start(3), promoted = epoch_of_promotion(3);
+
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0, start), (uint64_t)start << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0, promoted), (uint64_t)promoted << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, ((uint64_t)promoted << 32) + 7, promoted),
+                    ((uint64_t)promoted + 1) << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, 0, UINT32_MAX), (uint64_t)UINT32_MAX << 32);
+    CU_ASSERT_EQUAL(meta_next_first_lsn(&meta, UINT64_MAX, UINT32_MAX), 0);
 }
 
 static void a_full_list_forgets_its_oldest(void)
@@ -421,6 +436,8 @@ int main(void)
         {"what lies between two histories is lost", what_lies_between_two_histories_is_lost},
         {"a new history begins above every LSN and history",
          a_new_history_begins_above_every_lsn_and_history},
+        {"two who go on from one log in epochs of their own share no LSN",
+         two_who_go_on_from_one_log_in_epochs_of_their_own_share_no_lsn},
         {"a full list forgets its oldest", a_full_list_forgets_its_oldest},
         {"names are read as they are written, and no other way",
          names_are_read_as_they_are_written_and_no_other_way},

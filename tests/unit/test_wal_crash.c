@@ -57,7 +57,7 @@ static int make_segment(const struct disk *disk, uint64_t number, bool anew)
 static void live(struct story *story, struct sim_disk *sim)
 {
     struct disk disk = sim_disk_disk(sim);
-    uint64_t first_lsn = meta_next_first_lsn(&story->meta, story->end.next_lsn - 1), next_lsn = first_lsn;
+    uint64_t first_lsn = meta_next_first_lsn(&story->meta, story->end.next_lsn - 1, 1), next_lsn = first_lsn;
     meta_add(&story->meta, &(struct history){.id = 100 + story->meta.count,
                                              .first_lsn = first_lsn,
                                              .node_id = 1,
