@@ -34,7 +34,7 @@ static void check_meta(struct findings *findings, const struct wal_folder *folde
         tell(findings, "meta", 0, wal_meta_words(folder->meta_state), backup);
     else if (folder->segments == 0)
         tell(findings, "wal-*", 0, "no segment is there", backup);
-    else if (folder->segment[0].number > 1 && folder->snapshots == 0)
+    else if (!wal_folder_goes_back(folder) && folder->snapshots == 0)
         tell(findings, "snapshot-*", 0, "no snapshot, and the log does not go back to its start", backup);
 }
 

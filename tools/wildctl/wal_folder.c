@@ -83,6 +83,28 @@ static uint64_t base_of(const struct wal_folder *folder)
     return folder->meta_state == 0 && folder->meta.base_segment > 0 ? folder->meta.base_segment : 1;
 }
 
+bool wal_folder_goes_back(const struct wal_folder *folder)
+{
+    bool adopted = folder->meta_state == 0 && folder->meta.adopted_lsn != 0;
+    return folder->segments > 0 && folder->segment[0].number <= base_of(folder) && !adopted;
+}
+
+/* The log's first snapshot may not have got its name yet (housekeeper.h): the next start gives it. */
+static void add_unnamed(struct wal_folder *folder)
+{
+    struct snapshot_reader *reader;
+    for (unsigned i = 0; i < folder->snapshots; i++)
+        if (folder->snapshot[i].lsn == folder->meta.adopted_lsn)
+            return;
+    if (snapshot_reader_open(&reader, &folder->disk, SNAPSHOT_TEMPORARY) != 0)
+        return;
+    struct snapshot_facts facts = snapshot_reader_facts(reader);
+    snapshot_reader_close(reader);
+    if (facts.position.next_lsn - 1 == folder->meta.adopted_lsn &&
+        facts.position.segment == folder->meta.base_segment)
+        add_snapshot(folder, SNAPSHOT_TEMPORARY, folder->meta.adopted_lsn, facts.bytes);
+}
+
 static void leave_out_segments(struct wal_folder *folder)
 {
     unsigned out = 0;
@@ -122,6 +144,8 @@ int wal_folder_read(struct wal_folder *folder, char error[WAL_FOLDER_ERROR_BYTES
         snprintf(error, WAL_FOLDER_ERROR_BYTES, "there is no log in it");
         return -ENOENT;
     }
+    if (folder->meta_state == 0 && folder->meta.adopted_lsn != 0)
+        add_unnamed(folder);
     for (unsigned i = 0; i < folder->snapshots; i++)
         read_snapshot(folder, &folder->snapshot[i]);
     if (folder->meta_state == 0) {
@@ -185,8 +209,7 @@ int wal_walk(const struct wal_folder *folder, uint64_t from_lsn, wal_walk_block 
              struct wal_walk *out)
 {
     const struct wal_snapshot *start = NULL;
-    bool any =
-        folder->segments > 0 && folder->segment[0].number <= base_of(folder) && folder->meta.adopted_lsn == 0;
+    bool any = wal_folder_goes_back(folder);
     memset(out, 0, sizeof *out);
     if (folder->meta_state != 0 || folder->segments == 0)
         return 0;
@@ -331,7 +354,8 @@ static const char *place_words(int verdict)
 const char *wal_end_words(const struct wal_folder *folder, const struct wal_position *end,
                           char name[DISK_NAME_BYTES], uint32_t *offset)
 {
-    int here = end->segment == 0 ? WAL_NO_BLOCK : look_at_place(&folder->disk, end->segment, end->offset);
+    bool before = end->segment < base_of(folder);
+    int here = before ? WAL_NO_BLOCK : look_at_place(&folder->disk, end->segment, end->offset);
     *offset = end->offset;
     meta_segment_name(name, end->segment);
     if (here != WAL_NO_BLOCK && here != WAL_SHORT)
@@ -339,7 +363,7 @@ const char *wal_end_words(const struct wal_folder *folder, const struct wal_posi
     /* it may go on in the next one as well */
     int next = look_at_place(&folder->disk, end->segment + 1, 0);
     bool last = folder->segments == 0 || folder->segment[folder->segments - 1].number <= end->segment;
-    if (end->segment != 0 && (last || next == WAL_NO_BLOCK))
+    if (!before && (last || next == WAL_NO_BLOCK))
         return place_words(here);
     *offset = 0;
     meta_segment_name(name, end->segment + 1);

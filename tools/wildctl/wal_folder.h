@@ -29,7 +29,8 @@ struct wal_folder {
     struct meta meta;
     int meta_state; /* as meta_read() */
     unsigned segments, snapshots, kept;
-    unsigned given_up; /* segments and snapshots of a log that was given up: not read, and removed by the next start */
+    unsigned
+        given_up; /* segments and snapshots of a log that was given up: not read, and removed by the next start */
     struct wal_segment *segment;                            /* ascending */
     struct wal_snapshot snapshot[WAL_FOLDER_SNAPSHOTS_MAX]; /* the newest ones, ascending */
     bool progress;                                          /* a line on stderr for what takes long */
@@ -38,6 +39,8 @@ struct wal_folder {
 /* Looks around and reads every snapshot: 0, or -errno with one line. `disk` is borrowed, and set before. */
 int wal_folder_read(struct wal_folder *folder, char error[WAL_FOLDER_ERROR_BYTES]);
 void wal_folder_free(struct wal_folder *folder);
+/* Whether the log is there from its very begin, so that no snapshot is needed. */
+bool wal_folder_goes_back(const struct wal_folder *folder);
 
 /* A part of the log without a gap: from its start or a snapshot's position to where nothing continues it. */
 struct wal_piece {
