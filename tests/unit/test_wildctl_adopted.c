@@ -82,11 +82,42 @@ static void a_snapshot_that_lacks_is_damage(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "no snapshot"));
 }
 
+static void rename_file(const char *from, const char *to)
+{
+    CU_ASSERT_EQUAL(disk.call->rename(disk.state, from, to), 0);
+}
+
+/* In a folder of its own, under its old names. */
+static void a_tail_that_was_set_aside_can_be_read(void)
+{
+    static char text[65536];
+    struct adoption adoption = new_log();
+    char name[DISK_NAME_BYTES];
+    adoption.keep_tail = true;
+    adoption.common_lsn = OLD_FIRST + 13;
+    begin(&adoption);
+    make_base();
+    new_log_is_durable();
+    steps(STEPS);
+    CU_ASSERT_EQUAL(facts().tail_segments, 2);
+    meta_snapshot_name(name, NEW_NEXT - 1);
+    CU_ASSERT_EQUAL(disk.call->remove(disk.state, name), 0);
+    meta_segment_name(name, base);
+    CU_ASSERT_EQUAL(disk.call->remove(disk.state, name), 0);
+    rename_file(OLD_TAIL "meta", META_FILE);
+    rename_file(OLD_TAIL "wal-0000000000000002", "wal-0000000000000002");
+    rename_file(OLD_TAIL "wal-0000000000000003", "wal-0000000000000003");
+    CU_ASSERT_EQUAL(run(wal_dump, text, sizeof text), EXIT_DAMAGE); /* it is not all of the log */
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "4294967306"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, OLD_RECORD));
+}
+
 int main(void)
 {
 #define TEST(what) {#what, what}
     CU_TestInfo tests[] = {TEST(a_folder_is_of_one_log_or_the_other),
                            TEST(a_log_that_begins_with_the_first_history_goes_back_to_its_start),
-                           TEST(a_snapshot_that_lacks_is_damage), CU_TEST_INFO_NULL};
+                           TEST(a_snapshot_that_lacks_is_damage), TEST(a_tail_that_was_set_aside_can_be_read),
+                           CU_TEST_INFO_NULL};
     return suite_run_each("wildctl_adopted", set_up, tear_down, tests);
 }

@@ -158,6 +158,7 @@ int wal_dump(const struct disk *disk, const struct wal_options *options)
     int outcome = wal_begin(&folder, disk, options);
     if (outcome != EXIT_FINE)
         return outcome;
+    folder.any_start = true;
     int failed = wal_walk(&folder, options->from_lsn, dump_block, &copy, &walk);
     const struct wal_piece *last = walk.pieces > 0 ? &walk.piece[walk.pieces - 1] : NULL;
     if (failed != 0) {
@@ -166,6 +167,10 @@ int wal_dump(const struct disk *disk, const struct wal_options *options)
     } else if (last == NULL || walk.pieces > 1 || last->end.end > WAL_END_TORN) {
         fprintf(stderr, "wildctl: %s: the log is damaged, and this was not all of it: wildctl wal check\n",
                 options->path);
+        outcome = EXIT_DAMAGE;
+    }
+    if (walk.cut_off && outcome == EXIT_FINE) {
+        fprintf(stderr, "wildctl: %s: the log begins before its first segment that is here\n", options->path);
         outcome = EXIT_DAMAGE;
     }
     wal_folder_free(&folder);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wal_find.h"
+
 /* ---- what is there ---- */
 
 struct listing {
@@ -218,13 +220,16 @@ int wal_walk(const struct wal_folder *folder, uint64_t from_lsn, wal_walk_block 
             start = &folder->snapshot[i];
             any = true;
         }
+    struct wal_position first = {.segment = base_of(folder) - 1}; /* it begins in the next */
+    if (!any && folder->any_start) {
+        uint64_t segment = folder->segment[0].number;
+        any = out->cut_off =
+            wal_find(&first, &folder->disk, &folder->meta, segment, segment, UINT64_MAX - 1) == 0;
+    }
     while (any) {
         struct wal_piece *piece = &out->piece[out->pieces++];
         piece->snapshot = start;
-        if (start != NULL)
-            piece->from = start->facts.position;
-        else
-            piece->from.segment = base_of(folder) - 1; /* the log begins in the next */
+        piece->from = start != NULL ? start->facts.position : first;
         int outcome = read_piece(folder, piece, each, context);
         if (outcome <= 0)
             return outcome;

@@ -34,6 +34,7 @@ struct wal_folder {
     struct wal_segment *segment;                            /* ascending */
     struct wal_snapshot snapshot[WAL_FOLDER_SNAPSHOTS_MAX]; /* the newest ones, ascending */
     bool progress;                                          /* a line on stderr for what takes long */
+    bool any_start; /* where the log's start is gone and no snapshot there: from its first segment on */
 };
 
 /* Looks around and reads every snapshot: 0, or -errno with one line. `disk` is borrowed, and set before. */
@@ -51,6 +52,7 @@ struct wal_piece {
 };
 enum { WAL_PIECES_MAX = WAL_FOLDER_SNAPSHOTS_MAX + 1 };
 struct wal_walk {
+    bool cut_off;    /* it did not begin at the log's start or a snapshot's position: any_start */
     unsigned pieces; /* more than one: damage in between. 0: there is nothing to begin with */
     struct wal_piece piece[WAL_PIECES_MAX];
 };
