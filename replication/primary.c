@@ -60,7 +60,7 @@ static const char *why_text(enum replication_counter why)
     case REPLICATION_timed_out:
         return "nothing was heard of it in time";
     case REPLICATION_too_slow:
-        return "it is so slow that the log went past what was being sent; it may come again";
+        return "it is so slow that the log went past what was being sent, or others wait; it may come again";
     case REPLICATION_replaced:
         return "the same node came again";
     case REPLICATION_not_in_order:
@@ -542,8 +542,10 @@ static void forgive_silence(struct primary *primary, uint64_t mono_ns)
 {
     if (mono_ns - primary->now_ns <= primary->config.timeout_ms * UINT64_C(1000000) / 2)
         return;
-    for (unsigned i = 0; i < primary->used_count; i++)
-        primary->session[primary->used[i]].alive_ns = mono_ns;
+    for (unsigned i = 0; i < primary->used_count; i++) {
+        struct primary_session *session = &primary->session[primary->used[i]];
+        session->alive_ns = session->begun_ns = mono_ns;
+    }
 }
 
 unsigned primary_turn(struct primary *primary, const struct primary_log *log, uint64_t mono_ns,

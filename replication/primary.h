@@ -28,7 +28,7 @@
  *
  * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for
  * it. When the tail goes past the cursor it is fed from disk; past a block that is half sent: the session
- * ends, and the replica comes again. So no replica costs memory or time beyond its own place.
+ * ends, and the replica comes again. Who is fed while others wait for a feed gives way in time. So no replica costs memory or time beyond its own place.
  *
  * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO,
  * PRIMARY_SOURCE_MAX of those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of
@@ -65,6 +65,11 @@ enum {
 #define PRIMARY_CALLER_NS UINT64_C(10000000000)
 /* For a replica that empties its table: until then it has nothing to say. */
 #define PRIMARY_EMPTY_NS UINT64_C(60000000000)
+/* While others wait for a feed: one of the log is kept so long, and a message of it, or of a snapshot, may be on its way so
+ * long (primary_feeds.c). */
+#define PRIMARY_FEED_NS           UINT64_C(4000000000)
+#define PRIMARY_FEED_STALL_NS     UINT64_C(10000000000)
+#define PRIMARY_SNAPSHOT_STALL_NS UINT64_C(30000000000)
 /* For a link to go once its session is over; then it is aborted. */
 #define PRIMARY_END_NS UINT64_C(2000000000)
 

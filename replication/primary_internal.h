@@ -1,7 +1,8 @@
 /*
  * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what comes,
  * their end), primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c (who may
- * follow), primary_callers.c (who wants to be primary), primary_send.c (what each is sent) and primary_facts.c.
+ * follow), primary_callers.c (who wants to be primary), primary_feeds.c (who is fed from disk),
+ * primary_send.c (what each is sent) and primary_facts.c.
  */
 #ifndef WILD_PRIMARY_INTERNAL_H
 #define WILD_PRIMARY_INTERNAL_H
@@ -22,6 +23,7 @@ enum {
  *                        |--BOOTSTRAP--> EMPTYING --ACK--> WAITING --a feed is free--> FEEDING
  *                        '--RESUME-----> STREAMING, or WAITING
  *   FEEDING --the tail has what comes next, not just now--> STREAMING --it is about to go past--> WAITING
+ *           --others wait, and it has had its time--> WAITING
  *   any --closed, aborted, or ended by the peer--> ENDING --the link is gone--> FREE
  *
  * EMPTYING .. STREAMING: a replica, with a node id that no other has.
@@ -66,6 +68,8 @@ struct primary_session {
     uint64_t position, position_next;
     uint64_t cursor;              /* STREAMING: the number of the block that is on its way, or comes next */
     uint64_t ticket;              /* WAITING: first come, first served */
+    uint64_t fed_ns;              /* FEEDING the log since */
+    uint64_t begun_ns;            /* the message on its way, or the last */
     int feed;                     /* NO_FEED: none */
     uint32_t fed, sending_block;  /* BLOCKS: bytes of the item that are sent; of the block on its way */
     const struct feed_item *item; /* not given back yet */
@@ -108,6 +112,7 @@ struct primary {
     uint64_t told_durable_lsn; /* the highest: to the feeder, and what is sent at the most */
     uint64_t log_from_lsn;     /* the folder's log does not reach back to below this, as far as is known */
     uint64_t tickets;          /* WAITING, given so far */
+    bool one_goes;             /* a feed was given up for who waits, and nobody has it yet */
     struct allowance handshakes, lines;
     struct shaker shakers[SHAKERS_REMEMBERED];
     uint64_t lines_left_out;
@@ -189,7 +194,14 @@ void primary_send_standing(struct primary_session *session, const struct replica
 void primary_find_source(struct primary_session *session);
 /* Whether the bytes of the message on its way are still what they were. */
 bool primary_payload_holds(const struct primary_session *session);
-/* Feeds for those who wait, the first first. Things done. */
+
+/* ---- primary_feeds.c ---- */
+
+/* A feed for it, if there is one: FEEDING. */
+bool primary_open_feed(struct primary_session *session);
+/* WAITING, at the end of the line. */
+void primary_wait_for_feed(struct primary_session *session);
+/* Feeds for those who wait, the first first; with none left, who has had one for long enough gives it up. Things done. */
 unsigned primary_open_feeds(struct primary *primary);
 /* Gives back what it holds of the feeder's. Nothing of it is on its way any more. */
 void primary_end_feed(struct primary_session *session);

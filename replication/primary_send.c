@@ -39,6 +39,7 @@ static void begin(struct primary_session *session, const struct replication_mess
                  is_welcome ? session->welcome : NULL);
     session->sending = message->type;
     session->waits = false;
+    session->begun_ns = primary->now_ns;
 }
 
 /* Each BATCH and HEARTBEAT has a time of its own, so that an echo names one. */
@@ -121,48 +122,6 @@ static void begin_handover(struct primary_session *session)
 
 /* ---- from disk ---- */
 
-static void wait_for_feed(struct primary_session *session)
-{
-    session->state = SESSION_WAITING;
-    session->ticket = ++session->primary->tickets;
-}
-
-void primary_end_feed(struct primary_session *session)
-{
-    if (session->feed != NO_FEED)
-        feeder_close(session->primary->config.feeder, session->feed);
-    session->feed = NO_FEED;
-    session->item = NULL;
-}
-
-/* Gives it a feed, if there is one. */
-static bool open_feed(struct primary_session *session)
-{
-    const struct primary_config *config = &session->primary->config;
-    int feed = feeder_open(config->feeder, session->bootstrap ? FEED_BOOTSTRAP : FEED_LOG, session->position);
-    if (feed < 0)
-        return false;
-    session->feed = feed;
-    session->item = NULL;
-    session->state = SESSION_FEEDING;
-    replication_count(config->counters, REPLICATION_feeds, 1);
-    return true;
-}
-
-unsigned primary_open_feeds(struct primary *primary)
-{
-    for (unsigned opened = 0;; opened++) {
-        struct primary_session *first = NULL;
-        for (unsigned i = 0; i < primary->used_count; i++) {
-            struct primary_session *session = &primary->session[primary->used[i]];
-            if (session->state == SESSION_WAITING && (first == NULL || session->ticket < first->ticket))
-                first = session;
-        }
-        if (first == NULL || !open_feed(first))
-            return opened;
-    }
-}
-
 /* From the tail, if it has what comes next and is not about to lose it. */
 static bool join_tail(struct primary_session *session)
 {
@@ -181,7 +140,7 @@ static bool join_tail(struct primary_session *session)
 void primary_find_source(struct primary_session *session)
 {
     if (!join_tail(session))
-        wait_for_feed(session);
+        primary_wait_for_feed(session);
 }
 
 static void give_item_back(struct primary_session *session)
@@ -278,7 +237,7 @@ static bool next_streamed(struct primary_session *session)
     struct tail_block block;
 
     if (!tail_holds(tail, session->cursor)) {
-        wait_for_feed(session);
+        primary_wait_for_feed(session);
         return false;
     }
     /* Of a log whose folder is gone the writer goes on saying that blocks are durable; the node does not (node_log.c). */
@@ -288,7 +247,7 @@ static bool next_streamed(struct primary_session *session)
         begin_heartbeat(session); /* no block will carry it, and its readers wait for it */
         return true;
     }
-    if (tail_behind(tail, session->cursor) >= LEAVE_BEHIND && open_feed(session))
+    if (tail_behind(tail, session->cursor) >= LEAVE_BEHIND && primary_open_feed(session))
         return false;
     if (primary->budget <= 0)
         return false;
@@ -338,6 +297,7 @@ static void is_sent(struct primary_session *session)
         break;
     case REPLICATION_SNAPSHOT_END:
         session->bootstrap = false;
+        session->fed_ns = primary->now_ns;
         session->position = session->position_next;
         replication_count(primary->config.counters, REPLICATION_bootstraps, 1);
         give_item_back(session);
