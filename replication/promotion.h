@@ -19,8 +19,8 @@
  *                             node, takes a higher one
  *
  * Who stands above us: whose log ends in a history of a later epoch, or in ours at a higher LSN. One that
- * ends in another history of our own epoch (a rival's, of whom at most one could acknowledge anything) is like one
- * not heard of.
+ * ends in another history of our own epoch (a rival's, of whom at most one could acknowledge) is like
+ * one not heard of.
  *
  * A primary that lives, serves, and knows no lower epoch than we is left alone; also if it answers only when
  * promises are being given: then it is not asked for its own, and if that is needed, the promotion is lost.

@@ -30,7 +30,9 @@
     X(connects, "connections to the primary begun")                                                          \
     X(calls, "asked what this node has and has promised, or for a promise: a promotion")                     \
     X(gaps, "blocks that did not continue what was applied: the session began anew")                         \
-    X(log_waits, "times that a replica took no input until its own log had room")
+    X(log_waits, "times that a replica took no input until its own log had room")                            \
+    X(promotions_won, "promotions that this node asked for: it may lead")                                    \
+    X(promotions_lost, "promotions that this node asked for: it may not lead")
 
 enum replication_counter {
 #define REPLICATION_COUNTER_ENUM(name, help) REPLICATION_##name,
