@@ -445,7 +445,7 @@ static void collect_members(struct recovery *recovery, const struct wal_block *b
 
         at += log_record_encoded_bytes(bytes);
         if (log_record_encoded_type(bytes) != LOG_MEMBER || log_record_decode(&record, bytes, SIZE_MAX) < 0 ||
-            !member_collect(&recovery->members, &record, &list) || list.last_lsn <= known->last_lsn)
+            !member_collect(&recovery->facts.collecting, &record, &list) || list.last_lsn <= known->last_lsn)
             continue;
         *known = list;
         recovery->meta_changed = true;

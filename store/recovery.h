@@ -65,6 +65,9 @@ struct recovery_facts {
     uint64_t bytes_read, bytes_total; /* progress: bytes of snapshot and log */
     uint64_t dropped_bytes;           /* of a torn tail */
     unsigned snapshots_broken;
+    /* A list of members of which the log has the begin only: the rest may come with what is followed
+     * (member_collect()), and it counts then. */
+    struct member_collector collecting;
 };
 
 struct recovery;
