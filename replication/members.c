@@ -104,6 +104,7 @@ uint64_t members_acknowledged_lsn(const struct members *members, uint64_t durabl
         return needed == 1 ? durable_lsn : 0;
     lsn = lower(lsn, lsn_of_half(members, HALF_AFTER, needed, durable_lsn, peers, count));
     lsn = lower(lsn, durable_lsn);
+    /* Where one node is enough, that is this one, whose log has the history's first mark. */
     return needed == 1 && before == 1 ? lsn : of_this_history(members, lsn);
 }
 
@@ -329,16 +330,13 @@ bool members_counts(const struct member_list *list, uint64_t node_id)
 
 enum members_start members_may_start(const struct meta *meta)
 {
-    const struct member_list *list = &meta->members;
+    const struct history *last = &meta->history[meta->count > 0 ? meta->count - 1 : 0];
 
     if (meta->count == 0)
         return meta->sealed_epoch == 0 ? MEMBERS_START_LEADS : MEMBERS_START_ASKS;
-    const struct history *last = &meta->history[meta->count - 1];
-    bool alone = list->count == 0 || (list->count == 1 && list->member[0].node_id == meta->node_id);
-    bool promised = meta->sealed_epoch > last->epoch;
-
-    if (last->node_id == meta->node_id && !promised && epoch_of_start(last->epoch) != 0)
-        return MEMBERS_START_LEADS;
-    return alone && last->node_id == meta->node_id && meta->sealed_node == meta->node_id ? MEMBERS_START_LEADS
-                                                                                         : MEMBERS_START_ASKS;
+    /* A promise to itself is none that counts: it may stand where one to another stood. */
+    return last->node_id == meta->node_id && meta->sealed_epoch <= last->epoch &&
+                   epoch_of_start(last->epoch) != 0
+               ? MEMBERS_START_LEADS
+               : MEMBERS_START_ASKS;
 }

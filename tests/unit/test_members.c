@@ -465,10 +465,10 @@ static void only_the_last_primary_starts_without_asking(void)
     other = meta; /* it has promised itself */
     other.sealed_epoch = epoch_of_promotion(5), other.sealed_node = 2;
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
-    other.sealed_node = OWN; /* to itself, and crashed: others may have promised themselves elsewhere */
+    other.sealed_node = OWN; /* to itself, and crashed: before it may have promised itself elsewhere */
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
-    other.members.count = 1;
-    CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_LEADS); /* there are none */
+    other.members.count = 1; /* its own list is an old one then */
+    CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
     other = meta;                                                    /* the term has no more starts */
     other.history[0].epoch = 0xffff;
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
