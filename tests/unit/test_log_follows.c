@@ -331,18 +331,19 @@ static void a_torn_tail_is_cut_and_the_same_history_goes_on(void)
 
 static void a_replicas_folder_starts_as_a_primarys(void)
 {
+    const uint64_t second = (uint64_t)epoch_of_promotion(1) << 32; /* in its epoch's own range */
     follow_some(30);
     end_life(SIM_CRASH_NOTHING);
     CU_ASSERT_EQUAL_FATAL(begin_life(false), 0);
     const struct meta *meta = &found()->meta;
     CU_ASSERT(meta->count == 2 && meta->history[1].node_id == meta->node_id);
-    CU_ASSERT(meta->history[1].before_lsn == FIRST + 29 && meta->history[1].first_lsn == 2 * FIRST);
+    CU_ASSERT(meta->history[1].before_lsn == FIRST + 29 && meta->history[1].first_lsn == second);
     CU_ASSERT_EQUAL(meta->history[1].epoch, epoch_of_promotion(1));
-    CU_ASSERT(found()->next_lsn == 2 * FIRST && found()->history == meta->history[1].id);
+    CU_ASSERT(found()->next_lsn == second && found()->history == meta->history[1].id);
     CU_ASSERT(durable_log_leads(durable) && !durable_log_room(durable));
     write_to_ring();
     turns(TURNS);
-    CU_ASSERT_EQUAL(durable_log_facts(durable).durable_lsn, 2 * FIRST);
+    CU_ASSERT_EQUAL(durable_log_facts(durable).durable_lsn, second);
     end_life(SIM_CRASH_NOTHING);
     /* Now its own is the last: a start counts within its term. */
     CU_ASSERT_EQUAL_FATAL(begin_life(false), 0);
@@ -350,7 +351,7 @@ static void a_replicas_folder_starts_as_a_primarys(void)
     end_life(SIM_CRASH_NOTHING);
     /* And as a replica again, it goes on with what its log ends in: no block of the third has come. */
     CU_ASSERT_EQUAL_FATAL(begin_life(true), 0);
-    CU_ASSERT(found()->history == found()->meta.history[1].id && found()->lsn == 2 * FIRST);
+    CU_ASSERT(found()->history == found()->meta.history[1].id && found()->lsn == second);
 }
 
 static void what_was_promised_to_another_counts_for_a_promotion(void)
@@ -400,7 +401,8 @@ static void lists_of_members_are_found_in_the_log(void)
         CU_ASSERT_EQUAL_FATAL(begin_life(life == 0), 0);
         CU_ASSERT(found()->meta.members.count == 2 && found()->meta.members.last_lsn == FIRST + 4);
         CU_ASSERT_STRING_EQUAL(found()->meta.members.member[1].name, "two");
-        CU_ASSERT(found()->collecting.list.count == 2 && found()->collecting.next == 1); /* it may be whole yet */
+        CU_ASSERT(found()->collecting.list.count == 2 &&
+                  found()->collecting.next == 1); /* it may be whole yet */
         CU_ASSERT_EQUAL(meta_read(&meta, &disk), 0);
         CU_ASSERT_EQUAL(meta.members.last_lsn, FIRST + 4);
         end_life(SIM_CRASH_NOTHING);
