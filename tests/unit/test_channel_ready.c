@@ -41,22 +41,22 @@ static bool move(struct two *t, size_t most)
 static void messages_wait_until_the_owner_is_ready_for_them(void)
 {
     uint64_t random = seeded_start(seeded_from_environment(29));
-    for (unsigned round = 0; round < 40; round++) {
+    for (unsigned round = 0; round < 12; round++) {
         struct two t = two_open(WIDE);
         unsigned piece = round % 4 == 0 ? 7 : round % 4 == 1 ? 200 : RECORD_MESSAGE_BYTES_MAX;
-        send_messages(&t, &random, 90, round % 3 ? 4000 : 100, piece);
+        send_messages(&t, &random, 60, round % 3 ? 1500 : 100, piece);
         t.server->not_ready = true;
         while (move(&t, round % 2 ? SIZE_MAX : 1 + seeded_below(&random, 900)))
             ;
         CU_ASSERT(t.server->came == 0 && t.server->channel.holding);
-        while (t.server->came < 90) {
+        while (t.server->came < 60) {
             unsigned came = t.server->came;
             t.server->ready_for = 1 + (unsigned)seeded_below(&random, 4); /* so many, and no more */
             unsigned may = t.server->ready_for;
             (void)channel_resume(&t.server->channel);
             while (move(&t, round % 2 ? SIZE_MAX : 1 + seeded_below(&random, 900)))
                 ;
-            CU_ASSERT_EQUAL_FATAL(t.server->came, came + may < 90 ? came + may : 90);
+            CU_ASSERT_EQUAL_FATAL(t.server->came, came + may < 60 ? came + may : 60);
         }
         CU_ASSERT(is_clean(&t) && t.server->channel.state == CHANNEL_OPEN);
         t.server->not_ready = false;
