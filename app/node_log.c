@@ -297,6 +297,7 @@ static unsigned run(struct node_log *log, struct instant now)
         durable_point_set(&log->durable, lsn, failed);
         node_workers_wake(log->node);
     }
+    housekeeper_tell_acknowledged(log->housekeeper, durable_point_get(&log->durable).lsn);
     show(&log->shown.durable_lsn, node_log_last_lsn(log, facts.durable_lsn));
     show(&log->shown.bytes, facts.bytes);
     show(&log->shown.blocks, facts.blocks);

@@ -77,6 +77,7 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
     }
     memset(h->fill.zeros, 0, HOUSEKEEPER_FILL_BYTES);
     atomic_init(&h->to_close, NO_FILE);
+    atomic_init(&h->acknowledged_lsn, UINT64_MAX);
     atomic_init(&h->free_bytes, UINT64_MAX);
     h->snapshot_count = found->snapshots;
     for (unsigned i = 0; i < found->snapshots; i++)
@@ -182,6 +183,11 @@ bool housekeeper_close_file(struct housekeeper *h, int file)
 void housekeeper_tell_durable(struct housekeeper *h, uint64_t durable_lsn)
 {
     atomic_store_explicit(&h->durable_lsn, durable_lsn, memory_order_release);
+}
+
+void housekeeper_tell_acknowledged(struct housekeeper *h, uint64_t lsn)
+{
+    atomic_store_explicit(&h->acknowledged_lsn, lsn, memory_order_relaxed); /* a number, and nothing else */
 }
 
 /* And stays so: nothing was asked for that would change it. */

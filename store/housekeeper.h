@@ -84,6 +84,13 @@ bool housekeeper_take_segment(struct housekeeper *housekeeper, uint64_t number, 
 /* False: the mailbox is taken; later. */
 bool housekeeper_close_file(struct housekeeper *housekeeper, int file);
 void housekeeper_tell_durable(struct housekeeper *housekeeper, uint64_t durable_lsn);
+/*
+ * Up to where no failover takes anything back (--min-replicas); all that is durable, if never told. A snapshot is published
+ * only then: what was removed before it began has left no trace in it, by which readers could be made to wait for the removal
+ * after a start. What was removed since is in the log, and leaves one. An adoption does not wait for that: others may count
+ * on this node to acknowledge, which it cannot before the switch.
+ */
+void housekeeper_tell_acknowledged(struct housekeeper *housekeeper, uint64_t lsn);
 /* False: one is being taken, or the log is not the folder's. facts: as for snapshot_writer_create(). */
 bool housekeeper_snapshot(struct housekeeper *housekeeper, const struct snapshot_facts *facts);
 

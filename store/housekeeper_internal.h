@@ -48,7 +48,7 @@ struct housekeeper {
 
     /* Writer: control. */
     _Alignas(64) _Atomic uint64_t wanted; /* segment; 0: none */
-    _Atomic uint64_t durable_lsn;
+    _Atomic uint64_t durable_lsn, acknowledged_lsn;
     _Atomic int to_close;         /* file; NO_FILE: none. Control fills it, the housekeeper empties it */
     _Atomic bool look_wanted;     /* likewise: a look at the folder */
     _Atomic bool snapshot_wanted; /* likewise; `asked` stands before it is set (release) */

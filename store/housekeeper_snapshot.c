@@ -64,6 +64,7 @@ static void snapshot_end(struct housekeeper *h, int error)
 enum housekeeper_step housekeeper_snapshot_step(struct housekeeper *h)
 {
     uint64_t durable = atomic_load_explicit(&h->durable_lsn, memory_order_acquire);
+    uint64_t acknowledged = atomic_load_explicit(&h->acknowledged_lsn, memory_order_relaxed);
     int progress;
 
     if (h->writer == NULL) {
@@ -83,7 +84,8 @@ enum housekeeper_step housekeeper_snapshot_step(struct housekeeper *h)
     }
     progress = housekeeper_folder_error(h);
     if (progress == 0)
-        progress = snapshot_writer_step(h->writer, h->config.snapshot_buckets, durable);
+        progress = snapshot_writer_step(h->writer, h->config.snapshot_buckets,
+                                        durable < acknowledged ? durable : acknowledged);
     if (progress == SNAPSHOT_PUBLISHED || progress < 0) {
         snapshot_end(h, progress < 0 ? progress : 0);
         return HOUSEKEEPER_WORKED;

@@ -221,12 +221,35 @@ static void a_snapshot_may_be_read_for_long(void)
     CU_ASSERT(!has_snapshot(40));
 }
 
+/* A failover might take back what it has forgotten, and readers be told so already. */
+static void a_snapshot_is_not_published_before_all_of_it_is_acknowledged(void)
+{
+    struct snapshot_facts facts = {.position = {.segment = 3, .next_lsn = 31, .history = 1}};
+    make_segment(3);
+    housekeeper_tell_acknowledged(housekeeper, 29);
+    CU_ASSERT_FATAL(housekeeper_snapshot(housekeeper, &facts));
+    rest();
+    CU_ASSERT(!has_snapshot(30) && housekeeper_facts(housekeeper).snapshot_running);
+    housekeeper_tell_durable(housekeeper, 29);
+    housekeeper_tell_acknowledged(housekeeper, 40);
+    rest();
+    CU_ASSERT_FALSE(has_snapshot(30)); /* nor before it is durable */
+    housekeeper_tell_durable(housekeeper, UINT64_MAX);
+    rest();
+    CU_ASSERT_FALSE(has_snapshot(30)); /* it ends where the table is, above */
+    housekeeper_tell_acknowledged(housekeeper, UINT64_MAX);
+    rest();
+    CU_ASSERT(has_snapshot(30) && !housekeeper_facts(housekeeper).snapshot_running);
+}
+
 int main(void)
 {
 #define TEST(what) {#what, what}
     CU_TestInfo tests[] = {TEST(what_two_snapshots_need_is_kept),
                            TEST(a_segment_that_is_read_is_neither_removed_nor_used_again),
                            TEST(a_snapshot_that_is_read_is_not_removed),
-                           TEST(a_snapshot_may_be_read_for_long), CU_TEST_INFO_NULL};
+                           TEST(a_snapshot_may_be_read_for_long),
+                           TEST(a_snapshot_is_not_published_before_all_of_it_is_acknowledged),
+                           CU_TEST_INFO_NULL};
     return suite_run_each("housekeeper", set_up, tear_down, tests);
 }
