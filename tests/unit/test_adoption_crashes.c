@@ -4,7 +4,7 @@
  */
 #include "adoption_fixture.h"
 
-enum { IMAGES = 20, STARTS = 4, RECOVERY_BOUNDARIES = 16 };
+enum { IMAGES = 10, STARTS = 6, RECOVERY_BOUNDARIES = 16 };
 
 static bool keep_tail;
 static unsigned found_old, found_new;
