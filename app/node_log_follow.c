@@ -78,6 +78,19 @@ static void begin_adoption(struct node_log *log, const struct meta *histories, u
     following->adoption_retry_ns = 0;
 }
 
+/* An adoption was given up, and may have come to its end before that was known. */
+static void note_switch(struct node_log *log)
+{
+    struct meta *now = &log->meta.now;
+    const struct meta *then = &log->following.adoption.meta;
+    uint64_t stamp = housekeeper_facts(log->housekeeper).stamp;
+
+    if (stamp == now->stamp || stamp != then->stamp)
+        return;
+    now->stamp = stamp;
+    take_histories(now, then);
+}
+
 /* The folder is switched to the new log. Sealed and members are ours, and may have changed meanwhile. */
 static void adopted(struct node_log *log)
 {
@@ -253,8 +266,10 @@ static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
     struct node_log *log = state;
     struct node_log_following *following = &log->following;
 
-    following->keep_tail = keep_tail;
-    following->common_lsn = common_lsn;
+    /* Of an adoption that has not come to its end the folder still has the tail: whoever has begun anew since does not know. */
+    if (keep_tail && (!following->keep_tail || common_lsn < following->common_lsn))
+        following->common_lsn = common_lsn;
+    following->keep_tail |= keep_tail;
     following->straying = false;
     following->giving_up = true;
     following->adopting = ADOPTING_NOT;
@@ -266,7 +281,10 @@ static bool given_up(void *state)
 {
     struct node_log *log = state;
 
-    return ended(log) && housekeeper_give_up(log->housekeeper);
+    if (!ended(log) || !housekeeper_give_up(log->housekeeper))
+        return false;
+    note_switch(log);
+    return true;
 }
 
 static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn,

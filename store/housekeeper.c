@@ -69,6 +69,7 @@ struct housekeeper *housekeeper_create(const struct housekeeper_config *config)
     h->config = *config;
     h->config.found = NULL;
     h->meta = found->meta;
+    atomic_init(&h->stamp, found->meta.stamp);
     h->fill.file = NO_FILE;
     h->fill.zeros = aligned_alloc(DISK_BLOCK_BYTES, HOUSEKEEPER_FILL_BYTES);
     if (h->fill.zeros == NULL) {
@@ -279,6 +280,7 @@ struct housekeeper_facts housekeeper_facts(const struct housekeeper *h)
         .free_bytes = atomic_load_explicit(&h->free_bytes, memory_order_relaxed),
         .metas_written = atomic_load_explicit(&h->metas_written, memory_order_relaxed),
         .metas_failed = atomic_load_explicit(&h->metas_failed, memory_order_relaxed),
+        .stamp = atomic_load_explicit(&h->stamp, memory_order_relaxed),
         .meta_error = atomic_load_explicit(&h->meta_error, memory_order_relaxed),
         .adoption = (enum adoption_state)adoption,
         .adoption_error = atomic_load_explicit(&h->adoption_error, memory_order_relaxed),

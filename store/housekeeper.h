@@ -142,6 +142,7 @@ struct housekeeper_facts {
     int removal_error;  /* likewise, of snapshots and segments that are no longer kept */
     int folder_error;   /* -ENOENT: the folder was not where the next start looks for it; stays so */
     uint64_t metas_written, metas_failed;
+    uint64_t stamp;     /* of the folder's meta: whose log it is */
     int meta_error;     /* -errno of the last that failed, 0 after a success */
     int adoption_error; /* FAILED: why. RUNNING: the switch is tried again because of this */
     enum adoption_state adoption;

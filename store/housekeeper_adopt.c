@@ -31,8 +31,10 @@ static int write_meta(struct housekeeper *h, struct meta *meta)
     carry_seal(meta, &h->meta);
     if (failed == 0)
         failed = meta_write(meta, &h->config.disk);
-    if (failed == 0)
+    if (failed == 0) {
         h->meta = *meta;
+        atomic_store_explicit(&h->stamp, meta->stamp, memory_order_relaxed);
+    }
     return failed;
 }
 

@@ -65,7 +65,7 @@ struct housekeeper {
     _Atomic int answer;                     /* its file, or -errno */
     _Atomic uint64_t snapshots, snapshots_failed, snapshot_lsn, snapshot_segment, oldest;
     _Atomic uint64_t free_bytes;
-    _Atomic uint64_t metas_written, metas_failed;
+    _Atomic uint64_t metas_written, metas_failed, stamp;
     _Atomic uint64_t tail_stamp, tail_segments;
     _Atomic int snapshot_error, removal_error, folder_error, meta_error, adoption_error;
     _Atomic bool snapshot_running;

@@ -330,7 +330,7 @@ static void mind_adoption(struct follower *f)
         settle(f);
     } else if (facts.adoption == ADOPTION_FAILED && durable_log_position(f->log, &position)) {
         f->counts.failed++;
-        adopt(f, &position);
+        adopt(f, seeded_below(&f->random, 2) ? &position : &f->begin);
     }
 }
 

@@ -266,6 +266,7 @@ static void a_switch_that_may_have_happened_is_tried_until_it_has(void)
     stubborn = NULL;
     steps(STEPS);
     CU_ASSERT(housekeeper_give_up(housekeeper) && has_snapshot(NEW_NEXT - 1));
+    CU_ASSERT(facts().adoption == ADOPTION_AWAITED && facts().stamp == NEW_STAMP);
     CU_ASSERT(meta_on_disk().stamp == NEW_STAMP && facts().adoption_error == 0);
 }
 
