@@ -333,9 +333,9 @@ static void flood(unsigned frames, uint16_t port)
     static uint32_t source;
     struct hub_node *primary = &hub.nodes[0];
 
-    for (unsigned i = 0; i < frames; i++) {
+    for (unsigned i = 0; i < frames; i++, source++) {
         struct frame_fields fields = {.vlan_tci = FRAME_UNTAGGED,
-                                      .source = hub.client_ip4 + (++source % 50000) * 7 + 1000,
+                                      .source = hub.client_ip4 + source % 50000 * 7 + 1000,
                                       .destination = primary->ip4,
                                       .source_port = (uint16_t)(1024 + source % 60000),
                                       .destination_port = port};

@@ -3,18 +3,7 @@
  * cannot serve, from a feeder that the test plays; and what becomes of what is
  * half sent when its bytes go.
  */
-#include "scripted_feeder.h"
-
-#include "primary_fixture.h"
-#include "primary_internal.h"
-
-static struct feeder feeder;
-
-static void start(void)
-{
-    memset(&feeder, 0, sizeof feeder);
-    fixture_start(&feeder);
-}
+#include "primary_feed_fixture.h"
 
 /* It streams, and its link holds a part of the block that is being sent. */
 static struct peer *peer_with_a_block_half_sent(void)
@@ -25,29 +14,6 @@ static struct peer *peer_with_a_block_half_sent(void)
     fixture_big_block();
     fixture_turn();
     return peer;
-}
-
-/* The log grows by twelve blocks, of which the tail holds the last ten. */
-static void outgrow_the_tail(void)
-{
-    for (unsigned i = 0; i < 12; i++)
-        fixture_big_block();
-}
-
-/* The blocks of the log from that number on, as one item; number 0 is the mark.
- */
-static void feed_blocks(struct scripted_feed *feed, unsigned from, unsigned count)
-{
-    static uint8_t bytes[FEED_BUFFER_BYTES];
-    struct feed_item item = {.type = FEED_BLOCKS, .bytes = bytes};
-    for (unsigned i = from; i < from + count; i++) {
-        const struct fixture_block *block = &fixture.block[i];
-        CU_ASSERT_FATAL(i < fixture.blocks && item.length + block->length <= sizeof bytes);
-        memcpy(bytes + item.length, block->bytes, block->length);
-        item.length += block->length;
-        item.next_lsn = block->next_lsn;
-    }
-    scripted_put(feed, &item);
 }
 
 static void feed_ended(struct scripted_feed *feed, int error)
@@ -64,15 +30,6 @@ static uint8_t state_of(const struct peer *peer)
         if (facts[i].address[15] == peer->link->end[0].link.peer_address[15])
             return facts[i].state;
     return 0;
-}
-
-/* One that has all up to the first history's end, which the tail does not go
- * back to. */
-static struct peer *peer_behind(uint64_t node_id)
-{
-    struct peer *peer = peer_open((uint8_t)node_id);
-    struct replication_message hello = peer_hello_at(node_id, OLD_HISTORY, OLD_LAST_LSN);
-    return peer_says(peer, &hello);
 }
 
 static void who_is_behind_the_tail_is_fed_from_disk_and_then_from_memory(void)
@@ -266,36 +223,6 @@ static void a_session_that_ends_with_a_block_half_sent_gives_its_feed_back(void)
     CU_ASSERT_EQUAL(feeder.closed, 1);
     CU_ASSERT_EQUAL(fixture_turn(), 0);
     fixture_stop();
-}
-
-static void put_snapshot(struct scripted_feed *feed, uint64_t start_lsn, uint64_t end_lsn)
-{
-    static uint8_t chunk[FEED_BUFFER_BYTES];
-    memset(chunk, 3, sizeof chunk);
-    struct feed_item item = {.type = FEED_BEGIN,
-                             .begin = {.start_lsn = start_lsn,
-                                       .flush_lsn = 17,
-                                       .capacity = FIXTURE_CAPACITY,
-                                       .wall_ms = 99,
-                                       .bytes = 300000}};
-    scripted_put(feed, &item);
-    item = (struct feed_item){.type = FEED_CHUNK, .bytes = chunk, .length = sizeof chunk};
-    scripted_put(feed, &item);
-    item.length = 8;
-    scripted_put(feed, &item);
-    item = (struct feed_item){.type = FEED_END, .end = {.end_lsn = end_lsn, .items = 44}};
-    scripted_put(feed, &item);
-}
-
-static struct peer *peer_empty(uint64_t node_id)
-{
-    struct peer *peer = peer_open((uint8_t)node_id);
-    struct replication_message hello = peer_hello(node_id);
-    peer_says(peer, &hello);
-    CU_ASSERT_EQUAL_FATAL(peer->welcome.start, WELCOME_BOOTSTRAP);
-    peer_ack(peer, 0, 0, 0);
-    peer_settle(peer);
-    return peer;
 }
 
 static void a_bootstrap_is_the_snapshot_and_then_the_log_from_its_start(void)
@@ -505,142 +432,6 @@ static void who_left_a_feed_in_the_middle_of_an_item_is_fed_again_from_its_start
     fixture_stop();
 }
 
-enum { WAITING_PEERS = 3, FED_PEERS = FEEDS_MAX + WAITING_PEERS };
-
-static void free_all(struct peer **peer, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        peer_free(peer[i]);
-    CU_ASSERT_EQUAL(feeder.opened, feeder.closed);
-    fixture_stop();
-}
-
-/* Their links take what there is, the disk has nothing new for them, and they are not level: each has its time. */
-static void who_waits_for_a_feed_has_one_in_time_however_many_there_are(void)
-{
-    start();
-    outgrow_the_tail();
-    struct peer *peer[FED_PEERS];
-
-    for (unsigned i = 0; i < FED_PEERS; i++) {
-        peer[i] = peer_behind(i + 1);
-        peer[i]->answers = true;
-    }
-    feed_blocks(scripted_open(&feeder, 1), 0, 2);
-    fixture_pass(3990, peer, FED_PEERS);
-    CU_ASSERT_EQUAL(peer[1]->batches, 2);
-    CU_ASSERT_EQUAL(feeder.closed, 0);
-    fixture_pass(30, peer, FED_PEERS);
-    CU_ASSERT_EQUAL(feeder.closed, FEEDS_MAX); /* those who waited, and then one of those who do now */
-    CU_ASSERT_EQUAL(feeder.opened, 2 * FEEDS_MAX);
-    fixture_pass(3900, peer, FED_PEERS);
-    CU_ASSERT_EQUAL(feeder.opened, 2 * FEEDS_MAX);
-    fixture_pass(100, peer, FED_PEERS);
-    /* Who was sent something goes on where it was. */
-    bool again = false;
-    for (unsigned i = 0; i < FEEDS_MAX; i++)
-        again |= feeder.feed[i].open && feeder.feed[i].lsn == fixture.block[1].next_lsn - 1;
-    CU_ASSERT_TRUE(again);
-    fixture_pass(20000, peer, FED_PEERS);
-    CU_ASSERT_TRUE(feeder.opened >= 7 * FEEDS_MAX);
-    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), FED_PEERS);
-    CU_ASSERT_EQUAL(counted(REPLICATION_too_slow), 0);
-    free_all(peer, FED_PEERS);
-}
-
-/* It says that it is there, and takes nothing. */
-static void pass_without(struct peer *stuck, uint64_t ms, struct peer **others, unsigned count)
-{
-    for (; ms > 0; ms -= 100) {
-        stuck->session->alive_ns = fixture.now_ns;
-        fixture_pass(100, others, count);
-    }
-}
-
-static void a_link_that_takes_nothing_keeps_its_feed_until_others_have_waited_long(void)
-{
-    start();
-    outgrow_the_tail();
-    struct peer *peer[FEEDS_MAX + 1];
-
-    for (unsigned i = 0; i < FEEDS_MAX; i++) {
-        peer[i] = peer_behind(i + 1);
-        peer[i]->answers = true;
-    }
-    peer[0]->link->end[0].limit = 5000;
-    for (unsigned i = 0; i < FEEDS_MAX; i++)
-        feed_blocks(scripted_open(&feeder, i), 0, 2);
-    pass_without(peer[0], 20000, peer + 1, FEEDS_MAX - 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(peer[0]->session); /* nobody waits */
-    CU_ASSERT_EQUAL(peer[0]->batches, 0);
-    CU_ASSERT_EQUAL(peer[1]->batches, 2);
-    peer[FEEDS_MAX] = peer_behind(FEEDS_MAX + 1);
-    fixture_pass(2, peer + 1, FEEDS_MAX);
-    link_pair_run(peer[0]->link);
-    CU_ASSERT_PTR_NULL(peer[0]->session);
-    CU_ASSERT_EQUAL(counted(REPLICATION_too_slow), 1);
-    CU_ASSERT_EQUAL(fixture_said("or others wait"), 1);
-    CU_ASSERT_EQUAL(feeder.opened, FEEDS_MAX + 1);
-    CU_ASSERT_EQUAL(feeder.closed, 1);
-    free_all(peer, FEEDS_MAX + 1);
-}
-
-/* Of a snapshot all would be lost. */
-static void a_snapshot_is_given_up_later_than_blocks(void)
-{
-    start();
-    outgrow_the_tail();
-    struct peer *peer[FEEDS_MAX + 2];
-
-    for (unsigned i = 0; i < FEEDS_MAX - 1; i++) {
-        peer[i] = peer_empty(i + 1);
-        peer[i]->answers = true;
-    }
-    peer[0]->link->end[0].limit = 5000;
-    put_snapshot(scripted_open(&feeder, 0), fixture.block[2].next_lsn - 1, fixture.block[4].next_lsn - 1);
-    for (unsigned i = FEEDS_MAX - 1; i < FEEDS_MAX + 2; i++) { /* one that is fed, two that wait */
-        peer[i] = peer_behind(i + 1);
-        peer[i]->answers = true;
-    }
-    pass_without(peer[0], 29000, peer + 1, FEEDS_MAX + 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(peer[0]->session);
-    CU_ASSERT_TRUE(feeder.opened >= FEEDS_MAX + 6); /* the log's feed went round meanwhile */
-    CU_ASSERT_EQUAL(peer[0]->ends, 0);
-    pass_without(peer[0], 1200, peer + 1, FEEDS_MAX + 1);
-    link_pair_run(peer[0]->link);
-    CU_ASSERT_PTR_NULL(peer[0]->session);
-    CU_ASSERT_EQUAL(counted(REPLICATION_too_slow), 1);
-    CU_ASSERT_EQUAL(primary_replica_count(fixture.primary), FEEDS_MAX + 1);
-    free_all(peer, FEEDS_MAX + 2);
-}
-
-static void snapshots_leave_a_feed_to_the_log(void)
-{
-    start();
-    outgrow_the_tail();
-    struct peer *peer[FEEDS_MAX + 1];
-
-    for (unsigned i = 0; i < FEEDS_MAX; i++) {
-        peer[i] = peer_empty(i + 1);
-        peer[i]->answers = true;
-    }
-    CU_ASSERT_EQUAL(feeder.opened, FEEDS_MAX - 1);
-    peer[FEEDS_MAX] = peer_behind(FEEDS_MAX + 1);
-    peer[FEEDS_MAX]->answers = true;
-    CU_ASSERT_EQUAL(feeder.opened, FEEDS_MAX);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(scripted_open(&feeder, FEEDS_MAX - 1));
-    CU_ASSERT_EQUAL(scripted_open(&feeder, FEEDS_MAX - 1)->start, FEED_LOG);
-    fixture_pass(10000, peer, FEEDS_MAX + 1);
-    CU_ASSERT_EQUAL(feeder.opened,
-                    FEEDS_MAX); /* nobody could have the log's, and nobody's was given up for it */
-    /* Whose snapshot is sent is fed the log, and another's can begin. */
-    put_snapshot(scripted_open(&feeder, 0), fixture.block[2].next_lsn - 1, fixture.block[4].next_lsn - 1);
-    fixture_pass(3900, peer, FEEDS_MAX + 1);
-    CU_ASSERT_EQUAL(peer[0]->ends, 1);
-    CU_ASSERT_EQUAL(feeder.opened, FEEDS_MAX + 1);
-    free_all(peer, FEEDS_MAX + 1);
-}
-
 static void closing_sends_a_fed_block_to_its_end_before_the_feed_goes(void)
 {
     start();
@@ -731,12 +522,6 @@ int main(void)
          who_waits_for_a_feed_is_heard_from_and_served_in_turn},
         {"who left a feed in the middle of an item is fed again from its start",
          who_left_a_feed_in_the_middle_of_an_item_is_fed_again_from_its_start},
-        {"who waits for a feed has one in time, however many there are",
-         who_waits_for_a_feed_has_one_in_time_however_many_there_are},
-        {"a link that takes nothing keeps its feed until others have waited long",
-         a_link_that_takes_nothing_keeps_its_feed_until_others_have_waited_long},
-        {"a snapshot is given up later than blocks", a_snapshot_is_given_up_later_than_blocks},
-        {"snapshots leave a feed to the log", snapshots_leave_a_feed_to_the_log},
         {"closing sends a fed block to its end before the feed goes",
          closing_sends_a_fed_block_to_its_end_before_the_feed_goes},
         {"closing does not send bytes that the tail has given up",
