@@ -77,7 +77,7 @@ const struct meta *housekeeper_meta(const struct housekeeper *housekeeper);
 
 /* ---- the control lcore ---- */
 
-/* Asks for that segment; again and again is fine. */
+/* Asks for that segment; again and again is fine. Another one: once this one has been taken. */
 void housekeeper_want_segment(struct housekeeper *housekeeper, uint64_t number);
 /* Once it is there: true and the file, or -errno (it goes on trying, once a want). */
 bool housekeeper_take_segment(struct housekeeper *housekeeper, uint64_t number, int *file);

@@ -116,17 +116,6 @@ static int make_segment(struct housekeeper *h, uint64_t segment)
     return -EINPROGRESS;
 }
 
-/* Of a log that has been given up meanwhile: nobody wants it any more. */
-static void end_fill(struct housekeeper *h)
-{
-    const struct disk *disk = &h->config.disk;
-
-    disk->call->close(disk->state, h->fill.file);
-    h->fill.file = NO_FILE;
-    if (housekeeper_folder_error(h) == 0)
-        housekeeper_remove_segment(h, h->fill.segment);
-}
-
 static int fill_some(struct housekeeper *h)
 {
     const struct disk *disk = &h->config.disk;
@@ -165,8 +154,6 @@ enum housekeeper_step housekeeper_segment_step(struct housekeeper *h)
     if (wanted == 0 || atomic_load_explicit(&h->answered, memory_order_acquire) != 0)
         return HOUSEKEEPER_IDLE;
     gone = housekeeper_folder_error(h);
-    if (h->fill.file != NO_FILE && h->fill.segment != wanted)
-        end_fill(h);
     file = gone != 0 ? gone : h->fill.file != NO_FILE ? fill_step(h) : make_segment(h, wanted);
     if (file == -EINPROGRESS)
         return HOUSEKEEPER_PAUSE;
