@@ -273,7 +273,7 @@ static void on_member(void *state, const struct log_record *record)
 {
     struct member member;
     struct member_list head = {0};
-    unsigned index;
+    unsigned index = 0;
     CU_ASSERT(state == s && member_decode(&member, &head, &index, record));
     CU_ASSERT(index == members_told && head.count == 2 && member.node_id == 100 + index);
     members_applied += stage_facts(s).applied_lsn == STAGE_FIRST + 4;
