@@ -187,19 +187,20 @@ static void verify(struct cluster *c, unsigned leader)
 /* Three nodes, sometimes two or five; replicas with a log, some of them, or none. */
 static void make_plan(struct cluster *c, struct hub_part parts[NODES_MAX])
 {
-    unsigned dice = (unsigned)below(c, 8);
+    unsigned dice = (unsigned)below(c, 8), kind = (unsigned)below(c, 6), logged;
 
     c->nodes = dice == 0 ? 2 : dice == 1 ? 5 : 3;
     c->strict = below(c, 3) != 0;
+    logged = kind == 0 ? 1 : kind == 1 && c->nodes > 2 ? c->nodes - 1 : c->nodes;
     for (unsigned i = 0; i < c->nodes; i++) {
         parts[i] = (struct hub_part){.mode = i == 0 ? MODE_PRIMARY : MODE_REPLICA};
-        parts[i].log = i == 0;
+        parts[i].log = i < logged;
         c->logged += parts[i].log;
     }
-    c->ack_applied = c->logged < c->nodes;
+    c->ack_applied = c->logged == 1;
     c->min_replicas = (unsigned)below(c, c->ack_applied ? 2 : 3);
-    if (c->min_replicas > c->nodes - 1)
-        c->min_replicas = c->nodes - 1;
+    if (!c->ack_applied && c->min_replicas > c->logged - 1)
+        c->min_replicas = c->logged - 1;
     for (unsigned i = 0; i < c->nodes; i++) {
         parts[i].min_replicas = c->min_replicas;
         parts[i].ack_applied = c->ack_applied;

@@ -69,8 +69,13 @@ void heal(struct cluster *c)
     memset(c->hub.cut, 0, sizeof c->hub.cut);
     for (unsigned i = 0; i < c->nodes; i++) {
         c->hub.nodes[i].paused = false;
-        if (disk_of(c, i) != NULL)
-            sim_disk_set_space(disk_of(c, i), SPACE);
+        if (disk_of(c, i) == NULL)
+            continue;
+        sim_disk_set_space(disk_of(c, i), SPACE);
+        if (c->hub.nodes[i].falls && !c->hub.nodes[i].fell) { /* not it, after all */
+            sim_disk_crash_at(disk_of(c, i), UINT64_MAX);
+            c->hub.nodes[i].falls = false;
+        }
     }
 }
 

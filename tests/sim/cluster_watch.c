@@ -144,10 +144,14 @@ bool watch_leads(const struct cluster *c, unsigned node)
 
 bool watch_is_level(const struct cluster *c, unsigned node, unsigned leader)
 {
-    struct state_view view = watch_view(c, node), leading = watch_view(c, leader);
+    struct state_view view, leading;
     struct replica_facts facts;
     struct node_facts lead;
 
+    if (!watch_runs(c, node) || !watch_runs(c, leader))
+        return false;
+    view = watch_view(c, node);
+    leading = watch_view(c, leader);
     if (view.mode != MODE_REPLICA || view.state != STATE_SERVING || view.history != leading.history)
         return false;
     node_facts(c->hub.nodes[leader].node, &lead);
