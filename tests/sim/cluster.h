@@ -28,7 +28,7 @@ enum {
     OWN_KEYS = 3,
     KEYS = SHARED_KEYS + CLIENTS * OWN_KEYS,
     COUNTERS = 4,
-    LINES_MAX = 64, /* histories that something was acknowledged in */
+    LINES_MAX = 128, /* histories that were acknowledged */
     SPACE = 24 << 20,
     VALUE_MAX = 900,
 };
@@ -88,7 +88,7 @@ struct client {
 
 /* ---- who led ---- */
 
-/* A history that something was acknowledged in, in the order in which that began. */
+/* A history whose beginning was acknowledged, in the order in which they were. */
 struct line {
     uint64_t history, acknowledged, began; /* step */
     unsigned node, stretch;                /* lines of one stretch have lost nothing of each other */
@@ -127,7 +127,7 @@ struct node_watch {
     X(follow_refused, "follow orders refused")                                                               \
     X(died_on_order, "orders that ended with the node")                                                      \
     X(restarts, "failovers by restart")                                                                      \
-    X(lines, "histories that acknowledged")                                                                  \
+    X(lines, "histories")                                                                                    \
     X(losses, "of them, with a loss")                                                                        \
     X(lost_writes, "acknowledged writes that were given up")                                                 \
     X(disk_feeds, "catch-ups from disk")                                                                     \
@@ -206,7 +206,7 @@ void journal_check(struct cluster *c, const uint64_t counter[COUNTERS]);
 void watch_turn(struct cluster *c);
 /* Whether what was acknowledged in that history up to that LSN is on the line of `meta`. */
 bool watch_on_line(const struct meta *meta, const struct meta *own, uint64_t lsn);
-/* The line that history is; NULL: nothing was ever acknowledged in it. */
+/* The line that history is; NULL: its beginning was never acknowledged. */
 const struct line *watch_line(const struct cluster *c, uint64_t history);
 struct state_view watch_view(const struct cluster *c, unsigned node);
 bool watch_runs(const struct cluster *c, unsigned node);

@@ -72,6 +72,8 @@ void heal(struct cluster *c)
         if (disk_of(c, i) == NULL)
             continue;
         sim_disk_set_space(disk_of(c, i), SPACE);
+        sim_disk_fail_write(disk_of(c, i), 0, 0, false);
+        sim_disk_fail_sync(disk_of(c, i), 0, 0, false);
         if (c->hub.nodes[i].falls && !c->hub.nodes[i].fell) { /* not it, after all */
             sim_disk_crash_at(disk_of(c, i), UINT64_MAX);
             c->hub.nodes[i].falls = false;

@@ -40,7 +40,10 @@ static struct known_value *know(struct cluster *c, const struct call *call)
 
 /* ---- one call ---- */
 
-/* It asked a follower, or a leader whom others have followed by then, or may have. */
+/*
+ * It did not ask a follower, nor a leader after whom another led by then. An old leader that may go on beside the new one
+ * (not strict) counts no more from the moment on in which that one leads.
+ */
 static bool leads(const struct cluster *c, const struct call *call)
 {
     const struct line *line = watch_line(c, call->history);
@@ -48,7 +51,7 @@ static bool leads(const struct cluster *c, const struct call *call)
     if (line == NULL || line->node != call->node || line->began > call->invoked)
         return false;
     for (const struct line *later = line + 1; later < &c->line[c->lines]; later++)
-        if (later->began <= call->invoked)
+        if (later->began <= (c->strict ? call->invoked : call->returned))
             return false;
     return true;
 }
@@ -127,7 +130,8 @@ static bool as_linear(const struct cluster *c, const struct call *call, unsigned
                       struct linear_call *out)
 {
     const struct line *line = watch_line(c, call->history);
-    bool answered = call->end == CALL_ANSWERED, done = answered && call->status == STATUS_OK;
+    bool answered = call->end == CALL_ANSWERED && (c->strict || leads(c, call)),
+         done = answered && call->status == STATUS_OK;
 
     *out = (struct linear_call){.invoked = call->invoked, .returned = call->returned, .value = call->value};
     if (call->kind == CALL_GET) {
@@ -135,10 +139,10 @@ static bool as_linear(const struct cluster *c, const struct call *call, unsigned
         out->expected = call->value;
         return answered && leads(c, call) && line->stretch == stretch;
     }
-    if (call->end == CALL_REFUSED)
+    if (call->end == CALL_REFUSED || (!answered && call->end == CALL_ANSWERED && call->status != STATUS_OK))
         return false;
     out->sets = true;
-    out->returned = first_seen(c, call);
+    out->returned = answered || c->strict ? first_seen(c, call) : LINEAR_NEVER;
     if (!answered) {
         out->optional = out->returned == LINEAR_NEVER;
         out->need = call->kind == CALL_ADD || call->kind == CALL_CHANGE ? LINEAR_IS : LINEAR_ANY;

@@ -67,7 +67,7 @@ static unsigned count_lost(const struct cluster *c, const struct meta *own)
     return lost;
 }
 
-/* A history has acknowledged something for the first time. */
+/* A history's beginning is acknowledged, and with it all that lies before it. */
 static void new_line(struct cluster *c, unsigned node, const struct meta *meta, uint64_t lsn)
 {
     const struct line *last = c->lines > 0 ? &c->line[c->lines - 1] : NULL;
@@ -109,7 +109,7 @@ static void watch_node(struct cluster *c, unsigned i)
         return;
     line = (struct line *)watch_line(c, last_of(meta)->id);
     if (view.mode == MODE_PRIMARY && view.history == last_of(meta)->id &&
-        point.lsn >= last_of(meta)->first_lsn) {
+        point.lsn + 1 >= last_of(meta)->first_lsn) {
         if (line == NULL)
             new_line(c, i, meta, point.lsn);
         else if (point.lsn > line->acknowledged && line->node == i)
