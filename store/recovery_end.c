@@ -268,8 +268,9 @@ int recovery_commit(struct recovery *recovery)
         failed = recovery->config.follows ? go_on(recovery) : open_history(recovery);
     if (failed != 0)
         return failed;
+    /* What a replica's log ends in may be a history that nobody follows, of a start as primary that changed nothing. */
     if (facts->next_lsn > 0)
-        apply_next_lsn(recovery->config.apply, facts->next_lsn);
+        apply_next_lsn(recovery->config.apply, recovery->config.follows ? facts->lsn + 1 : facts->next_lsn);
     recovery->phase = DONE;
     return 0;
 }

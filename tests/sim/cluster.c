@@ -209,10 +209,9 @@ static void make_plan(struct cluster *c, struct hub_part parts[NODES_MAX])
          c->ack_applied ? " applied" : "", c->strict ? "strict" : "not strict");
 }
 
-static struct cluster *start(struct rte_mempool *pool, uint64_t seed, bool tell)
+static struct cluster *new_cluster(struct rte_mempool *pool, uint64_t seed, bool tell)
 {
     struct cluster *c = calloc(1, sizeof *c);
-    struct hub_part parts[NODES_MAX];
 
     if (c == NULL)
         abort();
@@ -221,10 +220,23 @@ static struct cluster *start(struct rte_mempool *pool, uint64_t seed, bool tell)
     c->tell = tell;
     c->entropy = seeded_start(seed);
     c->next_value = 1;
-    make_plan(c, parts);
-    hub_start_cluster(&c->hub, pool, c->nodes, seed, secret, parts, SPACE);
+    return c;
+}
+
+static void begin(struct cluster *c, const struct hub_part *parts)
+{
+    hub_start_cluster(&c->hub, c->pool, c->nodes, c->seed, secret, parts, SPACE);
     clients_start(c, secret);
     must(c, hub_serves(&c->hub, 0), "the primary does not serve: %s", c->hub.error);
+}
+
+static struct cluster *start(struct rte_mempool *pool, uint64_t seed, bool tell)
+{
+    struct cluster *c = new_cluster(pool, seed, tell);
+    struct hub_part parts[NODES_MAX];
+
+    make_plan(c, parts);
+    begin(c, parts);
     return c;
 }
 
@@ -285,7 +297,7 @@ static uint64_t one_seed(struct rte_mempool *pool, uint64_t seed, bool tell, str
     return trace;
 }
 
-/* ---- one story that needs no dice ---- */
+/* ---- stories that need no dice ---- */
 
 /*
  * A replica begins to connect, and its SYNs get nowhere; TCP sends them ever more rarely. When the way is
@@ -306,6 +318,38 @@ static void a_way_that_is_there_again_is_found_soon(struct rte_mempool *pool)
     while (watch_view(c, 1).state != STATE_SERVING) {
         must(c, c->hub.now.mono_ns - back_ns < UINT64_C(1000000) * SOON_MS,
              "the way is there again, and not taken");
+        pass_ms(c, 10);
+    }
+    stop(c);
+}
+
+/*
+ * The old primary has opened a history and changed nothing in it; as a replica of the new one it sets out anew. Nobody
+ * writes anything that would help it on.
+ */
+static void an_old_primary_that_changed_nothing_follows_the_new_one(struct rte_mempool *pool)
+{
+    enum { SOON_MS = 5000 };
+    struct hub_part parts[2] = {{.mode = MODE_PRIMARY, .log = true}, {.mode = MODE_REPLICA, .log = true}};
+    struct cluster *c = new_cluster(pool, 0, false);
+
+    c->nodes = c->logged = 2;
+    c->may_lose = true;
+    begin(c, parts);
+    c->client[0].left = 10;
+    pass_ms(c, 500);
+    hub_kill(&c->hub, 1, SIM_CRASH_KILL);
+    hub_crash(&c->hub, 0, SIM_CRASH_KILL);
+    must(c, hub_serves(&c->hub, 0), "the primary does not serve: %s", c->hub.error);
+    hub_kill(&c->hub, 0, SIM_CRASH_KILL);
+    c->hub.nodes[0].part = (struct hub_part){.mode = MODE_REPLICA, .leader = 1, .log = true};
+    c->hub.nodes[1].part.mode = MODE_PRIMARY;
+    hub_revive(&c->hub, 1);
+    hub_revive(&c->hub, 0);
+    for (unsigned ms = 0; !watch_is_level(c, 0, 1); ms += 10) {
+        if (ms >= SOON_MS)
+            watch_tell(c);
+        must(c, ms < SOON_MS, "the old primary does not follow the new one");
         pass_ms(c, 10);
     }
     stop(c);
@@ -346,6 +390,7 @@ int main(void)
     test_eal_start_with(256);
     pool = test_eal_pool("cluster", POOL_FRAMES);
     a_way_that_is_there_again_is_found_soon(pool);
+    an_old_primary_that_changed_nothing_follows_the_new_one(pool);
     for (uint64_t seed = first; seed < first + count; seed++) {
         uint64_t trace = one_seed(pool, seed, one, &totals);
 
