@@ -1,8 +1,8 @@
 /*
- * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent; and what
- * any node with a log answers to one that wants to be primary. It is there from the node's start, leading or not.
- * Owner: the control lcore; nothing here waits for the disk, a replica or anybody, or allocates after
- * primary_create().
+ * primary.h - a primary's side of replication: who may follow, from where on, and what each is sent; and
+ * what any node with a log answers to one that wants to be primary. It is there from the node's start,
+ * leading or not. Owner: the control lcore; nothing here waits for the disk, a replica or anybody, or
+ * allocates after primary_create().
  *
  * A session:
  *   SHAKING --handshake--> HELLO_AWAITED --HELLO--> (WELCOME | REFUSE)
@@ -26,15 +26,16 @@
  *   anything, while this node does not lead REFUSE_NOT_PRIMARY
  *   another version; an epoch above ours    REFUSE_VERSION; REFUSE_STALE_EPOCH, and seat.heard() is told
  *
- * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued for
- * it. When the tail goes past the cursor it is fed from disk; past a block that is half sent: the session
- * ends, and the replica comes again. Who is fed while others wait for a feed gives way in time. So no replica costs memory or time beyond its own place.
+ * Who is slow. Each session has a cursor in the shared tail and one message on its way; nothing is queued
+ * for it. When the tail goes past the cursor it is fed from disk; past a block that is half sent: the
+ * session ends, and the replica comes again. Who is fed while others wait for a feed gives way in time. So
+ * no replica costs memory or time beyond its own place.
  *
  * Limits. PRIMARY_SESSIONS_MAX places; PRIMARY_SHAKING_MAX of them for those who have not said HELLO,
- * PRIMARY_SOURCE_MAX of those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest of
- * the source that holds most makes room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16;
- * PRIMARY_SOURCE_HANDSHAKES_S of those from one address, in bursts of PRIMARY_SOURCE_MAX: whoever has seen the first
- * message of a handshake can say it again, and must not use up what others need.
+ * PRIMARY_SOURCE_MAX of those from one address: a place is given up after PRIMARY_HELLO_NS, and the oldest
+ * of the source that holds most makes room for a newcomer. PRIMARY_HANDSHAKES_S a second, in bursts of 16;
+ * PRIMARY_SOURCE_HANDSHAKES_S of those from one address, in bursts of PRIMARY_SOURCE_MAX: whoever has seen
+ * the first message of a handshake can say it again, and must not use up what others need.
  */
 #ifndef WILD_PRIMARY_H
 #define WILD_PRIMARY_H
@@ -56,8 +57,8 @@ enum {
     PRIMARY_SOURCE_MAX = 8,
     PRIMARY_HANDSHAKES_S = 200,
     PRIMARY_SOURCE_HANDSHAKES_S = 25,
-    /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for. Who
-     * had none of them is the first in the next turn. */
+    /* Bytes for all sessions in one turn, or one message more: to seal them is time that the log waits for.
+     * Who had none of them is the first in the next turn. */
     PRIMARY_TURN_BYTES = 256 * 1024,
 };
 #define PRIMARY_HELLO_NS UINT64_C(3000000000)
@@ -65,8 +66,8 @@ enum {
 #define PRIMARY_CALLER_NS UINT64_C(10000000000)
 /* For a replica that empties its table: until then it has nothing to say. */
 #define PRIMARY_EMPTY_NS UINT64_C(60000000000)
-/* While others wait for a feed: one of the log is kept so long, and a message of it, or of a snapshot, may be on its way so
- * long (primary_feeds.c). */
+/* While others wait for a feed: one of the log is kept so long, and a message of it, or of a snapshot, may
+ * be on its way so long (primary_feeds.c). */
 #define PRIMARY_FEED_NS           UINT64_C(4000000000)
 #define PRIMARY_FEED_STALL_NS     UINT64_C(10000000000)
 #define PRIMARY_SNAPSHOT_STALL_NS UINT64_C(30000000000)
@@ -86,17 +87,19 @@ struct primary_session;
 struct primary_seat {
     void *state;
     uint64_t node_id;
-    /* This node's cluster id, and all of a STANDING but version and node id, as it is at this moment. The tail is what a
-     * restart would find: of what was appended only what is durable; while a log is given up or adopted, the old one's.
-     * False: there is nothing to tell yet. */
+    /* This node's cluster id, and all of a STANDING but version and node id, as it is at this moment. The
+     * tail is what a restart would find: of what was appended only what is durable; while a log is given up
+     * or adopted, the old one's. False: there is nothing to tell yet. */
     bool (*standing)(void *state, struct replication_standing *out, uint8_t cluster_id[CLUSTER_ID_BYTES]);
     /*
-     * Asks for a promise (epoch_may_promise()), which is for good. Asked again every turn until it is true: then standing()
-     * tells how it stands: promised, and durable; nobody of a lower epoch is followed any more, or acknowledges by this
-     * node what it did not have by then, and nothing is acknowledged as a primary; or not promised.
+     * Asks for a promise (epoch_may_promise()), which is for good. Asked again every turn until it is true:
+     * then standing() tells how it stands: promised, and durable; nobody of a lower epoch is followed any
+     * more, or acknowledges by this node what it did not have by then, and nothing is acknowledged as a
+     * primary; or not promised.
      */
     bool (*seal)(void *state, uint32_t epoch, uint64_t node_id);
-    /* Somebody of our cluster, a holder of the secret, knows an epoch above the one that we lead in, or last followed. */
+    /* Somebody of our cluster, a holder of the secret, knows an epoch above the one that we lead in, or
+     * last followed. */
     void (*heard)(void *state, uint32_t epoch);
 };
 
@@ -125,8 +128,9 @@ void primary_destroy(struct primary *primary);
 /* Replicas may come: meta: the histories of the log that is written; borrowed, and does not change until
  * primary_stop_leading(). */
 void primary_lead(struct primary *primary, const struct meta *meta);
-/* The replicas' sessions are ended in order, HELLO is answered REFUSE_NOT_PRIMARY. The tail and the feeder may be given
- * another log once primary_replica_count() is 0 and no session holds anything of theirs: primary_is_settled(). */
+/* The replicas' sessions are ended in order, HELLO is answered REFUSE_NOT_PRIMARY. The tail and the feeder
+ * may be given another log once primary_replica_count() is 0 and no session holds anything of theirs:
+ * primary_is_settled(). */
 void primary_stop_leading(struct primary *primary);
 bool primary_is_settled(const struct primary *primary);
 
@@ -136,8 +140,8 @@ bool primary_is_settled(const struct primary *primary);
 struct primary_session *primary_accept(struct primary *primary, const struct link *link, uint64_t mono_ns);
 void primary_received(struct primary_session *session, uint8_t *bytes, size_t length);
 void primary_writable(struct primary_session *session);
-/* The peer sends no more: whether the session was told, or has said itself, that it is over. If not, the link is worth no
- * farewell: who has no key could keep a place of the TCP's by not answering it. */
+/* The peer sends no more: whether the session was told, or has said itself, that it is over. If not, the
+ * link is worth no farewell: who has no key could keep a place of the TCP's by not answering it. */
 bool primary_may_close(const struct primary_session *session);
 /* The peer sends no more, or the link is gone: nothing of it is used any more after this. */
 void primary_link_closed(struct primary_session *session);

@@ -1,6 +1,7 @@
 /*
- * primary_callers.c - nodes that want to be primary: each PROBE and SEAL is answered by what this node has, and has
- * promised. What they ask for is decided, and made durable, by the node (primary_seat); here is only who may ask.
+ * primary_callers.c - nodes that want to be primary: each PROBE and SEAL is answered by what this node has,
+ * and has promised. What they ask for is decided, and made durable, by the node (primary_seat); here is
+ * only who may ask.
  */
 #include "primary_internal.h"
 

@@ -1,7 +1,7 @@
 /*
- * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what comes,
- * their end), primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c (who may
- * follow), primary_callers.c (who wants to be primary), primary_feeds.c (who is fed from disk),
+ * primary_internal.h - the structs behind primary.h, shared by primary.c (sessions: their begin, what
+ * comes, their end), primary_places.c (who gets a place, and how often hands are shaken), primary_lineage.c
+ * (who may follow), primary_callers.c (who wants to be primary), primary_feeds.c (who is fed from disk),
  * primary_send.c (what each is sent) and primary_facts.c.
  */
 #ifndef WILD_PRIMARY_INTERNAL_H
@@ -201,7 +201,8 @@ bool primary_payload_holds(const struct primary_session *session);
 bool primary_open_feed(struct primary_session *session);
 /* WAITING, at the end of the line. */
 void primary_wait_for_feed(struct primary_session *session);
-/* Feeds for those who wait, the first first; with none left, who has had one for long enough gives it up. Things done. */
+/* Feeds for those who wait, the first first; with none left, who has had one for long enough gives it
+ * up. Things done. */
 unsigned primary_open_feeds(struct primary *primary);
 /* Gives back what it holds of the feeder's. Nothing of it is on its way any more. */
 void primary_end_feed(struct primary_session *session);

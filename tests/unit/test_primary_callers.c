@@ -1,6 +1,6 @@
 /*
- * test_primary_callers.c - what a node answers to one that wants to be primary; a primary that begins to lead and stops;
- * what it tells of its replicas to members.h, and a place handed over.
+ * test_primary_callers.c - what a node answers to one that wants to be primary; a primary that begins to
+ * lead and stops; what it tells of its replicas to members.h, and a place handed over.
  */
 #include "scripted_feeder.h"
 
