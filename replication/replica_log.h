@@ -49,8 +49,8 @@ struct replica_log {
     /* The table is whole, at last_lsn (0: it has seen no change): a log that begins in this history with next_lsn. */
     void (*adopt)(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn,
                   uint64_t next_lsn);
-    /* All up to it is on stable storage, whatever happens to this node. Ascends, but for a bootstrap. 0: nothing yet, or a
-     * log is being adopted; once it is, at least next_lsn - 1. */
+    /* All up to it is on stable storage, whatever happens to this node. Ascends, but for a log that begins anew. 0: nothing
+     * yet, or a log is being adopted; once it is, at least adopt()'s last_lsn. */
     uint64_t (*durable)(void *state);
 };
 

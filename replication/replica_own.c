@@ -157,15 +157,18 @@ bool replica_own_append(struct replica *replica, uint64_t history, uint64_t firs
     return true;
 }
 
-/* All of the log is durable: so is what goes before the history that it is in. */
+/*
+ * All of the log is durable: so is what goes before the history that it is in. What was told in this session stays true: a log
+ * that is adopted from the table as it is says 0, but the folder keeps the old one until it has been switched.
+ */
 uint64_t replica_own_durable(const struct replica *replica)
 {
     const struct replica_log *log = &replica->config.log;
     uint64_t lsn = replica_has_log(replica) && replica_is_whole(replica) ? log->durable(log->state) : 0;
 
-    if (lsn == 0 || lsn >= replica->at.last_lsn)
-        return lsn == 0 ? 0 : replica_reached_lsn(replica);
-    return lsn;
+    if (lsn != 0 && lsn >= replica->at.last_lsn)
+        lsn = replica_reached_lsn(replica);
+    return lsn > replica->acked_durable_lsn ? lsn : replica->acked_durable_lsn;
 }
 
 void replica_own_turn(struct replica *replica)

@@ -204,6 +204,19 @@ static void what_is_applied_and_not_durable_yet_is_told_when_it_is(void)
     CU_ASSERT_EQUAL(s->ack.applied_lsn, STAGE_FIRST + 19);
 }
 
+/* A log that begins anew from the table as it is has nothing durable; the folder still has what was told of the old one. */
+static void what_was_told_to_be_durable_is_not_taken_back(void)
+{
+    resume_from(STAGE_FIRST + 9, STAGE_FIRST + 9);
+    own.lazy = true;
+    own.durable_lsn = 0;
+    stage_block(s, 0x11, STAGE_FIRST + 10, 5);
+    CU_ASSERT(s->ack.applied_lsn == STAGE_FIRST + 14 && s->ack.durable_lsn == STAGE_FIRST + 9);
+    own.durable_lsn = STAGE_FIRST + 14;
+    stage_run(s);
+    CU_ASSERT_EQUAL(s->ack.durable_lsn, STAGE_FIRST + 14);
+}
+
 /* ---- standing still ---- */
 
 /* Longer than the session's time-out, with blocks and heartbeats on the way, in pieces of any size. */
@@ -388,6 +401,7 @@ int main(void)
         {"a history is entered by its first record", a_history_is_entered_by_its_first_record},
         {"what is applied and not durable yet is told when it is",
          what_is_applied_and_not_durable_yet_is_told_when_it_is},
+        {"what was told to be durable is not taken back", what_was_told_to_be_durable_is_not_taken_back},
         {"without room it stands still and loses nothing", without_room_it_stands_still_and_loses_nothing},
         {"nor where the bytes come in pieces", nor_where_the_bytes_come_in_pieces},
         {"nor where they come one by one", nor_where_they_come_one_by_one},
