@@ -333,10 +333,7 @@ static unsigned obey(struct node *node)
 
     if (order == NULL)
         return 0;
-    if (order->kind == NODE_ORDER_FOLLOW)
-        node_following_order(node, order);
-    else
-        node_order_end(node, false, "a running node keeps its role: restart it with another --mode");
+    node_role_order(node, order);
     return 1;
 }
 

@@ -28,6 +28,12 @@ static void show(_Atomic uint64_t *shown, uint64_t value)
     atomic_store_explicit(shown, value, memory_order_relaxed);
 }
 
+/* Of a folder that is started as a primary's. */
+static bool may_lead(const struct meta *meta)
+{
+    return members_may_start(meta) == MEMBERS_START_LEADS;
+}
+
 int node_log_start(struct node *node, char *error, size_t error_bytes)
 {
     struct node_log *log = &node->log;
@@ -48,7 +54,8 @@ int node_log_start(struct node *node, char *error, size_t error_bytes)
                                        .random = node->config.random,
                                        .folder = config->folder,
                                        .segment_bytes = config->segment_bytes,
-                                       .follows = node->config.replication.mode == MODE_REPLICA};
+                                       .follows = node->config.replication.mode == MODE_REPLICA,
+                                       .may_lead = node_may_lead(node) ? may_lead : NULL};
     if (log->apply != NULL)
         log->recovery = recovery_create(&recovery);
     if (log->recovery == NULL) {
@@ -136,7 +143,7 @@ enum node_housekeeping node_housekeeping_step(struct node *node)
 
 static bool follows(const struct node_log *log)
 {
-    return log->node->config.replication.mode == MODE_REPLICA;
+    return node_role_follows(log->node);
 }
 
 static void open_log(struct node_log *log)
@@ -153,19 +160,25 @@ static void open_log(struct node_log *log)
                                          .snapshot_segments = config->snapshot_segments,
                                          .snapshot_interval_ms = config->snapshot_interval_ms,
                                          .table = node->table,
-                                         .follows = follows(log)};
+                                         .follows = found->follows};
 
     node_meta_start(&log->meta, &found->meta);
-    if (!follows(log)) /* nobody has written anything yet */
+    if (!found->follows) /* nobody has written anything yet */
         merge->next_lsn = found->meta.history[found->meta.count - 1].first_lsn;
     if (node_leading_open(node, found, &durable))
         log->log = durable_log_create(&durable);
-    if (log->log != NULL && follows(log)) {
+    if (log->log == NULL) {
+        state_set(log, NODE_LOG_REFUSED);
+        return;
+    }
+    if (found->follows) {
         node_log_open_following(log, found);
         state_set(log, NODE_LOG_FOLLOWING);
     } else {
-        state_set(log, log->log != NULL ? NODE_LOG_OPENING : NODE_LOG_REFUSED);
+        node_leading_begin(node, found->lsn);
+        state_set(log, NODE_LOG_OPENING);
     }
+    node_role_recovered(node, found);
 }
 
 static bool draining(const struct node_log *log)
@@ -199,24 +212,32 @@ static void note_folder(struct node_log *log, struct wal_writer_facts *facts)
 static void serve(struct node_log *log)
 {
     struct node *node = log->node;
-    const struct meta *meta = &recovery_facts(log->recovery)->meta;
+    const struct meta *meta = &log->meta.now;
     const struct history *history = &meta->history[meta->count - 1];
     struct state_view view = published_state_get(&node->published);
 
     show(&log->shown.first_lsn, history->first_lsn);
     show(&log->shown.recovered_lsn, history->before_lsn);
-    atomic_store_explicit(&log->durable.histories, meta, memory_order_release);
-    if (!node_leading_serve(node, recovery_facts(log->recovery))) {
-        state_set(log, NODE_LOG_REFUSED);
-        return;
-    }
+    node_tell_histories(node, meta, "");
+    node_leading_serve(node);
     node_identify(node, meta->cluster_id, meta->node_id);
     view.history = history->id;
     view.epoch = history->epoch;
+    view.mode = node_may_lead(node) ? MODE_PRIMARY : MODE_STANDALONE;
     if (!draining(log)) /* who is about to stop does not begin */
         view.state = open_state(log);
     published_state_set(&node->published, &view);
     state_set(log, NODE_LOG_SERVING);
+    node_role_leads(node);
+}
+
+/* Its first block is there: so is all that lies below the history. */
+static bool is_open(const struct node_log *log)
+{
+    const struct meta *meta = &log->meta.now;
+    struct wal_writer_facts facts = durable_log_facts(log->log);
+
+    return facts.started && facts.durable_lsn + 1 >= meta->history[meta->count - 1].first_lsn;
 }
 
 static void tell(struct node_log *log, const struct wal_writer_facts *facts)
@@ -290,7 +311,8 @@ static unsigned run(struct node_log *log, struct instant now)
 
     note_folder(log, &facts);
     lsn = node_leading_acknowledged(log->node, facts.durable_lsn, now);
-    failed = facts.state == WAL_FAILED || node_replication_why(log->node) != NULL;
+    failed = facts.state == WAL_FAILED || node_replication_why(log->node) != NULL ||
+             !node_role_acknowledges(log->node);
 
     /* A replica's readers are told by what its primary says. */
     if (!follows(log) && (lsn != before.lsn || failed != before.failed)) {
@@ -349,14 +371,13 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
             open_log(log);
         return 1;
     case NODE_LOG_OPENING:
-        done = run(log, now);
-        if (durable_log_facts(log->log).started)
+        done = run(log, now) + node_log_following_turn(log);
+        if (is_open(log))
             serve(log);
         else if (log->told == WAL_FAILED)
             state_set(log, NODE_LOG_REFUSED);
         return done;
     case NODE_LOG_SERVING:
-        return run(log, now);
     case NODE_LOG_FOLLOWING:
         done = run(log, now);
         return done + node_log_following_turn(log);
@@ -400,6 +421,32 @@ bool node_log_closed(const struct node_log *log)
     enum node_log_state state = state_of(log);
 
     return state == NODE_LOG_CLOSED || state == NODE_LOG_REFUSED || state == NODE_LOG_RECOVERING;
+}
+
+bool node_log_all_durable(const struct node_log *log)
+{
+    struct wal_writer_facts facts = durable_log_facts(log->log);
+
+    return facts.state == WAL_RUNNING && facts.durable_lsn == facts.appended_lsn &&
+           !atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed);
+}
+
+bool node_log_lead(struct node_log *log, const struct history *next)
+{
+    if (!durable_log_lead(log->log, next))
+        return false;
+    state_set(log, NODE_LOG_OPENING);
+    return true;
+}
+
+void node_log_follow(struct node_log *log)
+{
+    const struct meta *meta = &log->meta.now;
+
+    durable_log_follow(log->log);
+    log->following.begun = true;
+    log->following.history = meta->history[meta->count - 1].id;
+    state_set(log, NODE_LOG_FOLLOWING);
 }
 
 bool node_log_is_read(const struct node_log *log)

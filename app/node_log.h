@@ -59,6 +59,7 @@ struct node_log_following {
     enum node_adopting adopting;
     bool failure_told;
     uint64_t durable_lsn; /* and found by the next start */
+    uint64_t tail_lsn;    /* giving_up and adopting: of the log that the folder has */
     uint64_t adoption_retry_ns;
     struct adoption adoption;
     struct durable_log_begin begin; /* of the log that it is about */
@@ -101,6 +102,16 @@ void node_log_finish(struct node_log *log, struct instant now);
 bool node_log_closed(const struct node_log *log); /* also when there is none */
 /* What the folder held is in the table; also where there is no log. */
 bool node_log_is_read(const struct node_log *log);
+
+/* Everything that was given to the log is on stable storage, where the next start finds it. */
+bool node_log_all_durable(const struct node_log *log);
+/* The last change that the next start finds; while another log is adopted, the old one's. */
+uint64_t node_log_tail_lsn(const struct node_log *log);
+/* All of it is durable, and so is the folder's meta, with this history: from now on the log is what the workers write.
+ * node_role_leads() follows. False: not now. */
+bool node_log_lead(struct node_log *log, const struct history *next);
+/* All that the workers wrote is durable, and they write no more: what is applied goes into it from now on. */
+void node_log_follow(struct node_log *log);
 
 /* ---- node_log_follow.c: a replica's ---- */
 

@@ -161,6 +161,15 @@ static unsigned mind_adoption(struct node_log *log)
 
 /* ---- the control lcore's turn ---- */
 
+uint64_t node_log_tail_lsn(const struct node_log *log)
+{
+    const struct node_log_following *following = &log->following;
+
+    if (following->giving_up || following->adopting != ADOPTING_NOT)
+        return following->tail_lsn;
+    return following->durable_lsn != 0 ? meta_last_lsn(&log->meta.now, following->durable_lsn + 1) : 0;
+}
+
 void node_log_open_following(struct node_log *log, const struct recovery_facts *found)
 {
     struct node *node = log->node;
@@ -196,8 +205,10 @@ unsigned node_log_following_turn(struct node_log *log)
 {
     mind_durable(log);
     tell_tail(log);
-    return mind_adoption(log) + node_meta_turn(&log->meta, log->housekeeper,
-                                               log->following.adopting != ADOPTING_NOT, log->now.mono_ns);
+    return mind_adoption(log) +
+           node_meta_turn(&log->meta, log->housekeeper,
+                          log->following.adopting != ADOPTING_NOT || log->following.giving_up,
+                          log->now.mono_ns);
 }
 
 /* ---- replica_log.h ---- */
@@ -217,6 +228,7 @@ static bool begin_anew(struct node_log *log, const struct meta *theirs)
     struct node_log_following *following = &log->following;
 
     if (following->begun && !following->straying) {
+        following->tail_lsn = node_log_tail_lsn(log);
         following->straying = true;
         durable_log_finish(log->log);
     }
@@ -266,6 +278,9 @@ static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
     struct node_log *log = state;
     struct node_log_following *following = &log->following;
 
+    following->tail_lsn = node_log_tail_lsn(log);
+    members_forget(&log->node->replication.leading.members);
+    log->meta.now.members = (struct member_list){0}; /* in memory: the folder's log has it */
     /* Of an adoption that has not come to its end the folder still has the tail: whoever has begun anew since does not know. */
     if (keep_tail && (!following->keep_tail || common_lsn < following->common_lsn))
         following->common_lsn = common_lsn;

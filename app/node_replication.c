@@ -17,14 +17,19 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) & ~(size_t)63;
 }
 
+/* One that we follow; with a log also those who follow us, and those who are asked for their promise. */
+static size_t sessions(const struct node_config *config)
+{
+    return config->log.folder != NULL ? 1 + PRIMARY_SESSIONS_MAX + PROMOTION_PEERS_MAX : 1;
+}
+
 size_t node_replication_key_bytes(const struct node_config *config)
 {
     const struct node_replication_config *replication = &config->replication;
-    size_t sessions = replication->mode == MODE_PRIMARY ? PRIMARY_SESSIONS_MAX : 1;
 
     if (replication->mode == MODE_STANDALONE)
         return 0;
-    return whole_lines(sessions * sizeof(struct session_keys)) +
+    return whole_lines(sessions(config) * sizeof(struct session_keys)) +
            replication->secret_count * whole_lines(sizeof(struct role_keys));
 }
 
@@ -126,13 +131,13 @@ static bool accepted(void *state, struct stream *stream)
 
 static int open_streams(struct node *node, char *error, size_t error_bytes)
 {
-    bool primary = node->config.replication.mode == MODE_PRIMARY;
+    bool leads = node_may_lead(node);
     struct control_streams_config config = {
-        .acceptor = {.state = node, .accepted = primary ? accepted : NULL},
+        .acceptor = {.state = node, .accepted = leads ? accepted : NULL},
         .port = node->config.replication.port,
-        .streams_max = primary ? PRIMARY_SESSIONS_MAX : NODE_REPLICA_STREAMS,
-        .send_bytes_max = primary ? NODE_REPLICATION_BULK_BYTES : NODE_REPLICATION_WORDS_BYTES,
-        .receive_bytes_max = primary ? NODE_REPLICATION_WORDS_BYTES : NODE_REPLICATION_BULK_BYTES,
+        .streams_max = NODE_REPLICA_STREAMS + (leads ? PRIMARY_SESSIONS_MAX + MEMBERS_MAX : 0),
+        .send_bytes_max = leads ? NODE_REPLICATION_BULK_BYTES : NODE_REPLICATION_WORDS_BYTES,
+        .receive_bytes_max = NODE_REPLICATION_BULK_BYTES,
     };
 
     return control_streams_create(&node->streams, node, &config, error, error_bytes);
@@ -142,10 +147,10 @@ int node_replication_start(struct node *node, char *error, size_t error_bytes)
 {
     struct node_replication *replication = &node->replication;
     enum mode mode = node->config.replication.mode;
-    size_t sessions = mode == MODE_PRIMARY ? PRIMARY_SESSIONS_MAX : 1;
     struct session_keys *session_keys;
 
     replication->node = node;
+    node_role_start(node);
     replication->following.lookup = node->config.replication.primary; /* borrowed */
     replication->following.primary_port = node->config.replication.primary_port;
     if (node->config.replication.primary_name != NULL)
@@ -155,14 +160,19 @@ int node_replication_start(struct node *node, char *error, size_t error_bytes)
     pthread_mutex_init(&replication->status_lock, NULL);
     if (mode == MODE_STANDALONE)
         return 0;
-    session_keys = key_arena_take(node->arena, sessions * sizeof *session_keys);
+    session_keys = key_arena_take(node->arena, sessions(&node->config) * sizeof *session_keys);
     if (session_keys == NULL || take_keys(node, error, error_bytes) != 0)
         return -1;
-    replication->leading.session_keys = replication->following.session_keys = session_keys;
-    if (mode == MODE_REPLICA && node_following_start(node, error, error_bytes) != 0)
+    replication->following.session_keys = session_keys;
+    replication->leading.session_keys = session_keys + 1;
+    replication->promotion.session_keys = session_keys + 1 + PRIMARY_SESSIONS_MAX;
+    if (node_following_start(node, error, error_bytes) != 0)
         return -1;
-    if (open_streams(node, error, error_bytes) == 0)
+    if (node_may_lead(node) && node_promotion_start(node) != 0)
+        snprintf(error, error_bytes, "not enough memory for replication");
+    else if (open_streams(node, error, error_bytes) == 0)
         return 0;
+    node_promotion_stop(node);
     node_following_stop(node);
     return -1;
 }
@@ -175,6 +185,7 @@ void node_replication_stop(struct node *node)
     control_streams_destroy(node->streams);
     if (replication->leading.primary != NULL)
         primary_destroy(replication->leading.primary);
+    node_promotion_stop(node);
     node_following_stop(node);
     feeder_destroy(replication->leading.feeder);
     tail_destroy(replication->leading.tail);
@@ -188,7 +199,7 @@ void node_replication_stop(struct node *node)
 static void drain(struct node *node)
 {
     struct node_replication *replication = &node->replication;
-    bool primary = node->config.replication.mode == MODE_PRIMARY;
+    bool primary = replication->role.part == PART_LEADS;
     uint64_t now_ns = replication->now.mono_ns;
 
     if (replication->drain_until_ns == 0)
@@ -217,7 +228,8 @@ unsigned node_replication_turn(struct node *node, struct instant now)
         node_status_turn(node);
         return 0;
     }
-    done = node_leading_turn(node) + node_following_turn(node);
+    done = node_leading_turn(node) + node_following_turn(node) + node_promotion_turn(node) +
+           node_role_turn(node);
     if (atomic_load_explicit(&node->draining, memory_order_relaxed) && node_workers_drained(node) &&
         node_log_closed(&node->log))
         drain(node);

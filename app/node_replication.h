@@ -23,9 +23,12 @@
 #include "feeder.h"
 #include "link.h"
 #include "node.h"
+#include "members.h"
 #include "node_order.h"
+#include "node_role.h"
 #include "node_status.h"
 #include "primary.h"
+#include "promotion.h"
 #include "replica.h"
 #include "replication_counters.h"
 #include "tail.h"
@@ -49,6 +52,10 @@ struct node_leading {
     struct feeder *feeder; /* its other end: the housekeeper's thread */
     struct primary *primary;
     struct node_leading_link link[PRIMARY_SESSIONS_MAX];
+    struct members members;
+    struct members_peer peer[PRIMARY_REPLICAS_MAX]; /* room for one look at them */
+    struct meta meta; /* of the log that is written, while it leads */
+    bool feeds_tail;  /* from the history's first block on */
     uint64_t durable_lsn, acknowledged_lsn;
     uint64_t enough_ns; /* when as many replicas as it takes were last there */
 };
@@ -82,14 +89,28 @@ struct node_following {
     bool told; /* something waits for its place */
 };
 
+/* A stream to a member that is asked for its promise. */
+struct node_promotion_link {
+    struct node *node;     /* NULL: free */
+    struct stream *stream; /* NULL: it has been left, and is about to close */
+};
+
+struct node_promotion {
+    struct session_keys *session_keys;
+    struct promotion *promotion;
+    struct node_promotion_link link[PROMOTION_PEERS_MAX];
+};
+
 struct node_replication {
     struct node *node;
     struct instant now; /* of this turn */
     const struct role_keys *keys[NODE_SECRETS_MAX];
     struct replication_counters counters; /* readers: any thread */
     unsigned links;                       /* streams of ours that are open */
+    struct node_role role;
     struct node_leading leading;
     struct node_following following;
+    struct node_promotion promotion;
     struct node_replication_shown shown;
     uint64_t drain_until_ns; /* 0: not draining yet */
     bool told_end, drained;
@@ -126,8 +147,14 @@ bool node_leading_recovered(struct node *node, struct housekeeper_config *housek
 bool node_leading_feed(struct node *node);
 /* Before the log writes its first block: what is to be told of durable ones. False: memory is short. */
 bool node_leading_open(struct node *node, const struct recovery_facts *found, struct durable_log_config *log);
-/* The log is written: replicas may come. False: memory is short. */
-bool node_leading_serve(struct node *node, const struct recovery_facts *found);
+/* The log goes on with a history of ours: its blocks are kept for replicas from now on. */
+void node_leading_begin(struct node *node, uint64_t before_lsn);
+/* That history is durable: the list of members is written, replicas may come. */
+void node_leading_serve(struct node *node);
+/* Replicas are sent away, nothing is acknowledged any more. */
+void node_leading_end(struct node *node);
+/* Nothing holds the log's blocks any more. */
+bool node_leading_is_settled(const struct node *node);
 /* What is acknowledged of what is durable. */
 uint64_t node_leading_acknowledged(struct node *node, uint64_t durable_lsn, struct instant now);
 unsigned node_leading_turn(struct node *node);
@@ -150,6 +177,14 @@ struct name_lookup *node_following_ask(struct node *node, struct name_lookup *lo
 void node_following_ask_address(struct node *node, const struct address *address, uint16_t port);
 /* NODE_ORDER_FOLLOW: done at once, and ended. */
 void node_following_order(struct node *node, const struct node_order *order);
+/* What readers may be told of, by which histories, and where writes are taken ("": here). */
+void node_tell_histories(struct node *node, const struct meta *histories, const char *primary);
+
+/* ---- node_promotion.c: one that wants to lead ---- */
+
+int node_promotion_start(struct node *node);
+void node_promotion_stop(struct node *node);
+unsigned node_promotion_turn(struct node *node);
 
 /* ---- any thread ---- */
 

@@ -1,6 +1,7 @@
 /*
  * node_replication_primary.c - a primary's part: the log's blocks to the tail, streams to sessions, what is acknowledged.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "node_internal.h"
@@ -146,24 +147,14 @@ bool node_leading_feed(struct node *node)
 
 static void durable(void *state, const struct wal_block *block, const uint8_t *bytes)
 {
-    tail_append(state, bytes, block->length, block->history, block->first_lsn, block->count);
+    struct node_leading *leading = state;
+
+    if (leading->feeds_tail)
+        tail_append(leading->tail, bytes, block->length, block->history, block->first_lsn, block->count);
 }
 
 bool node_leading_open(struct node *node, const struct recovery_facts *found, struct durable_log_config *log)
 {
-    struct node_leading *leading = &node->replication.leading;
-
-    if (node->config.replication.mode != MODE_PRIMARY)
-        return true;
-    leading->tail = tail_create(TAIL_BYTES_DEFAULT, found->lsn);
-    log->durable = durable;
-    log->durable_state = leading->tail;
-    return leading->tail != NULL;
-}
-
-bool node_leading_serve(struct node *node, const struct recovery_facts *found)
-{
-    const struct node_replication_config *config = &node->config.replication;
     struct node_replication *replication = &node->replication;
     struct node_leading *leading = &replication->leading;
     struct primary_config primary = {
@@ -171,23 +162,110 @@ bool node_leading_serve(struct node *node, const struct recovery_facts *found)
         .identity = &node->identity,
         .random = &node->config.random,
         .session_keys = leading->session_keys,
-        .meta = &found->meta,
-        .tail = leading->tail,
         .feeder = leading->feeder,
         .counters = &replication->counters,
         .voice = node_voice(node),
+        .seat = node_role_seat(node),
         .capacity = node->config.capacity,
-        .heartbeat_ms = config->heartbeat_ms,
-        .timeout_ms = config->timeout_ms,
+        .heartbeat_ms = node->config.replication.heartbeat_ms,
+        .timeout_ms = node->config.replication.timeout_ms,
         .client_port = node->config.udp_port,
     };
 
-    if (config->mode != MODE_PRIMARY)
+    if (!node_may_lead(node))
         return true;
     node_client_address(node, primary.client_address);
-    leading->enough_ns = replication->now.mono_ns;
-    leading->primary = primary_create(&primary);
+    primary.seat.node_id = found->meta.node_id;
+    primary.tail = leading->tail = tail_create(TAIL_BYTES_DEFAULT, found->lsn);
+    if (leading->tail != NULL)
+        leading->primary = primary_create(&primary);
+    log->durable = durable;
+    log->durable_state = leading;
+    members_init(&leading->members, found->meta.node_id, &found->meta.members);
     return leading->primary != NULL;
+}
+
+void node_leading_begin(struct node *node, uint64_t before_lsn)
+{
+    struct node_leading *leading = &node->replication.leading;
+
+    if (leading->tail == NULL)
+        return;
+    tail_restart(leading->tail, before_lsn);
+    leading->feeds_tail = true;
+    leading->enough_ns = node->replication.now.mono_ns;
+}
+
+/* As the other members are to know it. */
+static struct member self(const struct node *node)
+{
+    const struct node_config *config = &node->config;
+    const struct address *own = NULL;
+    struct member member = {.node_id = node->log.meta.now.node_id,
+                            .replication_port = config->replication.port,
+                            .client_port = config->udp_port,
+                            .part = MEMBER_STAYS};
+
+    if (config->replication.own_address)
+        own = &config->replication.address;
+    else if (config->kernel != NULL)
+        own = &config->kernel->address;
+    else
+        own = &config->port[config->ports - 1].address;
+    if (address_ip4(own) != 0) /* 0.0.0.0: at every address; others see which */
+        memcpy(member.address, own->bytes, sizeof member.address);
+    snprintf(member.name, sizeof member.name, "%s", config->replication.name);
+    return member;
+}
+
+static bool write_list(void *state, struct member_list *list)
+{
+    struct node *node = state;
+
+    return execute_members(node->replication.following.apply, list) == STATUS_OK;
+}
+
+static void mind_members(struct node *node)
+{
+    struct node_leading *leading = &node->replication.leading;
+    struct members_log log = {node, write_list};
+    unsigned count = primary_peers(leading->primary, leading->peer, PRIMARY_REPLICAS_MAX);
+
+    if (!members_turn(&leading->members, &log, leading->durable_lsn, leading->peer, count))
+        return;
+    node->log.meta.now.members = leading->members.list;
+    node_meta_changed(&node->log.meta);
+}
+
+void node_leading_serve(struct node *node)
+{
+    const struct node_replication_config *config = &node->config.replication;
+    struct node_leading *leading = &node->replication.leading;
+    struct member own;
+
+    if (leading->primary == NULL)
+        return;
+    own = self(node);
+    leading->meta = node->log.meta.now;
+    primary_lead(leading->primary, &leading->meta);
+    members_lead(&leading->members, &own, config->ack_applied ? 0 : (uint16_t)config->min_replicas,
+                 leading->meta.history[leading->meta.count - 1].first_lsn);
+    mind_members(node);
+}
+
+void node_leading_end(struct node *node)
+{
+    struct node_leading *leading = &node->replication.leading;
+
+    primary_stop_leading(leading->primary);
+    members_stop_leading(&leading->members);
+    leading->feeds_tail = false;
+    atomic_store_explicit(&node->replication.shown.short_of_replicas, false, memory_order_relaxed);
+}
+
+bool node_leading_is_settled(const struct node *node)
+{
+    return primary_is_settled(node->replication.leading.primary);
 }
 
 /* ---- what is acknowledged ---- */
@@ -210,23 +288,36 @@ static void tell_shortage(struct node *node, bool is_short)
                     config->min_replicas);
 }
 
+/* Up to where enough replicas have it; 0: too few are there. */
+static uint64_t replicated(struct node *node, uint64_t durable_lsn)
+{
+    const struct node_replication_config *config = &node->config.replication;
+    struct node_leading *leading = &node->replication.leading;
+
+    if (config->ack_applied)
+        return primary_replicated_lsn(leading->primary, config->min_replicas, true);
+    return members_acknowledged_lsn(&leading->members, durable_lsn, leading->peer,
+                                    primary_peers(leading->primary, leading->peer, PRIMARY_REPLICAS_MAX));
+}
+
 uint64_t node_leading_acknowledged(struct node *node, uint64_t durable_lsn, struct instant now)
 {
     const struct node_replication_config *config = &node->config.replication;
     struct node_leading *leading = &node->replication.leading;
-    uint64_t lsn = durable_lsn, replicated = 0;
+    uint64_t lsn = durable_lsn;
 
-    if (config->mode != MODE_PRIMARY)
+    if (leading->primary == NULL)
         return durable_lsn;
-    if (leading->primary != NULL && config->min_replicas > 0) {
-        replicated = primary_replicated_lsn(leading->primary, config->min_replicas, config->ack_applied);
-        if (replicated != 0)
+    leading->durable_lsn = durable_lsn;
+    if (!node_role_acknowledges(node))
+        return leading->acknowledged_lsn;
+    if (config->min_replicas > 0) {
+        uint64_t enough = replicated(node, durable_lsn);
+        if (enough != 0)
             leading->enough_ns = now.mono_ns;
         tell_shortage(node, now.mono_ns - leading->enough_ns > config->timeout_ms * UINT64_C(1000000));
+        lsn = RTE_MIN(durable_lsn, enough);
     }
-    if (config->min_replicas > 0)
-        lsn = RTE_MIN(durable_lsn, replicated);
-    leading->durable_lsn = durable_lsn;
     /* What so many have had once stays acknowledged, also when they leave. */
     leading->acknowledged_lsn = RTE_MAX(leading->acknowledged_lsn, lsn);
     return leading->acknowledged_lsn;
@@ -243,6 +334,8 @@ unsigned node_leading_turn(struct node *node)
 
     if (leading->primary == NULL)
         return 0;
+    if (node->replication.role.part == PART_LEADS)
+        mind_members(node);
     return primary_turn(leading->primary, &log, now.mono_ns, now.wall_ms);
 }
 

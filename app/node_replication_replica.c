@@ -61,26 +61,53 @@ static void place(struct node *node)
     memcpy(following->text[next], following->told_text, sizeof following->text[next]);
     /* release: pairs with acquire in durable_point_lost() */
     atomic_store_explicit(&node->log.durable.histories, &following->histories[next], memory_order_release);
-    published_primary_set(&node->published, following->text[next]);
+    published_primary_set(&node->published, following->text[next][0] != '\0' ? following->text[next] : NULL);
     following->place = next;
     following->told = false;
     following->placed_generation = node_new_generation(node);
+}
+
+void node_tell_histories(struct node *node, const struct meta *histories, const char *primary)
+{
+    struct node_following *following = &node->replication.following;
+
+    following->told_histories = *histories;
+    snprintf(following->told_text, sizeof following->told_text, "%s", primary);
+    following->told = true;
+    place(node);
+}
+
+/* The list of members goes with the log. */
+static void member(void *state, const struct log_record *record)
+{
+    struct node *node = state;
+    struct members *members = &node->replication.leading.members;
+
+    if (node->log.log == NULL || !members_take(members, record))
+        return;
+    node->log.meta.now.members = members->list;
+    node_meta_changed(&node->log.meta);
+}
+
+static void handover(void *state, uint32_t epoch)
+{
+    struct node *node = state;
+
+    (void)epoch; /* what was promised there is above all that it knew: we go above that */
+    node->replication.role.yielded = node->replication.following.told_histories.node_id;
 }
 
 static void welcomed(void *state, const struct meta *histories, const uint8_t address[16],
                      uint16_t client_port)
 {
     struct node *node = state;
-    struct node_following *following = &node->replication.following;
-    char text[INET_ADDRSTRLEN];
+    char ip[INET_ADDRSTRLEN], text[PUBLISHED_PRIMARY_BYTES];
 
-    inet_ntop(AF_INET, address + 12, text, sizeof text); /* IPv4 mapped */
-    snprintf(following->told_text, sizeof following->told_text, "%s:%u", text, client_port);
-    following->told_histories = *histories;
-    following->told = true;
+    inet_ntop(AF_INET, address + 12, ip, sizeof ip); /* IPv4 mapped */
+    snprintf(text, sizeof text, "%s:%u", ip, client_port);
+    node_tell_histories(node, histories, text);
     node_identify(node, histories->cluster_id, node->identity.node_id);
-    following->trouble[0] = '\0';
-    place(node);
+    node->replication.following.trouble[0] = '\0';
 }
 
 /* ---- the stream ---- */
@@ -290,10 +317,6 @@ void node_following_order(struct node *node, const struct node_order *order)
     struct node_following *following = &node->replication.following;
     struct name_lookup *had;
 
-    if (following->replica == NULL) {
-        node_order_end(node, false, "only a replica follows another node");
-        return;
-    }
     had = node_following_ask(node, order->lookup, order->host, order->port);
     node_order_swap_lookup(node, had);
     node_order_end(node, true, "it asks %s:%u from now on", following->primary, following->primary_port);
@@ -316,18 +339,23 @@ int node_following_start(struct node *node, char *error, size_t error_bytes)
                  .publish = publish,
                  .quiescent = quiescent,
                  .point = point,
+                 .member = member,
+                 .handover = handover,
                  .welcomed = welcomed},
         .node_id = node->identity.node_id,
         .capacity = node->config.capacity,
         .client_port = node->config.udp_port,
     };
 
-    if (node->config.log.folder != NULL)
+    if (node_may_lead(node)) {
         config.log = node_log_of_replica(&node->log);
+        config.replication_port = node->config.replication.port;
+    }
     node_client_address(node, config.client_address);
     snprintf(config.name, sizeof config.name, "%s", node->config.replication.name);
     /* One more than the workers: who applies. */
-    config.apply = following->apply = execute_context_create(node->table, node->config.workers, NULL);
+    config.apply = following->apply =
+        execute_context_create(node->table, node->config.workers, node->control_log);
     if (following->apply != NULL)
         following->replica = replica_create(&config);
     if (following->replica != NULL)
@@ -355,10 +383,10 @@ unsigned node_following_turn(struct node *node)
     struct node_following *following = &node->replication.following;
     struct instant now = node->replication.now;
 
-    if (following->replica == NULL || !node_log_is_read(&node->log))
+    place(node);
+    if (following->replica == NULL || !node_log_is_read(&node->log) || !node_role_follows(node))
         return 0;
     resolve(node);
-    place(node);
     unsigned done = replica_turn(following->replica, now.mono_ns, now.wall_ms);
     if (following->input_held && replica_wants_input(following->replica)) {
         following->input_held = false;

@@ -31,10 +31,12 @@
 
 #include "instant.h"
 #include "meta.h"
-#include "net/endpoint.h"
+#include "primary.h"
+#include "promotion.h"
+#include "recovery.h"
 
 struct node;
-struct promotion;
+struct node_order;
 
 enum node_part {
     PART_ALONE,
@@ -46,21 +48,70 @@ enum node_part {
     PART_FENCED,
 };
 
+enum { NODE_ROLE_WHY_BYTES = 512 };
+
 /* OPENS: what is waited for. */
 enum node_opening { OPENING_META, OPENING_LOG, OPENING_BLOCK };
+
+/* A promise that is asked of us (SEAL). */
+struct node_promise {
+    uint32_t epoch; /* 0: none is */
+    uint64_t node_id;
+    bool asked; /* the folder's meta has it, not durably yet */
+};
 
 struct node_role {
     enum node_part part;
     uint64_t since_ns;   /* mono_ns when it began */
     uint64_t generation; /* of the workers', when no more writes were allowed; node_quiescent() */
     enum node_opening opening;
-    uint32_t epoch;     /* OPENS */
+    bool entered;       /* OPENS: the folder's meta is to have the history */
+    uint32_t epoch;     /* OPENS: of the history. YIELDS: that was promised; 0: none yet */
     bool settled;       /* FENCED */
     bool ordered;       /* an order of the operator's waits for how it ends */
+    bool asking, force; /* ASKS: the promotion runs; as it was ordered */
+    bool to_lead;       /* FENCED from its start, though started as a primary: it asks again and again */
+    enum node_part asked_from;
     uint64_t yields_to; /* YIELDS: a node id */
-    /* Whom to follow, once FENCED is settled, or a sealed replica's session has ended: who has sealed us. */
-    struct address next;
-    uint16_t next_port; /* host order; 0: not known */
+    uint64_t yielded;   /* the primary that has told us to take its place: a node id; 0: none */
+    bool handed_over;   /* YIELDS: it was told */
+    struct node_promise promise;
+    uint64_t follow_next;          /* a node id: who has our promise is asked for its log; 0: nobody */
+    char why[NODE_ROLE_WHY_BYTES]; /* FENCED, and why it does not lead; "" */
+    char won[NODE_ROLE_WHY_BYTES]; /* OPENS: who has promised; "": nobody was asked */
 };
+
+/* Before the node's log is read. */
+void node_role_start(struct node *node);
+/* The log is begun where recovery says. */
+void node_role_recovered(struct node *node, const struct recovery_facts *found);
+/* Things done: 0 means idle. */
+unsigned node_role_turn(struct node *node);
+
+/* Its log is another's: what is applied goes into it. (OPENS: until its own history is entered.) */
+bool node_role_follows(const struct node *node);
+/* What is durable may be acknowledged. */
+bool node_role_acknowledges(const struct node *node);
+
+/* PROMOTE, DEMOTE, FOLLOW, REMOVE_MEMBER. */
+void node_role_order(struct node *node, const struct node_order *order);
+/* The log's new history is durable: it leads. */
+void node_role_leads(struct node *node);
+
+/* It asks for promises; what comes of it ends the order, or is a line of the log. FOLLOWS, or FENCED and settled. */
+void node_role_ask(struct node *node, bool force);
+/* It acknowledges nothing any more, if it did. */
+void node_role_fence(struct node *node, const char *why);
+/* A promise that may be given: true once it is durable, and all that it says holds. Again every turn. */
+bool node_role_promise(struct node *node, uint32_t epoch, uint64_t node_id);
+
+/* ---- node_role_seat.c ---- */
+
+/* What this node answers to one that wants to be primary. */
+struct primary_seat node_role_seat(struct node *node);
+/* Where our log ends, on stable storage. */
+struct promotion_tail node_role_tail(const struct node *node);
+/* Of the last history that is known here; 0: none. */
+uint32_t node_role_epoch(const struct node *node);
 
 #endif

@@ -68,9 +68,9 @@ static void look_at_primary(struct node *node, struct node_status *out)
 /* Those of the log's last whole list. After everything else: what is known of each is there then. */
 static void look_at_members(const struct node *node, struct node_status *out)
 {
-    const struct meta *meta = histories(node);
+    const struct meta *meta = &node->log.meta.now;
 
-    if (meta == NULL || meta->count == 0)
+    if (meta->count == 0)
         return;
     out->members = meta->members.count;
     for (unsigned i = 0; i < out->members; i++) {
@@ -122,10 +122,12 @@ static void look(struct node *node, struct node_status *out)
     snprintf(out->version, sizeof out->version, "%s", config->version != NULL ? config->version : "");
     snprintf(out->why, sizeof out->why, "%s", why != NULL ? why : "");
     snprintf(out->order, sizeof out->order, "%s", node_order_told(node));
-    if (config->replication.mode == MODE_PRIMARY)
+    if (view.mode == MODE_PRIMARY)
         look_at_replicas(node, out);
-    if (config->replication.mode == MODE_REPLICA)
+    if (view.mode == MODE_REPLICA)
         look_at_primary(node, out);
+    if (node->replication.role.why[0] != '\0')
+        snprintf(out->why, sizeof out->why, "%.*s", NODE_STATUS_WHY_BYTES - 1, node->replication.role.why);
     look_at_members(node, out);
     show(&replication->shown.replicas, out->replicas);
     show(&replication->shown.replicated_lsn, out->replicated_lsn);

@@ -43,6 +43,9 @@ struct recovery_config {
     const char *folder;            /* as the operator named it: for messages */
     uint64_t segment_bytes;        /* of the segment that it makes */
     bool follows;                  /* a replica's */
+    /* A primary's: whether it may open the next history, asked once the log is read. NULL: it may. If not, the folder is
+     * left as a replica's. */
+    bool (*may_lead)(const struct meta *meta);
 };
 
 enum { RECOVERY_SNAPSHOTS_MAX = 8 };
@@ -52,6 +55,7 @@ struct recovery_facts {
     struct meta meta;           /* as it is on the disk now */
     struct wal_position end;    /* where the log ends */
     uint64_t lsn;               /* last one recovered; 0: none */
+    bool follows;               /* no history was opened */
     uint64_t history, next_lsn; /* of the record that comes next; follows, and there was no block: 0 */
     uint64_t snapshot_lsn;      /* start of the snapshot that was used; 0: none */
     /* Snapshots that are there, newest first; the first one was used, of the others only the head was looked at. */

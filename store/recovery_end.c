@@ -261,11 +261,13 @@ static int go_on(struct recovery *recovery)
 
 int recovery_commit(struct recovery *recovery)
 {
+    const struct recovery_config *config = &recovery->config;
     struct recovery_facts *facts = &recovery->facts;
     int failed = make_segment(recovery, facts->end.segment + 1);
 
+    facts->follows = config->follows || (config->may_lead != NULL && !config->may_lead(&facts->meta));
     if (failed == 0)
-        failed = recovery->config.follows ? go_on(recovery) : open_history(recovery);
+        failed = facts->follows ? go_on(recovery) : open_history(recovery);
     if (failed != 0)
         return failed;
     /* What a replica's log ends in may be a history that nobody follows, of a start as primary that changed nothing. */
