@@ -372,7 +372,7 @@ unsigned node_log_turn(struct node_log *log, struct instant now)
         return 1;
     case NODE_LOG_OPENING:
         done = run(log, now) + node_log_following_turn(log);
-        if (is_open(log))
+        if (is_open(log) && node_role_may_serve(log->node))
             serve(log);
         else if (log->told == WAL_FAILED)
             state_set(log, NODE_LOG_REFUSED);

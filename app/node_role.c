@@ -19,9 +19,8 @@
 /* For who was told to take our place to ask for it, before its session is ended. */
 #define HANDED_OVER_NS UINT64_C(500000000)
 
-/* Started as a primary where others may have led since: it asks again so often. */
-#define ASK_AGAIN_NS UINT64_C(1000000000)
-
+/* Between two looks at how the others stand: of a primary that some member does not follow, and of a fenced node. */
+#define SURVEY_NS UINT64_C(1000000000)
 enum { TOLD_BYTES = 400 }; /* of a promotion's text: the rest of an order's is ours */
 
 static struct node_role *role_of(struct node *node)
@@ -116,18 +115,23 @@ static bool all_written(const struct node *node)
            node_log_all_durable(&node->log);
 }
 
-void node_role_fence(struct node *node, const char *why)
+static void fence(struct node *node, const char *why)
 {
     struct node_role *role = role_of(node);
 
-    if (!has_led(node))
-        return;
-    if (role->part == PART_LEADS)
-        stop_writes(node);
     begin(node, PART_FENCED);
     role->settled = false;
     snprintf(role->why, sizeof role->why, "%s: nothing is written here any more", why);
     logger_line(&node->config.logger, LOG_LEVEL_WARNING, "fenced: %s", role->why);
+}
+
+void node_role_fence(struct node *node, const char *why)
+{
+    if (!has_led(node))
+        return;
+    if (role_of(node)->part == PART_LEADS)
+        stop_writes(node);
+    fence(node, why);
 }
 
 /* Nothing of ours is on its way: what the log holds is known, and the table is a replica's that stands there. */
@@ -160,17 +164,6 @@ static unsigned settle(struct node *node)
 
 /* ---- following ---- */
 
-static const struct member *member_of(const struct node *node, uint64_t node_id)
-{
-    const struct member *member = member_find(&node->log.meta.now.members, node_id);
-    struct address address;
-
-    if (member == NULL || member->replication_port == 0)
-        return NULL;
-    memcpy(address.bytes, member->address, sizeof address.bytes);
-    return address_ip4(&address) != 0 ? member : NULL;
-}
-
 static void follow(struct node *node)
 {
     struct node_role *role = role_of(node);
@@ -189,20 +182,31 @@ static void follow(struct node *node)
     replica_follow_again(node->replication.following.replica);
 }
 
-/* Who has our promise is asked for its log; if it does not lead, the one that the operator named is asked in turn. */
+/* A member's replication port, as the list has it. */
+static void follow_member(struct node *node, uint64_t node_id)
+{
+    struct node_role *role = role_of(node);
+    const struct member *member = member_find(&node->log.meta.now.members, node_id);
+    struct address address;
+
+    if (member == NULL || member->node_id == node->log.meta.now.node_id)
+        return;
+    memcpy(address.bytes, member->address, sizeof address.bytes);
+    if (address_ip4(&address) == 0)
+        return;
+    role->follow_next = (struct promotion_node){.node_id = node_id, .port = member->replication_port};
+    memcpy(role->follow_next.address, member->address, sizeof role->follow_next.address);
+}
+
+/* If that one does not lead after all, it is asked for nevertheless until the operator, or a survey, says otherwise. */
 static unsigned follow_next(struct node *node)
 {
     struct node_role *role = role_of(node);
-    const struct member *next = member_of(node, role->follow_next);
     struct address address;
 
-    if (next == NULL || role->follow_next == node->log.meta.now.node_id) {
-        role->follow_next = 0;
-        return 0;
-    }
-    role->follow_next = 0;
-    memcpy(address.bytes, next->address, sizeof address.bytes);
-    node_following_ask_address(node, &address, next->replication_port);
+    memcpy(address.bytes, role->follow_next.address, sizeof address.bytes);
+    node_following_ask_address(node, &address, role->follow_next.port);
+    role->follow_next.port = 0;
     if (role->part != PART_FOLLOWS)
         follow(node);
     return 1;
@@ -240,8 +244,7 @@ bool node_role_promise(struct node *node, uint32_t epoch, uint64_t node_id)
     logger_line(&node->config.logger, LOG_LEVEL_WARNING, "promised to node %016" PRIx64 ", for epoch %u",
                 node_id, epoch);
     *promise = (struct node_promise){0};
-    if (node_id != log->meta.now.node_id)
-        role->follow_next = node_id;
+    follow_member(node, node_id);
     if (role->part == PART_FOLLOWS)
         replica_follow_again(replica);
     return true;
@@ -257,7 +260,8 @@ static bool opened_all(const struct meta *meta)
     return true;
 }
 
-static void ask(struct node *node, bool force)
+/* False: links of the last time are left. */
+static bool begin_to_ask(struct node *node, bool force, bool only_asks)
 {
     struct node_replication *replication = &node->replication;
     const struct meta *meta = &node->log.meta.now;
@@ -270,30 +274,127 @@ static void ask(struct node *node, bool force)
                                     .seed = seed,
                                     .own = node_role_tail(node),
                                     .yields = replication->role.yielded,
-                                    .force = force};
+                                    .force = force,
+                                    .only_asks = only_asks};
 
     memcpy(order.cluster_id, meta->cluster_id, sizeof order.cluster_id);
-    replication->role.yielded = 0;
-    if (promotion_begin(replication->promotion.promotion, &order, replication->now.mono_ns))
-        replication->role.asking = true;
+    return promotion_begin(replication->promotion.promotion, &order, replication->now.mono_ns);
 }
 
-static void lose(struct node *node, const char *why)
+/* ---- a survey: how the others stand ---- */
+
+/* Once a while; the result, when there is one, until the next call of anything of the promotion's. */
+static const struct promotion_result *survey(struct node *node)
 {
     struct node_role *role = role_of(node);
+    struct promotion *promotion = node->replication.promotion.promotion;
+    uint64_t now_ns = node->replication.now.mono_ns;
 
+    if (!role->surveys) {
+        if (now_ns >= role->survey_due_ns)
+            role->surveys = begin_to_ask(node, false, true);
+        return NULL;
+    }
+    if (promotion_result(promotion)->state == PROMOTION_RUNS)
+        return NULL;
+    role->surveys = false;
+    role->survey_due_ns = now_ns + SURVEY_NS;
+    return promotion_result(promotion);
+}
+
+static void end_survey(struct node *node)
+{
+    promotion_stop(node->replication.promotion.promotion);
+    role_of(node)->surveys = false;
+}
+
+/* Somebody leads, or has led, above us. */
+static bool is_overtaken(const struct node *node, const struct promotion_result *result)
+{
+    return result->highest_epoch > node_role_epoch(node) &&
+           (result->why == PROMOTION_OVERTAKEN || result->why == PROMOTION_RIVAL ||
+            result->why == PROMOTION_LIVE_PRIMARY);
+}
+
+bool node_role_may_serve(struct node *node)
+{
+    struct node_role *role = role_of(node);
+    const struct promotion_result *result;
+
+    if (role->part != PART_OPENS || role->won[0] != '\0' || node->log.meta.now.members.count < 2)
+        return role->part != PART_FENCED;
+    result = survey(node);
+    if (result == NULL)
+        return false;
+    bool overtaken = is_overtaken(node, result);
+    if (overtaken) {
+        role->follow_next = result->leader;
+        role->to_lead = true;
+        role->generation = node_new_generation(node);
+        fence(node, "others have gone on without this node");
+    }
+    end_survey(node);
+    return !overtaken;
+}
+
+/* A member that does not follow may lead in an epoch that we know nothing of, or not know of ours. */
+static unsigned turn_leading(struct node *node)
+{
+    struct node_leading *leading = &node->replication.leading;
+    const struct promotion_result *result;
+
+    if (!role_of(node)->surveys && primary_peers(leading->primary, leading->peer, PRIMARY_REPLICAS_MAX) + 1 >=
+                                       leading->members.list.count)
+        return 0;
+    result = survey(node);
+    if (result == NULL)
+        return 0;
+    if (is_overtaken(node, result)) {
+        role_of(node)->follow_next = result->leader;
+        node_role_fence(node, "another node leads in a higher epoch");
+    }
+    end_survey(node);
+    return 1;
+}
+
+/* Who leads is followed. Who was started as a primary goes on from what it has, if enough promise themselves. */
+static unsigned turn_fenced(struct node *node)
+{
+    struct node_role *role = role_of(node);
+    const struct promotion_result *result;
+
+    if (role->promise.epoch != 0)
+        return 0;
+    if (role->follow_next.port != 0)
+        return follow_next(node);
+    result = survey(node);
+    if (result == NULL)
+        return 0;
+    role->follow_next = result->leader;
+    end_survey(node);
+    if (role->follow_next.port == 0 && role->to_lead)
+        node_role_ask(node, false);
+    return 1;
+}
+static void lose(struct node *node, const char *text)
+{
+    struct node_role *role = role_of(node);
+    char why[TOLD_BYTES + 1];
+
+    snprintf(why, sizeof why, "%.*s", TOLD_BYTES, text); /* it is the promotion's */
     promotion_stop(node->replication.promotion.promotion);
     role->asking = false;
+    role->yielded = 0;
     bool news = role->ordered || role->asked_from != PART_FENCED || strncmp(role->why, why, TOLD_BYTES) != 0;
     if (role->asked_from == PART_FENCED) {
         begin(node, PART_FENCED);
-        snprintf(role->why, sizeof role->why, "%.*s", TOLD_BYTES, why);
+        snprintf(role->why, sizeof role->why, "%s", why);
     } else {
         begin(node, PART_FOLLOWS);
         replica_follow_again(node->replication.following.replica);
     }
     if (news)
-        end_order(node, false, "not promoted: %.*s", TOLD_BYTES, why);
+        end_order(node, false, "not promoted: %s", why);
 }
 
 /* The next history: its block is the log's next. */
@@ -303,6 +404,7 @@ static void win(struct node *node, uint32_t epoch)
 
     promotion_stop(node->replication.promotion.promotion);
     role->asking = false;
+    role->yielded = 0;
     role->epoch = epoch;
     begin(node, PART_OPENS);
     role->opening = OPENING_META;
@@ -321,7 +423,7 @@ static unsigned turn_asking(struct node *node)
     if (!role->asking) {
         /* Nothing more comes, and what came is durable. */
         if (!facts.link_there && !facts.adopting && node_log_all_durable(log))
-            ask(node, role->force);
+            role->asking = begin_to_ask(node, role->force, false);
         else if (since_ns(node) > PROMOTION_LIMIT_NS)
             lose(node, "the log does not come to rest: is its disk full?");
         return 0;
@@ -333,7 +435,7 @@ static unsigned turn_asking(struct node *node)
     }
     if (result->state == PROMOTION_WON) {
         snprintf(role->won, sizeof role->won, "%.*s", (int)sizeof role->won - 1, result->text);
-        win(node, result->epoch);
+        win(node, result->epoch); /* the last use of the result */
         return 1;
     }
     if (!promotion_wants_seal(promotion, &epoch))
@@ -457,7 +559,7 @@ static unsigned turn_yielding(struct node *node)
     if (!node_meta_durable(&log->meta))
         return 0;
     role->handed_over = primary_hand_over(leading->primary, role->yields_to, role->epoch);
-    role->follow_next = role->yields_to;
+    follow_member(node, role->yields_to);
     node_role_fence(node, "another node takes this one's place");
     end_order(node, role->handed_over,
               role->handed_over ? "the other node takes this one's place, and is followed"
@@ -506,6 +608,7 @@ void node_role_ask(struct node *node, bool force)
     role->asked_from = role->part;
     role->force = force;
     role->asking = false;
+    end_survey(node);
     replica_stop_following(node->replication.following.replica);
     begin(node, PART_ASKS);
 }
@@ -648,21 +751,17 @@ unsigned node_role_turn(struct node *node)
             node_role_ask(node, false);
             return 1;
         }
-        return role->follow_next != 0 && role->promise.epoch == 0 ? follow_next(node) : 0;
+        return role->follow_next.port != 0 && role->promise.epoch == 0 ? follow_next(node) : 0;
     case PART_ASKS:
         return turn_asking(node);
     case PART_OPENS:
         return turn_opening(node);
+    case PART_LEADS:
+        return turn_leading(node);
     case PART_YIELDS:
         return turn_yielding(node);
     case PART_FENCED:
-        if (!role->settled)
-            return settle(node);
-        if (role->follow_next != 0 && role->promise.epoch == 0)
-            return follow_next(node);
-        if (role->to_lead && role->promise.epoch == 0 && since_ns(node) > ASK_AGAIN_NS)
-            node_role_ask(node, false);
-        return 0;
+        return role->settled ? turn_fenced(node) : settle(node);
     default:
         return 0;
     }

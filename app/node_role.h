@@ -76,7 +76,10 @@ struct node_role {
     uint64_t yielded;   /* the primary that has told us to take its place: a node id; 0: none */
     bool handed_over;   /* YIELDS: it was told */
     struct node_promise promise;
-    uint64_t follow_next;          /* a node id: who has our promise is asked for its log; 0: nobody */
+    struct promotion_node
+        follow_next; /* who has our promise, or leads, is to be asked for its log; port 0: nobody */
+    bool surveys;    /* members are being asked how they stand */
+    uint64_t survey_due_ns;
     char why[NODE_ROLE_WHY_BYTES]; /* FENCED, and why it does not lead; "" */
     char won[NODE_ROLE_WHY_BYTES]; /* OPENS: who has promised; "": nobody was asked */
 };
@@ -90,6 +93,8 @@ unsigned node_role_turn(struct node *node);
 
 /* Its log is another's: what is applied goes into it. (OPENS: until its own history is entered.) */
 bool node_role_follows(const struct node *node);
+/* The history is open; false: whether others have led since is being asked, or they have. */
+bool node_role_may_serve(struct node *node);
 /* What is durable may be acknowledged. */
 bool node_role_acknowledges(const struct node *node);
 

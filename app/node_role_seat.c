@@ -57,16 +57,14 @@ static bool standing(void *state, struct replication_standing *out, uint8_t clus
     if (meta->count == 0)
         return false;
     tail = node_role_tail(node);
-    *out = (struct replication_standing){
-        .mode = node->replication.role.part == PART_LEADS ? STANDING_LEADS : STANDING_FOLLOWS,
-        .state = standing_state(node),
-        .epoch = node_role_epoch(node),
-        .sealed_node = meta->sealed_node,
-        .sealed_epoch = meta->sealed_epoch,
-        .tail_epoch = tail.epoch,
-        .tail_history = tail.history,
-        .tail_lsn = tail.lsn,
-    };
+    out->mode = node->replication.role.part == PART_LEADS ? STANDING_LEADS : STANDING_FOLLOWS;
+    out->state = standing_state(node);
+    out->epoch = node_role_epoch(node);
+    out->sealed_node = meta->sealed_node;
+    out->sealed_epoch = meta->sealed_epoch;
+    out->tail_epoch = tail.epoch;
+    out->tail_history = tail.history;
+    out->tail_lsn = tail.lsn;
     memcpy(cluster_id, meta->cluster_id, CLUSTER_ID_BYTES);
     return true;
 }

@@ -166,6 +166,13 @@ void apply_next_lsn(struct execute_context *context, uint64_t lsn)
     atomic_store_explicit(next_lsn, lsn, memory_order_relaxed);
 }
 
+void apply_take_back(struct execute_context *context, uint64_t lsn)
+{
+    _Atomic uint64_t *next_lsn = &context->table->next_lsn;
+    CHECK(atomic_load_explicit(next_lsn, memory_order_relaxed) >= lsn);
+    atomic_store_explicit(next_lsn, lsn, memory_order_relaxed);
+}
+
 void apply_clock(struct execute_context *context, uint64_t wall_ms)
 {
     (void)table_clock(context->table, wall_ms);

@@ -46,6 +46,9 @@ bool apply_clear(struct execute_context *context, unsigned buckets);
  * above every LSN that was applied. */
 void apply_next_lsn(struct execute_context *context, uint64_t lsn);
 
+/* Takes back a history that was begun and in which nothing was changed: this LSN is the next again. Likewise. */
+void apply_take_back(struct execute_context *context, uint64_t lsn);
+
 /* Shows the expiry clock the wall time that came with the log (a block's, a heartbeat's). */
 void apply_clock(struct execute_context *context, uint64_t wall_ms);
 

@@ -164,3 +164,43 @@ def case_a_replica_whose_disk_is_full_waits_and_goes_on():
             run("umount", net.wal(2))
 
 
+
+
+def case_a_replica_is_promoted_and_gives_place_again():
+    """Three members, K = 1: the primary is killed under load, one replica is promoted, the other follows it by itself; the old
+    primary comes back as it was started and follows, too; then the place is handed over in order, twice."""
+    with Members("promotion") as net:
+        journal = os.path.join(net.home, "journal")
+        nodes = {1: net.member(1, None, "--min-replicas", "1", serving=False)}
+        nodes.update({i: net.member(i, 1, "--min-replicas", "1") for i in (2, 3)})
+        net.until(lambda: len(json.loads(net.ctl(1, "-j", "members").stdout)) == 3, lambda: net.ctl(1, "members").stdout)
+        load = net.load(30, "--journal", journal, "--timeout", "2000")
+        time.sleep(CHANCE.uniform(0.5, 1.5))
+        refused = net.ctl(2, "promote", check=False)
+        must(refused.returncode == 1 and "alive" in refused.stderr, refused.stdout + refused.stderr)
+        net.gone(nodes[1])
+        load.terminate()
+        load.communicate(timeout=60)
+        begun = time.monotonic()
+        outcomes = {i: net.ctl(i, "promote", check=False) for i in (2, 3)}
+        shown = str({i: outcome.stdout + outcome.stderr for i, outcome in outcomes.items()})
+        won = [i for i in (2, 3) if outcomes[i].returncode == 0]
+        must(len(won) == 1, shown)
+        new, other = won[0], 5 - won[0]
+        net.until(lambda: net.ask("set", "after", "1", port=7877 + new, check=False).returncode == 0, "the first write")
+        took = time.monotonic() - begun
+        must(took < 20, f"{took}: {shown}")
+        net.until(lambda: net.value(7877 + other, "after") == "1", lambda: nodes[other].log())
+        for i in (new, other):
+            net.verify(journal, 7877 + i)
+        old = net.member(1, None, "--min-replicas", "1", serving=False)  # as it was started before
+        net.until(lambda: net.status(1)["mode"] == "replica" and net.value(7878, "after") == "1", lambda: str(net.status(1)) + old.log())
+        net.verify(journal, 7878)
+        for leads, to in ((new, 1), (1, other)):
+            net.until(lambda: net.status(to)["durable_lsn"] == net.status(leads)["lsn"], lambda: str(net.status(to)))
+            net.ctl(leads, "demote", "--to", f"node-{to}")
+            net.until(lambda: net.status(to)["mode"] == "primary", lambda: str(net.status(to)))
+            net.until(lambda: net.ask("set", "to", str(to), port=7877 + to, check=False).returncode == 0, lambda: str(net.status(to)))
+            for i in {1, 2, 3} - {to}:
+                net.until(lambda: net.value(7877 + i, "to") == str(to), lambda: str(net.status(i)))
+            net.verify(journal, 7877 + to)
