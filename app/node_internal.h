@@ -59,7 +59,8 @@ struct node {
     struct role_keys *keys[NODE_SECRETS_MAX];
     struct table *table;
     struct table_info table_info;
-    struct log_ring *control_log; /* what the control lcore itself logs, and takes; NULL: the node never leads */
+    struct log_ring
+        *control_log; /* what the control lcore itself logs, and takes; NULL: the node never leads */
     struct handshake_helper *helper;
     struct published_state published; /* writer: control; readers: workers */
     _Atomic bool draining;            /* writer: control; readers: workers */

@@ -68,7 +68,7 @@ struct node_log_following {
 struct node_log {
     struct node *node;
     struct instant now; /* of this turn */
-    _Atomic int state; /* enum node_log_state */
+    _Atomic int state;  /* enum node_log_state */
     struct durable_point durable;
     struct node_log_shown shown;
     /* progress of the recovery; writer: the helper thread */

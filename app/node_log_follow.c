@@ -236,7 +236,8 @@ static bool begin_anew(struct node_log *log, const struct meta *theirs)
         return false;
     following->straying = false;
     struct replica_place at = replica_place(log->node->replication.following.replica);
-    apply_take_back(log->node->replication.following.apply, at.next_lsn); /* or its snapshot would wait for that */
+    apply_take_back(log->node->replication.following.apply,
+                    at.next_lsn); /* or its snapshot would wait for that */
     begin_adoption(log, theirs, at.history, at.last_lsn, at.next_lsn);
     return false;
 }

@@ -14,9 +14,9 @@
 #include "meta.h"
 
 struct node_meta {
-    struct meta now;   /* as it is to be; durable if node_meta_durable() */
-    bool changed;      /* since it was last asked for */
-    bool asked;        /* the housekeeper has it */
+    struct meta now;          /* as it is to be; durable if node_meta_durable() */
+    bool changed;             /* since it was last asked for */
+    bool asked;               /* the housekeeper has it */
     uint64_t written, failed; /* metas, as last looked at */
     uint64_t retry_ns;
     int error; /* -errno of the last try; 0: it went well */
@@ -29,6 +29,7 @@ void node_meta_changed(struct node_meta *meta);
 /* What is `now` is on stable storage. */
 bool node_meta_durable(const struct node_meta *meta);
 /* Things done: 0 means idle. adopting: not now. */
-unsigned node_meta_turn(struct node_meta *meta, struct housekeeper *housekeeper, bool adopting, uint64_t mono_ns);
+unsigned node_meta_turn(struct node_meta *meta, struct housekeeper *housekeeper, bool adopting,
+                        uint64_t mono_ns);
 
 #endif

@@ -54,8 +54,8 @@ struct node_leading {
     struct node_leading_link link[PRIMARY_SESSIONS_MAX];
     struct members members;
     struct members_peer peer[PRIMARY_REPLICAS_MAX]; /* room for one look at them */
-    struct meta meta; /* of the log that is written, while it leads */
-    bool feeds_tail;  /* from the history's first block on */
+    struct meta meta;                               /* of the log that is written, while it leads */
+    bool feeds_tail;                                /* from the history's first block on */
     uint64_t durable_lsn, acknowledged_lsn;
     uint64_t enough_ns; /* when as many replicas as it takes were last there */
 };

@@ -182,6 +182,7 @@ bool node_leading_open(struct node *node, const struct recovery_facts *found, st
     log->durable = durable;
     log->durable_state = leading;
     members_init(&leading->members, found->meta.node_id, &found->meta.members);
+    leading->members.collector = found->collecting;
     return leading->primary != NULL;
 }
 
