@@ -1,4 +1,4 @@
-/* A promotion and the primary.h of another node: both sides of what they say to each other are the real ones. */
+/* A promotion and the primary.h of another node: both sides of what they say to each other are real. */
 #include "promotion.h"
 #include "scripted_feeder.h"
 

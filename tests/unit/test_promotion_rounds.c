@@ -1,5 +1,6 @@
 /*
- * Whole clusters at random: nodes with logs that lead, follow, crash, lose each other and are promoted, several at once.
+ * Whole clusters at random: nodes with logs that lead, follow, crash, lose each other and are promoted, several
+ * at once.
  * Whatever happens: what was acknowledged once is in the log of everybody who wins, and stays what it was.
  *
  * The logs are lists here, and replication is one step; promises, and who may lead, are the real thing.
