@@ -10,8 +10,8 @@
 
 /* Lists of X(name, help), one a layer. */
 
-/* net/ and the worker (on the control lcore: the arp_ rows from arp_requested on). Everything that is not sent,
- * answered or handed on is dropped under exactly one of these names. */
+/* net/ and the worker (on the control lcore: the arp_ rows from arp_requested on). Everything that is not
+ * sent, answered or handed on is dropped under exactly one of these names. */
 #define COUNTER_LIST_NET(X)                                                                                  \
     X(rx_frames, "frames received")                                                                          \
     X(rx_bytes, "bytes of frames received")                                                                  \

@@ -22,13 +22,14 @@ struct durability_rules {
 };
 
 struct durable_point {
-    /* Every change up to it is on stable storage, and on as many replicas' as it takes; on a replica, its primary has said
-     * so. release: pairs with acquire in durable_point_get() */
+    /* Every change up to it is on stable storage, and on as many replicas' as it takes; on a replica, its
+     * primary has said so. release: pairs with acquire in durable_point_get() */
     _Atomic uint64_t lsn;
     /* It will not move, for now or ever: who waits for more gets TIMEOUT (writes) or STALE (reads) */
     _Atomic bool failed;
-    /* What a read's min_lsn is judged by; NULL until the log is read, or on a replica until the primary has told. Set by
-     * control: release, pairs with acquire below. Stays until every worker has begun another turn. */
+    /* What a read's min_lsn is judged by; NULL until the log is read, or on a replica until the primary has
+     * told. Set by control: release, pairs with acquire below. Stays until every worker has begun another
+     * turn. */
     const struct meta *_Atomic histories;
 };
 

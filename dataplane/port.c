@@ -197,8 +197,8 @@ static int open_device(struct opening *opening)
     const struct rte_eth_dev_info *info = &opening->info;
     unsigned queues_max =
         info->max_rx_queues < info->max_tx_queues ? info->max_rx_queues : info->max_tx_queues;
-    /* The driver says 16, but at its start writes a descriptor for each receive and each transmit queue into an
-     * array of this size on its stack. */
+    /* The driver says 16, but at its start writes a descriptor for each receive and each transmit queue into
+     * an array of this size on its stack. */
     if (!strcmp(port->driver, "net_tap") && queues_max > RTE_MP_MAX_FD_NUM / 2)
         queues_max = RTE_MP_MAX_FD_NUM / 2;
     if (queues_max == 0 || opening->config->workers == 0 || opening->config->workers > PORT_WORKERS_MAX) {

@@ -1,6 +1,6 @@
 /*
- * port_steering.h - asks a device to put some TCP segments into the control lcore's queue (rte_flow). A rule is created only
- * after the device has said that it would take it.
+ * port_steering.h - asks a device to put some TCP segments into the control lcore's queue (rte_flow). A rule
+ * is created only after the device has said that it would take it.
  */
 #ifndef WILD_PORT_STEERING_H
 #define WILD_PORT_STEERING_H

@@ -15,8 +15,8 @@
 struct published_state {
     _Atomic uint64_t word; /* epoch (32) | table generation (16) | enum mode (8) | enum serving_state (8) */
     _Atomic uint64_t history; /* changes only together with a new epoch, written before the word (release) */
-    /* Where writes are taken, "host:port"; NULL: not known. The text stays until every worker has begun another turn.
-     * release: pairs with acquire in published_primary() */
+    /* Where writes are taken, "host:port"; NULL: not known. The text stays until every worker has begun
+     * another turn. release: pairs with acquire in published_primary() */
     const char *_Atomic primary;
 };
 

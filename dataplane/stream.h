@@ -8,23 +8,23 @@
  *   acceptor.accepted --> received*  --> ended --> closed          the peer ended first
  *   connect --> connected --> received* ...    --> closed          we opened
  *
- * closed comes exactly once for every stream that was accepted (true) or opened, is its last event, and is never called
- * from inside one of the functions below nor from inside another event: a service may close or abort
- * anywhere.
+ * closed comes exactly once for every stream that was accepted (true) or opened, is its last event, and is
+ * never called from inside one of the functions below nor from inside another event: a service may close or
+ * abort anywhere.
  *
  * Sending. reserve gives contiguous room in the next segment, commit makes its first bytes part of the
  * stream; they leave when the events of the current burst are done (no Nagle, one segment for the replies of
- * one burst). When the send limit is reached or there is no buffer, reserve gives NULL, and writable comes once
- * there is room again.
+ * one burst). When the send limit is reached or there is no buffer, reserve gives NULL, and writable comes
+ * once there is room again.
  *
  * Receiving. received gets bytes in order, once, in memory that is the service's to change until it returns
- * (records are decrypted in place). It returns how many it took. If not all: the rest is held, the window closes as
- * it fills, and after resume the rest comes again, with whatever followed it, by further calls of received. A
- * service that needs a record whole keeps its first part itself.
+ * (records are decrypted in place). It returns how many it took. If not all: the rest is held, the window
+ * closes as it fills, and after resume the rest comes again, with whatever followed it, by further calls of
+ * received. A service that needs a record whole keeps its first part itself.
  *
- * Where stream.lasting says so, the bytes stay until the acceptor's `delivered`, which comes once for all streams of a
- * burst, before anything that was committed leaves. So a service may put off what it does with requests, and do it for
- * many connections together.
+ * Where stream.lasting says so, the bytes stay until the acceptor's `delivered`, which comes once for all
+ * streams of a burst, before anything that was committed leaves. So a service may put off what it does with
+ * requests, and do it for many connections together.
  */
 #ifndef WILD_STREAM_H
 #define WILD_STREAM_H
@@ -62,12 +62,12 @@ struct stream_functions {
     void (*commit)(struct stream *stream, size_t length); /* of the last reserve; at most its room */
     /* Bytes committed that the peer is yet to take: not acknowledged (tcp/), or not sent (kernel/). */
     size_t (*unsent)(const struct stream *stream);
-    /* Bytes for which this stream would get buffers now, out of those that it shares with others. What it alone may
-     * have unsent does not count, nor what the others reserve before they commit. */
+    /* Bytes for which this stream would get buffers now, out of those that it shares with others. What it
+     * alone may have unsent does not count, nor what the others reserve before they commit. */
     size_t (*spare)(const struct stream *stream);
     void (*resume)(struct stream *stream); /* deliver what received left; from within the next turn */
-    /* No more from us; what was committed is sent, receiving goes on. A peer that sends nothing new for a minute is
-     * given up then, unless the user holds bytes back or has a deadline running. */
+    /* No more from us; what was committed is sent, receiving goes on. A peer that sends nothing new for a
+     * minute is given up then, unless the user holds bytes back or has a deadline running. */
     void (*close)(struct stream *stream);
     void (*abort)(struct stream *stream);                          /* now, and the peer is told */
     void (*set_deadline)(struct stream *stream, uint64_t mono_ns); /* one per stream; 0: none */

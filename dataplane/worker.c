@@ -46,12 +46,12 @@ void worker_send(struct worker *worker, struct worker_link *link, struct rte_mbu
 }
 
 /*
- * The predicates between hot and cold. plain_ip4(): one segment, untagged, for our MAC, IPv4 without options or
- * fragments, every length and address right. plain_datagram(), plain_segment(): UDP for the service's port,
- * or TCP that is not the control lcore's, and the checksum right. What fails here is judged, and its reason counted, in worker_slow_frame().
- * A device's word replaces our sum only if it was asked for it and says GOOD, or NONE ("the sum in the packet is
- * not right, but the data was verified": guests of a local hypervisor), of which GOOD is one bit; BAD and
- * UNKNOWN are verified here.
+ * The predicates between hot and cold. plain_ip4(): one segment, untagged, for our MAC, IPv4 without options
+ * or fragments, every length and address right. plain_datagram(), plain_segment(): UDP for the service's
+ * port, or TCP that is not the control lcore's, and the checksum right. What fails here is judged, and its
+ * reason counted, in worker_slow_frame(). A device's word replaces our sum only if it was asked for it and
+ * says GOOD, or NONE ("the sum in the packet is not right, but the data was verified": guests of a local
+ * hypervisor), of which GOOD is one bit; BAD and UNKNOWN are verified here.
  */
 static inline const struct rte_ipv4_hdr *plain_ip4(const struct worker_link *link,
                                                    const struct rte_mbuf *frame)

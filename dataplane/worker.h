@@ -23,8 +23,9 @@ enum { WORKER_PORTS_MAX = 4 };
 enum { WORKER_HANDOVER_FLOWS = 16, WORKER_HANDOVER_SETS = 64, WORKER_HANDOVER_WAYS = 8 };
 
 /*
- * Whose a segment is that is handed over, and so how much of the ring it may fill: who can write any address into a frame
- * leaves room for those whom a handshake of TCP has found at theirs, and those for who has shown our secret.
+ * Whose a segment is that is handed over, and so how much of the ring it may fill: who can write any address
+ * into a frame leaves room for those whom a handshake of TCP has found at theirs, and those for who has shown
+ * our secret.
  */
 enum worker_handover_rank {
     HANDOVER_NONE,     /* a worker's own */
@@ -37,9 +38,10 @@ struct neighbour_table;
 struct rte_ring;
 
 /*
- * Segments that are for another TCP of this node's, the control lcore's: they are handed over, as the frames that they
- * came in. Only those of the port where that one listens, and of flows that it has opened. Writer: control; readers: the
- * workers, which look here when a segment is not for their own port (worker_config.udp_port).
+ * Segments that are for another TCP of this node's, the control lcore's: they are handed over, as the frames
+ * that they came in. Only those of the port where that one listens, and of flows that it has opened. Writer:
+ * control; readers: the workers, which look here when a segment is not for their own port
+ * (worker_config.udp_port).
  */
 struct worker_handover {
     _Atomic rte_be16_t port;                      /* 0: nobody listens */
@@ -55,8 +57,9 @@ static inline uint64_t worker_handover_flow(rte_be32_t peer, rte_be16_t peer_por
 }
 
 /*
- * Control: the peer of a stream at the port is this from now on; HANDOVER_STRANGER: nobody any more. A set that is full
- * gives up an accepted peer for a trusted one; else whoever comes stays a stranger, who has his share, too.
+ * Control: the peer of a stream at the port is this from now on; HANDOVER_STRANGER: nobody any more. A set
+ * that is full gives up an accepted peer for a trusted one; else whoever comes stays a stranger, who has his
+ * share, too.
  */
 void worker_handover_set(struct worker_handover *handover, rte_be32_t peer, rte_be16_t peer_port,
                          enum worker_handover_rank rank);
@@ -72,7 +75,8 @@ struct worker_port {
     /* Frames that the control lcore sends through this queue, where the device has none for it (ring of
      * mbufs, any number of producers, consumer: this worker). NULL: none. */
     struct rte_ring *from_control;
-    /* Where segments that are handed over go (many producers, consumer: the control lcore), with a handover below. */
+    /* Where segments that are handed over go (many producers, consumer: the control lcore), with a
+     * handover below. */
     struct rte_ring *to_streams;
     /* The frames come from another worker, or leave by one, which counts them. */
     bool rx_relayed, tx_relayed;
@@ -89,9 +93,9 @@ struct worker_config {
     struct rte_ring *to_control;
     const struct worker_handover *handover; /* borrowed; NULL: every segment is this worker's */
     /*
-     * Where the workers give each other ICMP errors about TCP segments, for those come by any queue: one ring of
-     * struct tcp_icmp_error a worker (rte_ring_create_elem(), RING_F_SC_DEQ), at its id. `workers` of them, the one
-     * of the control lcore's streams included; NULL where there is nobody, or nobody else.
+     * Where the workers give each other ICMP errors about TCP segments, for those come by any queue: one ring
+     * of struct tcp_icmp_error a worker (rte_ring_create_elem(), RING_F_SC_DEQ), at its id. `workers` of
+     * them, the one of the control lcore's streams included; NULL where there is nobody, or nobody else.
      */
     unsigned workers;
     struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX + 1];

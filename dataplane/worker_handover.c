@@ -1,9 +1,10 @@
 /*
- * worker_handover.c - segments for the control lcore's TCP: which they are, and their way to it. Nobody's segments but these:
- * who sends others gets the answer of a closed port, and who sends these fills a ring that is bounded, up to his share.
+ * worker_handover.c - segments for the control lcore's TCP: which they are, and their way to it. Nobody's
+ * segments but these: who sends others gets the answer of a closed port, and who sends these fills a ring
+ * that is bounded, up to his share.
  *
- * One ring for all, so that a flow's segments stay in order when its rank changes. How much of it is in use is looked at
- * without a lock: workers that look at once exceed a share by a frame each.
+ * One ring for all, so that a flow's segments stay in order when its rank changes. How much of it is in use
+ * is looked at without a lock: workers that look at once exceed a share by a frame each.
  */
 #include "worker_internal.h"
 
@@ -32,7 +33,7 @@ static enum worker_handover_rank rank_of_peer(const struct worker_handover *hand
 }
 
 enum worker_handover_rank worker_handover_of(const struct worker *worker, rte_be32_t source,
-                                               const uint8_t *segment)
+                                             const uint8_t *segment)
 {
     const struct worker_handover *handover = worker->handover;
     const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)segment;

@@ -50,7 +50,8 @@ struct worker {
     struct counters *counters;
     rte_be16_t udp_port;
     uint16_t ip4_id; /* of the next packet */
-    /* Bits of a segment's port that must be udp_port's for it to be plain: none where nothing is handed over. */
+    /* Bits of a segment's port that must be udp_port's for it to be plain: none where nothing is handed
+     * over. */
     rte_be16_t own_port_mask;
     unsigned links;
     struct udp_datagram datagram[PORT_BURST_MAX];
@@ -65,8 +66,8 @@ struct worker {
     struct rte_mempool *pool;
     struct rte_ring *to_control;
     const struct worker_handover *handover;
-    /* ICMP errors come by any queue: each goes to every worker. Elements: struct tcp_icmp_error; many producers, this
-     * worker consumes its own, NULL where it is the only one. */
+    /* ICMP errors come by any queue: each goes to every worker. Elements: struct tcp_icmp_error; many
+     * producers, this worker consumes its own, NULL where it is the only one. */
     struct rte_ring *icmp_errors;
     unsigned workers;
     struct rte_ring *icmp_errors_of[PORT_WORKERS_MAX + 1];
@@ -93,7 +94,8 @@ enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *li
                                    struct udp_datagram *datagram, struct tcp_arrival *arrival);
 /* ---- worker_handover.c ---- */
 
-/* Whether this segment, of which the ports are there at least, is the control lcore's, and of whom it comes. */
+/* Whether this segment, of which the ports are there at least, is the control lcore's, and of whom it
+ * comes. */
 enum worker_handover_rank worker_handover_of(const struct worker *worker, rte_be32_t source,
                                                const uint8_t *segment);
 /* Takes the frame: handed over, or dropped and counted. */

@@ -111,8 +111,8 @@ bool datagram_peek(struct datagram_header *out, const uint8_t *bytes, size_t len
  * advances the window. 0 and the message's place and length; -EBADMSG wrong form or tag; -EALREADY right tag,
  * but its counter was seen, is too old or is 2^64 - 1. On error the window has not moved, and the message's
  * bytes are not to be used (those of a SEALED datagram have been overwritten). Which kind it was stands in
- * the header: a CLOSE is the caller's to recognise (datagram_peek()). datagram_inline.h has the same in parts,
- * for bursts of datagrams.
+ * the header: a CLOSE is the caller's to recognise (datagram_peek()). datagram_inline.h has the same in
+ * parts, for bursts of datagrams.
  */
 int datagram_open(const struct direction_key *key, struct replay_window *window, uint8_t version,
                   uint8_t *bytes, size_t length, uint8_t **message, size_t *message_length);

@@ -1,8 +1,8 @@
 /*
- * datagram_inline.h - datagram.h for callers that take millions of datagrams a second: what needs no key, as inline
- * functions, from which datagram.c makes those of datagram.h (what each does stands there); and the parts of
- * datagram_open() and datagram_seal() for bursts, whose SUITE_MAC tags are computed together, in about a third of
- * the cycles:
+ * datagram_inline.h - datagram.h for callers that take millions of datagrams a second: what needs no key, as
+ * inline functions, from which datagram.c makes those of datagram.h (what each does stands there); and the
+ * parts of datagram_open() and datagram_seal() for bursts, whose SUITE_MAC tags are computed together, in
+ * about a third of the cycles:
  *
  *   open    datagram_is_well_formed(), then datagram_tag_expect() for each until datagram_tags_are_full() or no more
  *           come; datagram_tags_make(); for each datagram_tag_is_right() and then replay_window_take(). Of several
@@ -99,7 +99,8 @@ static inline bool datagram_tag_equal(const uint8_t *a, const uint8_t *b)
 }
 static_assert(DATAGRAM_TAG_BYTES == 16, "two words");
 
-/* Tags of SUITE_MAC to be computed together: as many as the lanes take, so that what they read is still near. */
+/* Tags of SUITE_MAC to be computed together: as many as the lanes take, so that what they read is still
+ * near. */
 enum { DATAGRAM_TAGS_MAX = SIPHASH_LANES };
 struct datagram_tags {
     unsigned count; /* below DATAGRAM_TAGS_MAX whenever one is queued */

@@ -56,8 +56,8 @@ int keys_from_secret(struct role_keys *out, const char *text, size_t length, con
                      char *error, size_t error_bytes);
 
 /*
- * Whether a node may take this secret, without the cost of deriving: 0, or -EINVAL with one line in `error` (as
- * keys_from_secret(), and for a client's token, which cannot prove a node to other nodes).
+ * Whether a node may take this secret, without the cost of deriving: 0, or -EINVAL with one line in `error`
+ * (as keys_from_secret(), and for a client's token, which cannot prove a node to other nodes).
  */
 int keys_check_node_secret(const char *text, size_t length, char *error, size_t error_bytes);
 

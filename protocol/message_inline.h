@@ -171,8 +171,8 @@ static_assert((int)OPERATION_REQUEST_ID == (int)REPLY_REQUEST_ID, "a reply in pl
 
 /*
  * Whether the message is valid and is one GET without flags and of no particular durability, so that
- * message_open(), message_next_operation() and operation_check() would find no fault. Returns the length of the
- * key, which stands at message + LONE_GET_KEY; 0: it may be anything else.
+ * message_open(), message_next_operation() and operation_check() would find no fault. Returns the length of
+ * the key, which stands at message + LONE_GET_KEY; 0: it may be anything else.
  */
 static inline unsigned message_lone_get(const uint8_t *message, size_t length, uint8_t version,
                                         bool allow_padding)
@@ -194,8 +194,8 @@ static inline unsigned message_lone_get(const uint8_t *message, size_t length, u
 }
 
 /*
- * The reply over the lone GET that it answers: version, count and request id stay as they stand. The value stands
- * at message + LONE_REPLY_VALUE. Returns the reply's bytes.
+ * The reply over the lone GET that it answers: version, count and request id stay as they stand. The value
+ * stands at message + LONE_REPLY_VALUE. Returns the reply's bytes.
  */
 static inline size_t message_lone_reply(uint8_t *message, const struct message_header *header,
                                         const struct reply *reply)

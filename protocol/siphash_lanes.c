@@ -212,7 +212,8 @@ INLINED void side_by_side(const struct siphash_job *job, unsigned vectors)
     }
 }
 
-/* Fewer than SIPHASH_LANES, but at least two: lanes without a message repeat the first, to its tag's place. */
+/* Fewer than SIPHASH_LANES, but at least two: lanes without a message repeat the first, to its tag's
+ * place. */
 static __attribute__((noinline)) void side_by_side_rest(const struct siphash_job *jobs, unsigned count)
 {
     struct siphash_job job[SIPHASH_LANES];

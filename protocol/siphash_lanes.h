@@ -1,7 +1,8 @@
 /*
- * siphash_lanes.h - SipHash-2-4-128 (https://www.aumasson.jp/siphash/siphash.pdf, with the 128-bit output of its
- * reference code) of several messages at once: four in the lanes of a vector, and two vectors side by side, so that
- * their chains of operations overlap. The same tags as libsodium's crypto_shorthash_siphashx24(), which computes one.
+ * siphash_lanes.h - SipHash-2-4-128 (https://www.aumasson.jp/siphash/siphash.pdf, with the 128-bit output of
+ * its reference code) of several messages at once: four in the lanes of a vector, and two vectors side by
+ * side, so that their chains of operations overlap. The same tags as libsodium's
+ * crypto_shorthash_siphashx24(), which computes one.
  */
 #ifndef WILD_SIPHASH_LANES_H
 #define WILD_SIPHASH_LANES_H

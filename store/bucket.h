@@ -11,7 +11,8 @@
  * A chain is packed: the slots in use come first, in every bucket but the last all eight are in use, and an
  * overflow bucket is never empty. So overflow buckets in use <= floor(items / 8), whatever the distribution.
  * With capacity / 5 buckets the load at FULL is 5 items a bucket (of 8 slots): 2.4 % of the items then lie in
- * overflow buckets, 6.8 % of the main buckets have one (Poisson). tests/unit/test_bucket.c checks the figures.
+ * overflow buckets, 6.8 % of the main buckets have one (Poisson). tests/unit/test_bucket.c checks the
+ * figures.
  *
  * Words that lock-free readers may see are written by word_store() and read by word_load() (item.h), and half
  * words likewise.

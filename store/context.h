@@ -63,7 +63,8 @@ static inline bool flush_view_stands(const struct table *table, const struct flu
 
 /*
  * Takes the next LSN, under the bucket's lock and with ring room reserved. False: a FLUSH began since `view`;
- * the LSN has been logged as NOP, and the caller decides anew. From here to the append nothing waits or fails.
+ * the LSN has been logged as NOP, and the caller decides anew. From here to the append nothing waits or
+ * fails.
  */
 static inline bool lsn_take(struct execute_context *context, const struct flush_view *view, uint64_t *lsn)
 {
@@ -116,7 +117,8 @@ enum status execute_write(struct execute_context *context, const struct operatio
 /* flush.c */
 enum status execute_flush(struct execute_context *context, struct result *result);
 
-/* evict.c: frees `lines` lines if it can: OK or (counted) BUSY. The operation's own key is spared. No lock is held. */
+/* evict.c: frees `lines` lines if it can: OK or (counted) BUSY. The operation's own key is spared. No lock
+ * is held. */
 enum status evict_make_room(struct execute_context *context, const struct operation *operation,
                             uint64_t clock_ms, unsigned lines);
 

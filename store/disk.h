@@ -54,8 +54,8 @@ struct disk_calls {
     int (*list)(void *state, void (*each)(void *context, const char *name, uint64_t bytes), void *context);
     /* Bytes that can still be allocated; UINT64_MAX if that is not known. */
     uint64_t (*space)(void *state);
-    /* Whether who opens the folder by its path now finds this one, and that file in it: 0, or -ENOENT if it was removed,
-     * renamed or covered by another. 0, too, where that cannot be told. */
+    /* Whether who opens the folder by its path now finds this one, and that file in it: 0, or -ENOENT if it
+     * was removed, renamed or covered by another. 0, too, where that cannot be told. */
     int (*found)(void *state, const char *name);
 };
 

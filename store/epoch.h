@@ -21,7 +21,8 @@ static inline uint32_t epoch_term(uint32_t epoch)
     return epoch >> EPOCH_START_BITS;
 }
 
-/* Of the next start of the node that has opened `last`; 0: the term has no more, the node must be promoted. */
+/* Of the next start of the node that has opened `last`; 0: the term has no more, the node must be
+ * promoted. */
 static inline uint32_t epoch_of_start(uint32_t last)
 {
     return epoch_term(last + 1) == epoch_term(last) ? last + 1 : 0;

@@ -1,9 +1,10 @@
 /*
- * evict.c - --evict clock: makes room by removing items that were not read since the clock's hand last passed.
+ * evict.c - --evict clock: makes room by removing items that were not read since the clock's hand last
+ * passed.
  *
  * Each worker has a hand of its own. Evictions are operations of their own, each logged before the write that
- * wanted the room is tried again, so replicas need not know the policy. The writer holds no lock meanwhile, and
- * buckets are only tried: one that is taken is passed over.
+ * wanted the room is tried again, so replicas need not know the policy. The writer holds no lock meanwhile,
+ * and buckets are only tried: one that is taken is passed over.
  */
 #include "context.h"
 

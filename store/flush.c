@@ -1,10 +1,10 @@
 /*
  * flush.c - FLUSH: one LSN hides every older item at once; sweep.c and writers reclaim what it hid.
  *
- * No bucket is locked. Instead FLUSH announces itself before it takes its LSN F. A writer that got an LSN above
- * F therefore finds the announcement when it looks after taking its LSN; if it had looked at the items before
- * F was visible, it drops that LSN (NOP) and decides again (context.h). A writer that got an LSN below F is
- * older than the FLUSH, whenever its item appears: the version says so.
+ * No bucket is locked. Instead FLUSH announces itself before it takes its LSN F. A writer that got an LSN
+ * above F therefore finds the announcement when it looks after taking its LSN; if it had looked at the items
+ * before F was visible, it drops that LSN (NOP) and decides again (context.h). A writer that got an LSN below
+ * F is older than the FLUSH, whenever its item appears: the version says so.
  */
 #include "context.h"
 

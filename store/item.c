@@ -6,7 +6,8 @@ enum { LINES_AHEAD = 4 };
 
 /*
  * A line's number is in the line before it, so each would be waited for in turn. But the lines of an item
- * mostly have ascending numbers (lines.c hands them out so): where two follow each other, so may the next ones.
+ * mostly have ascending numbers (lines.c hands them out so): where two follow each other, so may the next
+ * ones.
  */
 static inline void prefetch_ahead(struct line_view view, uint32_t number, uint32_t next, size_t left)
 {

@@ -8,10 +8,12 @@
  *   24  40 bytes of key and value
  *
  * Key and value are packed: the value follows the key's last byte. `next` is the number of the next line,
- * 0 at the end; line numbers start at 1. Bytes after the value's last, up to the next multiple of 8, are zero.
+ * 0 at the end; line numbers start at 1. Bytes after the value's last, up to the next multiple of 8, are
+ * zero.
  *
- * Readers take no lock, so they may see lines that are being rewritten or that already belong to another item:
- * whatever they copy counts only if the bucket's sequence did not move. line_bytes.h makes that check sound.
+ * Readers take no lock, so they may see lines that are being rewritten or that already belong to another
+ * item: whatever they copy counts only if the bucket's sequence did not move. line_bytes.h makes that check
+ * sound.
  */
 #ifndef WILD_ITEM_H
 #define WILD_ITEM_H
@@ -83,8 +85,8 @@ struct line_view {
 };
 
 /*
- * Copies `length` packed bytes from offset `from` of the item whose first line is given. False if a link leads
- * nowhere, which only a reader that raced with a writer can see.
+ * Copies `length` packed bytes from offset `from` of the item whose first line is given. False if a link
+ * leads nowhere, which only a reader that raced with a writer can see.
  */
 bool item_copy(struct line_view view, const struct line *line, size_t from, size_t length, uint8_t *out);
 /* Brings an item's further lines closer, if it has any. */

@@ -1,6 +1,7 @@
 /*
- * kept_tail.h - the end of a log that was given up, set aside for whoever wants to look at it: what this node had beyond
- * the last LSN that it has in common with its primary. Used by the housekeeper, and by recovery, which goes on with it.
+ * kept_tail.h - the end of a log that was given up, set aside for whoever wants to look at it: what this node
+ * had beyond the last LSN that it has in common with its primary. Used by the housekeeper, and by recovery,
+ * which goes on with it.
  *
  *   tail-STAMP-FIRST         the marker: a copy of that log's meta; the segments from FIRST on are to be kept. Made before the
  *                            switch (housekeeper_adopt.c), so it counts only where meta has another stamp
@@ -22,8 +23,8 @@ struct kept_tail {
 };
 
 /*
- * Makes the marker: what `log` has behind common_lsn, in segments from `oldest` on and below `base`. 0 and *out, or -errno.
- * Its name is durable after the next sync_folder().
+ * Makes the marker: what `log` has behind common_lsn, in segments from `oldest` on and below `base`. 0 and
+ * *out, or -errno. Its name is durable after the next sync_folder().
  */
 int kept_tail_mark(struct kept_tail *out, const struct disk *disk, const struct meta *log, uint64_t oldest,
                    uint64_t base, uint64_t common_lsn);

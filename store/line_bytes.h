@@ -6,9 +6,9 @@
  *
  * Readers also take bytes from any offset, in the widths that the CPU likes best. Whether such a load is torn
  * does not matter, since what was copied counts only if the sequence did not move. What matters is order, and
- * that is x86-64's own: loads come after earlier loads, stores after earlier stores, vectors too. The compiler
- * is held to it by word_load() before and bucket_read_valid() after. ThreadSanitizer, which knows C's rules
- * only, gets the same bytes from atomic words.
+ * that is x86-64's own: loads come after earlier loads, stores after earlier stores, vectors too. The
+ * compiler is held to it by word_load() before and bucket_read_valid() after. ThreadSanitizer, which knows
+ * C's rules only, gets the same bytes from atomic words.
  */
 #ifndef WILD_LINE_BYTES_H
 #define WILD_LINE_BYTES_H

@@ -4,9 +4,9 @@
 
 /*
  * A bundle on the stack is a chain of free lines. Each line's word 0 holds the next line of the bundle; the
- * first line's words 1 and 2 hold the next bundle and the bundle's size. The head's upper half counts changes,
- * so that a head which went away and came back is not mistaken for an unchanged one (it would take 2^32
- * changes within one pop to fool it).
+ * first line's words 1 and 2 hold the next bundle and the bundle's size. The head's upper half counts
+ * changes, so that a head which went away and came back is not mistaken for an unchanged one (it would take
+ * 2^32 changes within one pop to fool it).
  */
 enum { BUNDLE_NEXT_LINE = 0, BUNDLE_NEXT_BUNDLE = 1, BUNDLE_SIZE = 2 };
 
@@ -78,7 +78,8 @@ void lines_init(struct lines *lines, struct line *line, uint64_t capacity, unsig
 
 bool lines_admit(struct lines *lines, uint64_t count)
 {
-    /* Compare-and-exchange rather than add-and-undo: an undone excess would show others a FULL that is not. */
+    /* Compare-and-exchange rather than add-and-undo: an undone excess would show others a FULL that is
+     * not. */
     uint64_t used = atomic_load_explicit(&lines->used, memory_order_relaxed);
     do {
         if (used + count > lines->limit)

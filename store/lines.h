@@ -2,8 +2,8 @@
  * lines.h - item lines: how many are in use (the one count that decides FULL), and which ones are free.
  *
  * The two questions are kept apart. Admission counts lines against the capacity in one atomic word; an
- * admitted operation is then sure to find free lines, because there are more lines than capacity: as many more
- * as all workers' caches can hold. So FULL never depends on which cache holds a line.
+ * admitted operation is then sure to find free lines, because there are more lines than capacity: as many
+ * more as all workers' caches can hold. So FULL never depends on which cache holds a line.
  *
  *   order of calls:  lines_admit() -> lines_take() -> ... -> lines_put() -> lines_release()
  *

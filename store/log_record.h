@@ -14,8 +14,8 @@
  *   ...          zero padding to a multiple of 8
  *
  * Little-endian. Valid if and only if: the type is known, lengths are within limits and what the type takes
- * (SET: key and value; DELETE: key; FLUSH, NOP: neither; MEMBER: member.h), reserved and padding are zero, and
- * it lies whole inside its container.
+ * (SET: key and value; DELETE: key; FLUSH, NOP: neither; MEMBER: member.h), reserved and padding are zero,
+ * and it lies whole inside its container.
  */
 #ifndef WILD_LOG_RECORD_H
 #define WILD_LOG_RECORD_H

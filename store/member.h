@@ -74,7 +74,8 @@ enum { MEMBER_ROOM_BYTES = MEMBER_KEY_BYTES + MEMBER_VALUE_BYTES_MAX };
 void member_record(struct log_record *out, const struct member_list *list, unsigned n,
                    uint8_t room[MEMBER_ROOM_BYTES]);
 
-/* One record, read: `head` gets what it says of its list (no members), *index its place there. False: not valid. */
+/* One record, read: `head` gets what it says of its list (no members), *index its place there. False: not
+ * valid. */
 bool member_decode(struct member *out, struct member_list *head, unsigned *index,
                    const struct log_record *record);
 

@@ -9,8 +9,8 @@
 #include "table_internal.h"
 
 /*
- * Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. Nor in a bucket of
- * the tail, the only memory that is taken away while readers run (apply_end()): what they still read there
+ * Tell the clock (evict.c); only the first time, so that hot items' buckets stay unwritten. Nor in a bucket
+ * of the tail, the only memory that is taken away while readers run (apply_end()): what they still read there
  * is zeros, but it cannot be written to.
  */
 static inline void read_mark_referenced(const struct table *table, struct bucket *bucket, unsigned slot)

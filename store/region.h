@@ -3,8 +3,8 @@
  * touched at creation so that no request ever pays for a page fault.
  *
  * A region may have a tail: address space behind it that reads as zeroes and takes no memory until
- * region_open_tail(), so that an array can grow in place (recovery, see apply.h) and keep its numbering. It is
- * readable at all times: a lock-free reader may follow a stale number there.
+ * region_open_tail(), so that an array can grow in place (recovery, see apply.h) and keep its numbering. It
+ * is readable at all times: a lock-free reader may follow a stale number there.
  */
 #ifndef WILD_REGION_H
 #define WILD_REGION_H

@@ -5,8 +5,8 @@
  * the log (all records before it are in the table when the walk starts) and ends at the highest LSN that
  * was assigned when the walk was over: loading it and replaying the log from its position to its end, or
  * beyond, gives the table at that LSN. So it is published (written as snapshot.tmp, synced, renamed, folder
- * synced) only when the log is durable to its end, and acknowledged (housekeeper.h), and of use only if the log reaches its
- * end.
+ * synced) only when the log is durable to its end, and acknowledged (housekeeper.h), and of use only if the
+ * log reaches its end.
  *
  * Loading: apply_begin(); a LOG_FLUSH with flush_lsn, if that is not 0; all records, in any order; then the
  * log; apply_end().

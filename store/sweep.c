@@ -3,9 +3,9 @@
  * the FLUSH itself said so).
  *
  * Reclaiming is a round over all buckets, shared by the workers, one at a time. Every FLUSH begins a new one
- * where the last one has come to: however often FLUSH is called, every bucket gets its turn. An item that FLUSH
- * F hides got its LSN under its bucket's lock, before F was visible; so once every bucket has been locked after
- * that, none is left: reclaimed_lsn = F.
+ * where the last one has come to: however often FLUSH is called, every bucket gets its turn. An item that
+ * FLUSH F hides got its LSN under its bucket's lock, before F was visible; so once every bucket has been
+ * locked after that, none is left: reclaimed_lsn = F.
  */
 #include "context.h"
 
@@ -15,8 +15,8 @@ enum visit {
     VISIT_STOP,  /* the ring is full */
 };
 
-/* Whether anything in the chain looks expired or hidden: a look without the lock, so that buckets with nothing
- * to do stay unwritten. */
+/* Whether anything in the chain looks expired or hidden: a look without the lock, so that buckets with
+ * nothing to do stay unwritten. */
 static bool looks_dirty(const struct table *table, struct bucket *main, uint64_t clock_ms)
 {
     uint32_t sequence = bucket_read_begin(main);

@@ -107,8 +107,8 @@ struct table_probe {
 void table_probe_hash(const struct table *table, struct table_probe *probes, unsigned count);
 void table_probe_find(const struct table *table, struct table_probe *probes, unsigned count);
 
-/* Counts, approximate while workers write. lsn: last assigned, or applied (apply.h). highest_lsn: of what is there no
- * change is higher: above lsn while one is being applied. */
+/* Counts, approximate while workers write. lsn: last assigned, or applied (apply.h). highest_lsn: of what is
+ * there no change is higher: above lsn while one is being applied. */
 struct table_counts {
     uint64_t items, lines_used, capacity, lsn, highest_lsn, flush_lsn, overflow_buckets;
 };

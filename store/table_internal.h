@@ -83,8 +83,8 @@ static inline bool item_expired(uint64_t expiry_ms, uint64_t clock_ms)
     return expiry_ms != 0 && expiry_ms <= clock_ms;
 }
 
-/* read.c: GET, from what probe_match() found. key: the probe's, where the value does not land on it. clock_ms:
- * the expiry clock. OK, NOT_FOUND, MORE or BUSY. */
+/* read.c: GET, from what probe_match() found. key: the probe's, where the value does not land on it.
+ * clock_ms: the expiry clock. OK, NOT_FOUND, MORE or BUSY. */
 enum status table_read(struct table *table, const struct table_probe *probe, const uint8_t *key,
                        uint64_t clock_ms, struct result *result);
 

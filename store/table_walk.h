@@ -17,9 +17,9 @@ uint32_t table_bucket_count(const struct table *table); /* without overflow buck
 
 /*
  * Copies the items of one bucket with its overflow buckets, as they stand at one moment, as encoded records
- * (LOG_SET): bytes written to `out`, at most `room`. Items that are flushed are left out. Expired ones are not:
- * no record of the log says that they are gone, so a node that began without them would admit more than a replay
- * from further back has room for.
+ * (LOG_SET): bytes written to `out`, at most `room`. Items that are flushed are left out. Expired ones are
+ * not: no record of the log says that they are gone, so a node that began without them would admit more than
+ * a replay from further back has room for.
  *
  * A chain of any length goes in parts, from its end to its start: a removal moves a chain's last item
  * forward, never back, so what is moved between two parts is copied again or still to come; and what is added

@@ -24,8 +24,8 @@
  * [WAL_BLOCK_HEADER_BYTES, WAL_BLOCK_BYTES_MAX]; reserved bytes and padding are zero; exactly `count` valid
  * records with the LSNs first_lsn, first_lsn + 1, ... fill it; durable_lsn < first_lsn + count; history is
  * not zero; segment and offset are where it was found. It continues a log if and only if besides previous_crc
- * is the crc of the log's last block, its stamp is the log's, and its history and first_lsn are what comes next:
- * the same history and the LSN after the last, or a later history's first (meta.h).
+ * is the crc of the log's last block, its stamp is the log's, and its history and first_lsn are what comes
+ * next: the same history and the LSN after the last, or a later history's first (meta.h).
  *
  * A later format keeps magic, crc, length with its limit, format, segment, offset and stamp as they are: so
  * its blocks are known for what they are.
@@ -88,8 +88,8 @@ enum wal_verdict {
 enum wal_verdict wal_block_decode(struct wal_block *out, const uint8_t *bytes, size_t length,
                                   uint64_t segment, uint32_t offset);
 /*
- * The same for a block that came another way than from its file: where it was written does not matter, and of its padding,
- * which is zeros, nothing came: `length` bytes are the block.
+ * The same for a block that came another way than from its file: where it was written does not matter, and of
+ * its padding, which is zeros, nothing came: `length` bytes are the block.
  */
 enum wal_verdict wal_block_decode_bare(struct wal_block *out, const uint8_t *bytes, size_t length);
 

@@ -10,8 +10,8 @@
  *                           the node died: a torn tail, none of it was acknowledged.
  *   watermark >= next_lsn   damage: the block that is missing here had been durable.
  *
- * Only blocks that carry the log's stamp count: values of clients that look like blocks, in a torn block or in
- * a file that is used again, cannot.
+ * Only blocks that carry the log's stamp count: values of clients that look like blocks, in a torn block or
+ * in a file that is used again, cannot.
  *
  * (A block carries what was durable when it was submitted, and a record is acknowledged only then, so an
  * acknowledged record lies below a watermark as soon as anything was written after it.)
@@ -47,8 +47,8 @@ struct wal_verdict_at_end {
     uint64_t watermark;           /* highest durable_lsn found behind it */
     uint64_t bytes_behind;        /* of blocks behind it, whole or broken, with padding; 0: CLEAN */
     uint64_t wall_ms;             /* of the last good block */
-    /* More of the log lies behind the end in the same segment, so what is missing was there; else it was there, or
-     * at the start of the next segment. */
+    /* More of the log lies behind the end in the same segment, so what is missing was there; else it was
+     * there, or at the start of the next segment. */
     bool same_segment;
 };
 

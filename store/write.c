@@ -212,8 +212,8 @@ static enum status make_room(struct execute_context *context, const struct opera
 {
     struct table *table = context->table;
     STORE_YIELD_POINT(YIELD_ROOM);
-    /* The count may include items that a FLUSH has hidden: then it says nothing about FULL. The view was taken
-     * before the refusal and still stands after it, so it holds for the refusal. */
+    /* The count may include items that a FLUSH has hidden: then it says nothing about FULL. The view was
+     * taken before the refusal and still stands after it, so it holds for the refusal. */
     if (!view->reclaimed || !flush_view_stands(table, view)) {
         struct flush_view now;
         (void)reclaim_step(context, RECLAIM_BUCKETS);

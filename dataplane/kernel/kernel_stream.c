@@ -264,7 +264,8 @@ bool kernel_stream_expire(struct kernel_stream *stream)
 
 /* ---- functions of stream.h ---- */
 
-/* The first block of the pool's last part is to be had, those behind it then are not: a long reply may be cut. */
+/* The first block of the pool's last part is to be had, those behind it then are not: a long reply may be
+ * cut. */
 static size_t stream_spare_bytes(const struct stream *face)
 {
     const struct kernel_stream *stream = (const struct kernel_stream *)face;
@@ -280,8 +281,8 @@ static size_t stream_unsent_bytes(const struct stream *face)
     int waiting = 0;
     if (stream->state != KERNEL_OPEN)
         return stream->queued;
-    /* Not SIOCOUTQ, which counts what has left as well: the peer may have read all of it and put its acknowledgement
-     * off by 40 ms, and a service that waits for it would be idle meanwhile. */
+    /* Not SIOCOUTQ, which counts what has left as well: the peer may have read all of it and put its
+     * acknowledgement off by 40 ms, and a service that waits for it would be idle meanwhile. */
     if (ioctl(stream->fd, SIOCOUTQNSD, &waiting) != 0 || waiting < 0)
         waiting = 0;
     if (stream->fin_sent && waiting > 0)

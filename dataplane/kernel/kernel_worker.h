@@ -58,8 +58,8 @@ enum {
 #define KERNEL_LINGER_NS UINT64_C(60000000000) /* FIN-WAIT-2, as tcp_limits.h has it */
 
 struct kernel_worker_config {
-    /* Borrowed: kernel_port_close() ends them, after the worker. Without a listener nobody comes, and without a
-     * socket for datagrams the service has none. */
+    /* Borrowed: kernel_port_close() ends them, after the worker. Without a listener nobody comes, and without
+     * a socket for datagrams the service has none. */
     struct kernel_sockets sockets;
     struct stream_acceptor acceptor;
     unsigned streams_max;
@@ -91,8 +91,8 @@ unsigned kernel_turn(struct kernel_worker *worker, struct instant now);
  */
 void kernel_wait(struct kernel_worker *worker, unsigned timeout_ms);
 /*
- * For who sleeps by other means: a descriptor that is readable (poll(2)) once something has arrived or somebody wakes it;
- * and when the next turn has something to do anyway, UINT64_MAX: never.
+ * For who sleeps by other means: a descriptor that is readable (poll(2)) once something has arrived or
+ * somebody wakes it; and when the next turn has something to do anyway, UINT64_MAX: never.
  */
 int kernel_wait_fd(const struct kernel_worker *worker);
 uint64_t kernel_next_ns(const struct kernel_worker *worker);

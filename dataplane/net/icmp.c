@@ -53,7 +53,8 @@ unsigned icmp_error_decode(struct icmp_error *out, const uint8_t *message, size_
     size_t header_bytes = (quoted->version_ihl & 15) * 4u;
     if (quoted->version_ihl >> 4 != 4 || header_bytes < IP4_HEADER_BYTES || quoted_bytes < header_bytes + 8)
         return COUNTER_icmp_bad_quote;
-    /* RFC 792: of what follows the quoted header 8 bytes are sure to be there: ports and TCP's sequence number */
+    /* RFC 792: of what follows the quoted header 8 bytes are sure to be there: ports and TCP's sequence
+     * number */
     const uint8_t *transport = message + ICMP_HEADER_BYTES + header_bytes;
     rte_be32_t seq;
     rte_be16_t mtu;

@@ -1,6 +1,6 @@
 /*
- * icmp.h - the ICMP messages that a node sends (RFC 792, RFC 1122 3.2.2), echo reply and port unreachable, and
- * the errors that it listens to. Pure functions over bytes; rate limits are the worker's.
+ * icmp.h - the ICMP messages that a node sends (RFC 792, RFC 1122 3.2.2), echo reply and port unreachable,
+ * and the errors that it listens to. Pure functions over bytes; rate limits are the worker's.
  *
  *   offset size  field
  *   0      1     type
@@ -47,8 +47,8 @@ static inline bool icmp_is_error(uint8_t type)
     return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-/* An error about a packet that this node is said to have sent. Nothing in it is proven but its checksum: anybody
- * can send one. */
+/* An error about a packet that this node is said to have sent. Nothing in it is proven but its checksum:
+ * anybody can send one. */
 struct icmp_error {
     rte_be32_t source, destination; /* of the quoted packet: source is this node */
     rte_be16_t source_port, destination_port;

@@ -63,8 +63,8 @@ bool neighbour_lookup(const struct neighbour_table *table, rte_be32_t address, u
 
 /* ---- control lcore only ---- */
 
-/* This address matters: an entry is made, or kept from ageing. Pinned entries are kept and refreshed for good.
- * False: its place in the table is taken by pinned ones. */
+/* This address matters: an entry is made, or kept from ageing. Pinned entries are kept and refreshed for
+ * good. False: its place in the table is taken by pinned ones. */
 bool neighbour_want(struct neighbour_table *table, rte_be32_t address, bool pinned, uint64_t now_ns);
 
 enum neighbour_effect { NEIGHBOUR_IGNORED, NEIGHBOUR_CONFIRMED, NEIGHBOUR_PROBED };

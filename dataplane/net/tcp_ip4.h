@@ -30,16 +30,16 @@ static inline uint64_t tcp_ip4_sum(const uint8_t *ip4_addresses, const uint8_t *
 }
 
 /*
- * Validates the segment in an IPv4 payload as far as IPv4 is concerned: it has a header, ports and, unless the
- * device has said so, a right checksum. Returns NET_ACCEPT, or the counter that names why not.
+ * Validates the segment in an IPv4 payload as far as IPv4 is concerned: it has a header, ports and, unless
+ * the device has said so, a right checksum. Returns NET_ACCEPT, or the counter that names why not.
  */
 unsigned tcp_ip4_validate(const uint8_t *segment, size_t length, const uint8_t *ip4_addresses,
                           bool checksum_known_good);
 
 /*
- * Fills in the checksum of a segment whose checksum field is zero, and writes IPv4 and Ethernet headers in front of it.
- * offload: the device computes both sums, and the TCP field carries the pseudo-header's for it. Returns
- * where the frame starts.
+ * Fills in the checksum of a segment whose checksum field is zero, and writes IPv4 and Ethernet headers in
+ * front of it. offload: the device computes both sums, and the TCP field carries the pseudo-header's for it.
+ * Returns where the frame starts.
  */
 static inline uint8_t *tcp_ip4_headers_write(uint8_t *segment, uint16_t segment_bytes,
                                              const struct return_path *path, const uint8_t own_mac[6],

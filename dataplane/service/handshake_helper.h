@@ -44,8 +44,8 @@ struct handshake_helper *handshake_helper_create(unsigned workers, const struct 
                                                  const struct random_source *random);
 void handshake_helper_destroy(struct handshake_helper *helper);
 /*
- * Handshakes from now on tell of another identity: the node has read whose its log is, or joined a cluster. Any one
- * thread. False: the helper is just looking at it; later.
+ * Handshakes from now on tell of another identity: the node has read whose its log is, or joined a cluster.
+ * Any one thread. False: the helper is just looking at it; later.
  */
 bool handshake_helper_identify(struct handshake_helper *helper, const struct handshake_identity *identity);
 struct handshake_lane *handshake_helper_lane(struct handshake_helper *helper, unsigned worker);

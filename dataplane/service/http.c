@@ -354,8 +354,8 @@ static bool heaviest(struct http *http, struct source *source)
 }
 
 /*
- * See "Places" in http.h. False: what is left is not for this one. The place of whoever makes room is free when its
- * `closed` comes, after this event; until then newcomers take those that are kept free.
+ * See "Places" in http.h. False: what is left is not for this one. The place of whoever makes room is free
+ * when its `closed` comes, after this event; until then newcomers take those that are kept free.
  */
 static bool make_room(struct http *http, struct source newcomer)
 {

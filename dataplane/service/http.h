@@ -12,9 +12,9 @@
  *              some microseconds a turn at most, however many ask. Not done after 30 s: reset
  *   LINGERING  what still comes is thrown away, so that no reset overtakes the answer (RFC 9112 9.6)
  *
- * Places. Nobody can keep others out by holding them: an eighth of the places is kept free by ending, with every
- * newcomer beyond that, the oldest connection of the source that holds most (source.h), whatever its state; a
- * newcomer of its own is refused while that is younger than HTTP_GRACE_NS.
+ * Places. Nobody can keep others out by holding them: an eighth of the places is kept free by ending, with
+ * every newcomer beyond that, the oldest connection of the source that holds most (source.h), whatever its
+ * state; a newcomer of its own is refused while that is younger than HTTP_GRACE_NS.
  *
  * Memory: connections_max places of sizeof(struct http_connection), about 1 KiB each, taken at creation.
  */
@@ -65,7 +65,8 @@ bool http_turn(struct http *http, struct instant now);
  * http_busy() counts.
  */
 void http_drain(struct http *http);
-/* Requests that have not come whole are given up, connections closed; pages under way are written to their end. */
+/* Requests that have not come whole are given up, connections closed; pages under way are written to their
+ * end. */
 void http_close_all(struct http *http);
 
 unsigned http_connections(const struct http *http);

@@ -238,7 +238,8 @@ static void add_metric(struct text *text, const char *name, const char *suffix, 
         suffix, kind, name, suffix, value);
 }
 
-/* Prometheus counts time in seconds (its naming rules: base units): what is milliseconds in /stats is told in those. */
+/* Prometheus counts time in seconds (its naming rules: base units): what is milliseconds in /stats is told
+ * in those. */
 static void add_gauge(struct text *text, const char *name, const char *help, uint64_t value)
 {
     size_t length = strlen(name), stem = length - strlen("_ms");

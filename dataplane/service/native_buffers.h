@@ -40,8 +40,8 @@ bool native_buffers_init(struct native_buffers *buffers, unsigned small,
                          unsigned large);                 /* false: no memory */
 void native_buffers_fini(struct native_buffers *buffers); /* wipes them: values were in there */
 
-/* Requests that came in part leave the last quarter of the large ones to replies: clients who never complete theirs
- * cannot have others' answers thrown away. */
+/* Requests that came in part leave the last quarter of the large ones to replies: clients who never complete
+ * theirs cannot have others' answers thrown away. */
 enum native_buffer_use { NATIVE_BUFFER_REQUEST, NATIVE_BUFFER_REPLY };
 
 /* At least `bytes` (<= NATIVE_BUFFER_LARGE_BYTES), empty; NULL: none is free now. */

@@ -3,15 +3,15 @@
  * the node's published state, each write once. Shared by native_udp and native_tcp; one engine belongs to one
  * of them, on one worker.
  *
- * Waiting for the log. What an outcome says of the table depends on an LSN: of an item, on the item's version;
- * that there is no such item, or no room, on the last change to its bucket (removals by FLUSH, eviction and
- * expiry are such). Its reply must not leave before that is durable
+ * Waiting for the log. What an outcome says of the table depends on an LSN: of an item, on the item's
+ * version; that there is no such item, or no room, on the last change to its bucket (removals by FLUSH,
+ * eviction and expiry are such). Its reply must not leave before that is durable
  *   a write      if --durability sync or its own level says so; its own LSN if it changed something
  *   a GET        if --reads durable, unless it carries FLAG_READ_MEMORY; likewise a write that changed nothing,
  *                since it tells what is there as a read does (FULL among them: conditions hold; not BUSY)
  * native_execute() leaves the highest of these in wait_lsn. The owner parks such a reply (parked.h). It says
- * beforehand, in may_park, whether it has room for it: if not, an operation that needs it answers BUSY, a write
- * before it is executed. A log that has failed never gets there: STALE and TIMEOUT at once.
+ * beforehand, in may_park, whether it has room for it: if not, an operation that needs it answers BUSY, a
+ * write before it is executed. A log that has failed never gets there: STALE and TIMEOUT at once.
  */
 #ifndef WILD_NATIVE_ENGINE_H
 #define WILD_NATIVE_ENGINE_H
@@ -105,8 +105,8 @@ size_t native_execute(struct native_engine *engine, const struct native_request 
                       struct retry_window *retry, uint8_t *out, size_t room);
 
 /*
- * A read's outcome depends on `lsn`, which is above reads_above. Returns its status: `status`, and wait_lsn has
- * risen; or STALE or BUSY, and nothing of what was read may be told.
+ * A read's outcome depends on `lsn`, which is above reads_above. Returns its status: `status`, and wait_lsn
+ * has risen; or STALE or BUSY, and nothing of what was read may be told.
  */
 enum status native_read_waits(struct native_engine *engine, enum status status, uint64_t lsn);
 

@@ -24,8 +24,8 @@ static inline bool native_take_lone_get(struct native_udp *service, struct nativ
     return lone_get;
 }
 
-/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`, and NATIVE_WAITS
- * with them if it has to wait for the log (engine.wait_lsn). */
+/* Writes the reply over the request; returns its bytes, 0 if not even a bare reply fits `room`, and
+ * NATIVE_WAITS with them if it has to wait for the log (engine.wait_lsn). */
 static inline size_t native_answer_lone_get(struct native_udp *service, const struct native_work *work,
                                             uint8_t *message, size_t room)
 {

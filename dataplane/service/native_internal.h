@@ -1,7 +1,7 @@
 /*
  * native_internal.h - what the files of the native UDP service share: native_udp.c (bursts, sessions'
- * datagrams), native_handshake.c (INIT to READY) and native_udp_parked.c (replies that wait for the log). What
- * executes messages is native_engine.h.
+ * datagrams), native_handshake.c (INIT to READY) and native_udp_parked.c (replies that wait for the log).
+ * What executes messages is native_engine.h.
  */
 #ifndef WILD_NATIVE_INTERNAL_H
 #define WILD_NATIVE_INTERNAL_H
@@ -19,8 +19,8 @@ enum {
 };
 
 /*
- * One datagram on its way through a burst: a lone GET (message_inline.h), of which nothing but this is written
- * down, or any other message, which is a native_request.
+ * One datagram on its way through a burst: a lone GET (message_inline.h), of which nothing but this is
+ * written down, or any other message, which is a native_request.
  */
 struct native_work {
     struct udp_datagram *datagram;
@@ -45,7 +45,8 @@ struct native_udp {
     struct native_request request[NATIVE_BURST_MAX]; /* a work's, at the same place */
     /* The burst's look-ups, one for the first key of a message: filled in phase 1, see table.h. */
     struct table_probe probe[NATIVE_BURST_MAX];
-    /* Datagrams whose tags are checked, and replies whose tags are made, together. opened[i]: whose tag is i. */
+    /* Datagrams whose tags are checked, and replies whose tags are made, together. opened[i]: whose tag is
+     * i. */
     struct native_work *opened[DATAGRAM_TAGS_MAX];
     struct datagram_tags expected, made;
     _Alignas(64) uint8_t reply[DATAGRAM_BYTES_MAX]; /* of a message of several operations */

@@ -1,6 +1,6 @@
 /*
- * native_operations.c - messages to replies: what may be executed, when, and how often. The lone GET, which most
- * messages are, has its own way in native_get.h.
+ * native_operations.c - messages to replies: what may be executed, when, and how often. The lone GET, which
+ * most messages are, has its own way in native_get.h.
  */
 #include "service/native_engine.h"
 

@@ -321,8 +321,8 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service)
 /* ---- time ---- */
 
 /*
- * A buffer that it waits for is its own from now on, whoever else wants one before it is told. While its replies are
- * unread that has its limit, whatever it was held back for.
+ * A buffer that it waits for is its own from now on, whoever else wants one before it is told. While its
+ * replies are unread that has its limit, whatever it was held back for.
  */
 static bool may_go_on(struct native_connection *c)
 {

@@ -26,24 +26,24 @@
  * What is not in order before LIVE is met with a reset. After it, the replies to what came before are sent
  * and the stream is closed without a CLOSE record.
  *
- * Requests are executed together with their look-ups: those of one delivery, and where bytes last (stream.h) those
- * of a burst, whichever connections they came by.
+ * Requests are executed together with their look-ups: those of one delivery, and where bytes last (stream.h)
+ * those of a burst, whichever connections they came by.
  *
  * Backpressure. A connection with more than NATIVE_TCP_UNSENT_MAX bytes of unread replies is held back: no
  * more of its bytes are taken (its window closes), and no other connection notices. It goes on when half of
  * them are read, and is reset if that takes 30 s. A record that came in part waits in a buffer from a pool;
  * if none is free, or the source has half of them, the connection is held back until one is. A record that is
- * not whole in NATIVE_TCP_RECORD_GRACE_NS makes room for those who wait: the oldest first, of sources that hold
- * no fewer than theirs. If it is not whole in 10 s in which the connection is not held back, it is reset.
- * Before a message is executed there are buffers for its reply, in the stream or here: while those that all
- * streams share are short, connections are held back and answered in the order in which they came, as
- * acknowledgements set buffers free. None is reset for that.
- * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h, and with them
- * every later reply of their connection: order is kept. They count as unread replies do. While a connection has
- * some it is held back, too, when there is no room for the replies of another batch, or its source has its share of
- * it; one that has none is told BUSY. Whatever ends the connection in order waits for them: CLOSE, the peer's end, draining.
- * The stream's own send limit should be NATIVE_TCP_SEND_BYTES at least; below it, replies wait in buffers of
- * the pool.
+ * not whole in NATIVE_TCP_RECORD_GRACE_NS makes room for those who wait: the oldest first, of sources that
+ * hold no fewer than theirs. If it is not whole in 10 s in which the connection is not held back, it is
+ * reset. Before a message is executed there are buffers for its reply, in the stream or here: while those
+ * that all streams share are short, connections are held back and answered in the order in which they came,
+ * as acknowledgements set buffers free. None is reset for that.
+ * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h, and with
+ * them every later reply of their connection: order is kept. They count as unread replies do. While a
+ * connection has some it is held back, too, when there is no room for the replies of another batch, or its
+ * source has its share of it; one that has none is told BUSY. Whatever ends the connection in order waits for
+ * them: CLOSE, the peer's end, draining. The stream's own send limit should be NATIVE_TCP_SEND_BYTES at
+ * least; below it, replies wait in buffers of the pool.
  *
  * Memory, all taken at creation, for connections_max connections: sizeof(struct native_connection) (<= 512
  * bytes) each; keys in the arena (struct session_keys); a retry window of 4.3 KiB that an unused connection
@@ -72,8 +72,8 @@
 #define NATIVE_TCP_RECORD_NS       UINT64_C(10000000000)
 #define NATIVE_TCP_RECORD_GRACE_NS UINT64_C(1000000000)
 #define NATIVE_TCP_CLOSING_NS      UINT64_C(5000000000)
-/* LIVE connections that are held back or have sent a record in part are looked at this often: their limits are kept to
- * within it. The others' timers come when they may have been idle for too long. */
+/* LIVE connections that are held back or have sent a record in part are looked at this often: their limits
+ * are kept to within it. The others' timers come when they may have been idle for too long. */
 #define NATIVE_TCP_CHECK_NS UINT64_C(2500000000)
 
 enum {
@@ -122,14 +122,15 @@ struct stream_acceptor native_tcp_acceptor(struct native_tcp *service);
 bool native_tcp_turn(struct native_tcp *service, struct instant now);
 
 /*
- * As native_udp_drain(): no new sessions; those there are go on being answered. Where there are pages, streams are
- * accepted all the same: /health tells them why, and those that turn out to want a session are reset.
+ * As native_udp_drain(): no new sessions; those there are go on being answered. Where there are pages,
+ * streams are accepted all the same: /health tells them why, and those that turn out to want a session are
+ * reset.
  */
 void native_tcp_drain(struct native_tcp *service);
 
 /*
- * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed; so are
- * those of pages. What is unconfirmed is reset, and nothing more is accepted. A few turns let that leave.
+ * The end of draining: every session gets a CLOSE record behind its last reply, and its stream is closed; so
+ * are those of pages. What is unconfirmed is reset, and nothing more is accepted. A few turns let that leave.
  */
 void native_tcp_close_all(struct native_tcp *service);
 

@@ -1,6 +1,6 @@
 /*
- * native_tcp_admission.c - places, by source: who of those who linger, and then of the unconfirmed, makes room for a
- * newcomer, and who of those who have a session for one who has just shaken hands.
+ * native_tcp_admission.c - places, by source: who of those who linger, and then of the unconfirmed, makes
+ * room for a newcomer, and who of those who have a session for one who has just shaken hands.
  */
 #include "service/native_tcp_internal.h"
 
@@ -9,8 +9,8 @@
 /* Places that are kept free, so that a newcomer has one before the `closed` of whoever made room has come. */
 enum { PLACES_SPARE = 64 };
 
-/* Sessions looked at for the one that was idle for longest. They lie in no order of use, which would cost every
- * request; those looked at go to the end of the line, so that each has its turn. */
+/* Sessions looked at for the one that was idle for longest. They lie in no order of use, which would cost
+ * every request; those looked at go to the end of the line, so that each has its turn. */
 enum { IDLE_LOOKS = 64 };
 
 static struct native_crowd *crowd_at(struct native_tcp *service, struct source source,
@@ -114,8 +114,9 @@ static unsigned share(const struct native_tcp *service)
 }
 
 /*
- * Half of the places that sessions leave are free, so that newcomers have one each before the `closed` of those who made
- * room has come: whoever lingers beyond that is reset, for each newcomer one, of the source that has most of them.
+ * Half of the places that sessions leave are free, so that newcomers have one each before the `closed` of
+ * those who made room has come: whoever lingers beyond that is reset, for each newcomer one, of the source
+ * that has most of them.
  */
 static void hurry_who_lingers(struct native_tcp *service)
 {
@@ -157,8 +158,9 @@ unsigned native_tcp_live_max(unsigned connections_max)
 }
 
 /*
- * The source that holds most sessions. If its network is no heavier than the newcomer's, it is of that: whether one of
- * its hosts holds more than the newcomer's is then the question, not what networks of the same weight do.
+ * The source that holds most sessions. If its network is no heavier than the newcomer's, it is of that:
+ * whether one of its hosts holds more than the newcomer's is then the question, not what networks of the same
+ * weight do.
  */
 static struct source heaviest_live(struct native_tcp *service, struct source newcomer)
 {

@@ -19,8 +19,9 @@ enum {
     NATIVE_TCP_BATCH_MAX = 32,     /* messages executed together */
     NATIVE_TCP_JOBS_PER_TURN = 32,
     NATIVE_TCP_HELD_PER_TURN = 16, /* held-back connections looked at */
-    /* A stream that can spare so much may be given a reply that needs more, if a large buffer takes the rest. Our TCP
-     * gives it to every connection that has all acknowledged, be its peer's segments the smallest (tcp.h). */
+    /* A stream that can spare so much may be given a reply that needs more, if a large buffer takes the rest.
+     * Our TCP gives it to every connection that has all acknowledged, be its peer's segments the smallest
+     * (tcp.h). */
     NATIVE_TCP_SPARE_BYTES = 8192,
     NOBODY = -1,
 
@@ -174,15 +175,15 @@ void native_tcp_begin_unconfirmed(struct native_connection *c);
 void native_tcp_join(struct native_connection *c, enum native_crowd_kind kind);
 /* In none, and not unconfirmed: it is over, or before it joins another. */
 void native_tcp_leave(struct native_connection *c);
-/* After the session has begun: if there are too many, one of the source that holds most is closed in order, the one that
- * was idle for longest, or this one, if its own holds no fewer. */
+/* After the session has begun: if there are too many, one of the source that holds most is closed in order,
+ * the one that was idle for longest, or this one, if its own holds no fewer. */
 void native_tcp_share_out(struct native_connection *c);
 
 /* ---- native_tcp_lend.c ---- */
 
 /*
- * A buffer of at least `bytes` for the record that has begun. False: none is free, or its source has its share,
- * and nobody could make room.
+ * A buffer of at least `bytes` for the record that has begun. False: none is free, or its source has its
+ * share, and nobody could make room.
  */
 bool native_tcp_lend(struct native_connection *c, uint32_t bytes);
 /* Back to the pool, if it has one. */
@@ -230,7 +231,8 @@ bool native_tcp_is_blocked(const struct native_connection *c, size_t mark);
 
 /* Whether the replies to a batch may wait. */
 bool native_tcp_may_park(const struct native_tcp *service);
-/* Whether the connection's source may have more there, if there is room: what it has been promised is another matter. */
+/* Whether the connection's source may have more there, if there is room: what it has been promised is
+ * another matter. */
 bool native_tcp_park_is_fair(const struct native_connection *c);
 /* The reply in service->reply, behind the connection's others: until wait_lsn, 0: only for those. */
 void native_tcp_park(struct native_connection *c, size_t length, uint64_t wait_lsn);

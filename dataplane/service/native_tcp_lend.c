@@ -1,6 +1,7 @@
 /*
- * native_tcp_lend.c - buffers for records that came in part. Who never completes a record holds one: so a source has
- * a share of them, and when there is none for somebody else the record that has been waited for longest makes room.
+ * native_tcp_lend.c - buffers for records that came in part. Who never completes a record holds one: so a
+ * source has a share of them, and when there is none for somebody else the record that has been waited for
+ * longest makes room.
  */
 #include "service/native_tcp_internal.h"
 

@@ -1,4 +1,5 @@
-/* native_tcp_parked.c - replies of the TCP service that wait for the log, in the order of their connection. */
+/* native_tcp_parked.c - replies of the TCP service that wait for the log, in the order of their
+ * connection. */
 #include "service/native_tcp_internal.h"
 
 /* Whom a reply is for: a place's use, which never comes again. */
@@ -17,8 +18,8 @@ static size_t batch_bytes(void)
     return (NATIVE_TCP_BATCH_MAX + 2) * parked_entry_bytes(RECORD_MESSAGE_BYTES_MAX);
 }
 
-/* Room for a whole batch. Whoever has something parked is only read while this holds, so what follows in order
- * finds room. */
+/* Room for a whole batch. Whoever has something parked is only read while this holds, so what follows in
+ * order finds room. */
 bool native_tcp_may_park(const struct native_tcp *service)
 {
     return service->parked != NULL &&

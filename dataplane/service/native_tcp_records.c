@@ -209,8 +209,9 @@ static bool lies_in(const struct record_item *item, const uint8_t *bytes, size_t
 }
 
 /*
- * A message that was opened in a buffer of ours would stay there until somebody's next record. A pool's buffer that
- * went back meanwhile has been wiped then, and may be another's already: with what it has yet to send in it.
+ * A message that was opened in a buffer of ours would stay there until somebody's next record. A pool's
+ * buffer that went back meanwhile has been wiped then, and may be another's already: with what it has yet to
+ * send in it.
  */
 static void wipe_opened(struct native_connection *c, const struct record_item *item)
 {
@@ -287,7 +288,8 @@ static void take_refused(struct native_connection *c)
     native_tcp_close(c);
 }
 
-/* No more for now; whether a record is left in part. What the bytes asked waits for the burst's end, if they do. */
+/* No more for now; whether a record is left in part. What the bytes asked waits for the burst's end, if
+ * they do. */
 static void settle(struct native_connection *c)
 {
     if (!c->stream->lasting)
@@ -315,8 +317,9 @@ bool native_tcp_can_spare(const struct native_connection *c)
 }
 
 /*
- * The reply to the next message will find buffers. If not, the connection waits behind those that wait for the same;
- * whoever comes later does so too, or what is acknowledged would go to the quickest askers again and again.
+ * The reply to the next message will find buffers. If not, the connection waits behind those that wait for
+ * the same; whoever comes later does so too, or what is acknowledged would go to the quickest askers again
+ * and again.
  */
 static bool can_reply(struct native_connection *c)
 {
@@ -337,8 +340,9 @@ static bool can_reply(struct native_connection *c)
 }
 
 /*
- * What follows something parked is parked behind it, for which there must be room when the batch is executed; only
- * that takes room, so it is enough to look when a message joins the batch. If others have taken it, the connection waits.
+ * What follows something parked is parked behind it, for which there must be room when the batch is executed;
+ * only that takes room, so it is enough to look when a message joins the batch. If others have taken it, the
+ * connection waits.
  */
 static bool can_park(struct native_connection *c)
 {

@@ -35,7 +35,8 @@ static bool take_request(struct native_udp *service, const struct native_work *w
     return true;
 }
 
-/* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it is malformed. */
+/* A message that is the client's: decoded, its first key among the burst's look-ups. False (counted) if it
+ * is malformed. */
 static inline bool take_message(struct native_udp *service, struct native_work *work, const uint8_t *message,
                                 size_t length, uint8_t version)
 {

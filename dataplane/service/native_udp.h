@@ -6,8 +6,8 @@
  * executed, replies written and sealed. No message reaches the table before its tag has verified; what does
  * not verify is met with silence and counted.
  *
- * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h and leave in a
- * later turn, sealed then. Who ended its session meanwhile gets none.
+ * Replies that depend on what the log has not made durable yet (native_engine.h) wait in parked.h and leave
+ * in a later turn, sealed then. Who ended its session meanwhile gets none.
  *
  * Handshakes: INIT is checked (mac1, cookie under load) here, its mathematics run in handshake_helper.h, and
  * the RESPONSE leaves in a later turn. A session belongs to this worker and to the 4-tuple that confirmed it.

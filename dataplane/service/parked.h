@@ -1,24 +1,25 @@
 /*
- * parked.h - replies that wait for the log. One queue a worker and service; first in, first out, so that the order of
- * replies on a connection is kept by itself: an entry waits for the highest LSN that any entry before it
- * waits for. That costs a read at most the commit that was on its way already.
+ * parked.h - replies that wait for the log. One queue a worker and service; first in, first out, so that the
+ * order of replies on a connection is kept by itself: an entry waits for the highest LSN that any entry
+ * before it waits for. That costs a read at most the commit that was on its way already.
  *
  * An entry is the reply message as it would have been sent (unsealed) and whom it is for, packed in a ring of
  * bytes: no frame of a device's is held. Room is made sure of before a write is executed, since nothing may
  * fail after it has its LSN.
  *
- * Shares. Nothing in the ring can make room for a newcomer: its write is done. So who is over a share is told BUSY
- * (or held back) while there is room left: a session over PARKED_SESSION_BYTES, where there are sessions, and
- * a source (source.h) by what is free. A host may hold as much as is free less what its network holds. One host
- * alone gets a third of the ring; any number of one network less than half, alike; and what n networks of
- * one host each leave free is 2 / (n + 2). So a newcomer finds room, whoever floods.
+ * Shares. Nothing in the ring can make room for a newcomer: its write is done. So who is over a share is told
+ * BUSY (or held back) while there is room left: a session over PARKED_SESSION_BYTES, where there are
+ * sessions, and a source (source.h) by what is free. A host may hold as much as is free less what its network
+ * holds. One host alone gets a third of the ring; any number of one network less than half, alike; and what n
+ * networks of one host each leave free is 2 / (n + 2). So a newcomer finds room, whoever floods.
  *
- * Outcomes of an entry: the log gets there -> as it is. The log failed, or PARKED_NS_MAX have gone by -> every
- * reply in it that may have waited is made to say what is known: TIMEOUT for a write (it may or may not survive),
- * STALE for a read (nobody may see what could be taken back).
+ * Outcomes of an entry: the log gets there -> as it is. The log failed, or PARKED_NS_MAX have gone by ->
+ * every reply in it that may have waited is made to say what is known: TIMEOUT for a write (it may or may not
+ * survive), STALE for a read (nobody may see what could be taken back).
  *
- * The ring: positions count bytes since creation, an entry is a header, its owner and its message, each in whole
- * words; one that would not fit before the buffer's end starts at the buffer's start, and a mark says so.
+ * The ring: positions count bytes since creation, an entry is a header, its owner and its message, each in
+ * whole words; one that would not fit before the buffer's end starts at the buffer's start, and a mark says
+ * so.
  */
 #ifndef WILD_PARKED_H
 #define WILD_PARKED_H
@@ -43,13 +44,16 @@ struct parked;
 struct parked *parked_create(size_t bytes, int numa_node);
 void parked_destroy(struct parked *parked); /* wipes it: values were in there. NULL is fine */
 
-/* Whether an entry with a message of that many bytes, or fewer, fits now. Holds until the next parked_add(). */
+/* Whether an entry with a message of that many bytes, or fewer, fits now. Holds until the next
+ * parked_add(). */
 bool parked_room(const struct parked *parked, size_t message_bytes);
-/* Whether `entries` with messages of that many bytes in total, none above RECORD_MESSAGE_BYTES_MAX, fit now. */
+/* Whether `entries` with messages of that many bytes in total, none above RECORD_MESSAGE_BYTES_MAX, fit
+ * now. */
 bool parked_room_for(const struct parked *parked, unsigned entries, size_t message_bytes);
 /* Bytes of the ring that an entry with such a message takes at most, but for what it skips. */
 size_t parked_entry_bytes(size_t message_bytes);
-/* Whether the source may have one more entry, with a message of that many bytes, of all but `spare` bytes of what is free. */
+/* Whether the source may have one more entry, with a message of that many bytes, of all but `spare` bytes
+ * of what is free. */
 bool parked_fair(const struct parked *parked, struct source source, size_t message_bytes, size_t spare);
 /* Needs parked_room(). owner: copied. wait_lsn 0: only for what stands before it. */
 void parked_add(struct parked *parked, uint64_t wait_lsn, uint64_t now_ns, struct source source,

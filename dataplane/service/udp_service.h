@@ -49,8 +49,8 @@ static inline struct udp_service udp_service_mute(void)
 }
 
 /*
- * Sends one unprompted datagram (handshake answers, replies that waited). False: no buffer or queue room now, it
- * may be tried again. What can never be sent is counted and forgotten: true.
+ * Sends one unprompted datagram (handshake answers, replies that waited). False: no buffer or queue room now,
+ * it may be tried again. What can never be sent is counted and forgotten: true.
  */
 struct udp_transmit {
     void *state;

@@ -101,8 +101,9 @@ struct stream *tcp_connect(struct tcp *tcp, const struct return_path *path,
                            const struct stream_events *events, void *user, struct instant now);
 
 /*
- * The same where the station is yet to be found: path->peer_mac does not count, and the SYN leaves once it is, with no
- * time-out until then. Both: of the opening of that flow; false: none waits any more. Absent: it ends, unreachable.
+ * The same where the station is yet to be found: path->peer_mac does not count, and the SYN leaves once it
+ * is, with no time-out until then. Both: of the opening of that flow; false: none waits any more. Absent: it
+ * ends, unreachable.
  */
 struct stream *tcp_connect_later(struct tcp *tcp, const struct return_path *path,
                                  const struct stream_events *events, void *user, struct instant now);

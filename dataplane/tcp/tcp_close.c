@@ -233,8 +233,8 @@ bool tcp_fin_acknowledged(struct tcp *tcp, struct tcp_connection *c)
 
 /* ---- idle ---- */
 
-/* Half-closed connections live as long as somebody at our end wants something of them (RFC 9293 3.6): it is yet to
- * take what has come, or has said itself how long it waits. */
+/* Half-closed connections live as long as somebody at our end wants something of them (RFC 9293 3.6): it is
+ * yet to take what has come, or has said itself how long it waits. */
 static bool user_waits(const struct tcp_connection *c)
 {
     return c->held_head != NULL || c->timer_at[TCP_TIMER_USER] != 0;

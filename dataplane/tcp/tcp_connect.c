@@ -1,6 +1,6 @@
 /*
- * tcp_connect.c - active opens (RFC 9293 3.10.1), the choice of their local port (RFC 6056), and those that wait for a
- * station to send to.
+ * tcp_connect.c - active opens (RFC 9293 3.10.1), the choice of their local port (RFC 6056), and those that
+ * wait for a station to send to.
  */
 #include "tcp/tcp_internal.h"
 

@@ -137,8 +137,8 @@ struct tcp_connection {
         uint8_t retries;         /* time-outs since the last progress */
         uint8_t persist_backoff; /* probes of a window that stays closed, answered or not */
         uint8_t reordering_windows, reordering_persist;
-        /* How often in a row full segments were found not to pass, and none since that did; and how large those were
-         * (tcp_path.c). */
+        /* How often in a row full segments were found not to pass, and none since that did; and how large
+         * those were (tcp_path.c). */
         uint8_t path_doubts;
         uint16_t path_doubted_bytes;
     } recovery;

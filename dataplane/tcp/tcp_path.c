@@ -44,12 +44,13 @@ static void path_lower(struct tcp *tcp, struct tcp_connection *c, uint16_t mtu)
 }
 
 /*
- * When the link's size is tried again. After what a router said: RFC 1191 6.3, as routes change, for the better too.
- * After a suspicion, which an outage gives rise to as well: a second later, and twice as long after each time that
- * full segments time out again before one has arrived (RFC 8899 4.3 and 5.1.1: a black hole is left by searching
- * anew, and a size that failed is tried again, less often). But not before a round trip was measured again: in a
- * black hole the attempt costs a time-out, and without time stamps a backed-off RTO stays until something is sent
- * just once (RFC 6298 3), which small segments bring about; attempts before would double it up to a minute.
+ * When the link's size is tried again. After what a router said: RFC 1191 6.3, as routes change, for the
+ * better too. After a suspicion, which an outage gives rise to as well: a second later, and twice as long
+ * after each time that full segments time out again before one has arrived (RFC 8899 4.3 and 5.1.1: a black
+ * hole is left by searching anew, and a size that failed is tried again, less often). But not before a round
+ * trip was measured again: in a black hole the attempt costs a time-out, and without time stamps a backed-off
+ * RTO stays until something is sent just once (RFC 6298 3), which small segments bring about; attempts before
+ * would double it up to a minute.
  */
 static bool raise_is_due(const struct tcp *tcp, const struct tcp_connection *c)
 {

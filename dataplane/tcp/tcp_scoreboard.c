@@ -152,9 +152,9 @@ void tcp_scoreboard_mark_lost(struct tcp_connection *c, struct tcp_frame *frame)
 }
 
 /*
- * Pieces are frames like any other: a peer that has many large ones out and then claims a path of small ones must not
- * take those of all others, nor those of the device. Whoever holds many may have the oldest cut up, and so gets on, but
- * not with the last ones; whoever holds few may even when they are used up by others.
+ * Pieces are frames like any other: a peer that has many large ones out and then claims a path of small ones
+ * must not take those of all others, nor those of the device. Whoever holds many may have the oldest cut up,
+ * and so gets on, but not with the last ones; whoever holds few may even when they are used up by others.
  */
 static bool may_split(const struct tcp *tcp, const struct tcp_connection *c, const struct tcp_frame *frame)
 {

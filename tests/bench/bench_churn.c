@@ -1,6 +1,6 @@
 /*
- * bench_churn.c - whether deletes leave anything behind: what a look-up costs in a table that has seen N pairs
- * of SET and DELETE, as a ratio to a fresh one with the same items.
+ * bench_churn.c - whether deletes leave anything behind: what a look-up costs in a table that has seen N
+ * pairs of SET and DELETE, as a ratio to a fresh one with the same items.
  *
  *   bench_churn [--pairs N]
  */
@@ -73,7 +73,8 @@ static void open_contender(struct contender *c)
         perform(c, OPCODE_SET, key, 32);
 }
 
-/* Each pair sets a key and deletes one that was set ALIVE pairs ago; every eighth item is of several lines. */
+/* Each pair sets a key and deletes one that was set ALIVE pairs ago; every eighth item is of several
+ * lines. */
 static void churn(struct contender *c, uint64_t pairs)
 {
     for (uint64_t i = 0; i < pairs; i++) {

@@ -11,8 +11,8 @@
  *   durable_set             a SET with one outstanding, from frame to frame, until it is on the disk, divided by pwrite and
  *                           fdatasync of 4 KiB in the same folder; medians of turns of both
  *
- * For these three the worker has one core and polls, the control lcore and the housekeeper have the other one and nap;
- * there is nothing between frames and worker.
+ * For these three the worker has one core and polls, the control lcore and the housekeeper have the other one
+ * and nap; there is nothing between frames and worker.
  *
  * 8-byte keys, 32-byte values, keys drawn uniformly.
  *
@@ -277,8 +277,8 @@ static void *housekeeper_thread(void *argument)
     return NULL;
 }
 
-/* Not long, and until a write has ended. A thread that only yields keeps the kernel's own work for a completion off this
- * core, for seconds. */
+/* Not long, and until a write has ended. A thread that only yields keeps the kernel's own work for a
+ * completion off this core, for seconds. */
 static void control_rest(struct threaded *t)
 {
     struct pollfd wake = {.fd = t->n.folder != NULL ? disk_folder_wake_fd(t->n.folder) : -1,

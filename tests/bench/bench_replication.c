@@ -17,12 +17,14 @@
  *   replication_lag_p99           ms until readers of a replica may see a SET, at half of the rate that one worker and
  *                                 the control lcore of the primary can do
  *
- * The worker that is timed has one core; everything else has the other one, and they take turns: neither is timed while
- * the other one runs, and each has its own caches. The log is on a disk in memory and acknowledged at once.
+ * The worker that is timed has one core; everything else has the other one, and they take turns: neither is
+ * timed while the other one runs, and each has its own caches. The log is on a disk in memory and
+ * acknowledged at once.
  *
- * The last two are in the cluster's time, as one core cannot be three: it passes as turns take CPU time, so what else
- * the machine does is not in it. Bootstrap: the sum of all turns, and the housekeeper's pauses. Lag: worker, control and
- * the replica's control poll, each as if on a core of its own; a write to the disk takes 100 us, a frame's way 10 us.
+ * The last two are in the cluster's time, as one core cannot be three: it passes as turns take CPU time, so
+ * what else the machine does is not in it. Bootstrap: the sum of all turns, and the housekeeper's pauses.
+ * Lag: worker, control and the replica's control poll, each as if on a core of its own; a write to the disk
+ * takes 100 us, a frame's way 10 us.
  *
  * 8-byte keys, 32-byte values, keys drawn uniformly, tables of 12 MiB half full but for the bootstrap.
  */
@@ -191,8 +193,8 @@ static void writes_and_others(struct cluster *c)
     cluster_others(c);
 }
 
-/* Cycles of a GET at the first replica while it applies as much as in primary_window(). Every other burst counts, as
- * there: what the caches have lost while the other core worked weighs the same. */
+/* Cycles of a GET at the first replica while it applies as much as in primary_window(). Every other burst
+ * counts, as there: what the caches have lost while the other core worked weighs the same. */
 static double replica_window(struct cluster *c, struct elsewhere *e)
 {
     struct station *replica = &c->station[1];
@@ -221,8 +223,8 @@ static uint64_t sent_bytes(const struct cluster *c)
     return replication_counted(&c->station[0].n.node->replication.counters, REPLICATION_sent_bytes);
 }
 
-/* The replica takes nothing until the window is over. What fits between the two is on its way when that which counts
- * begins. */
+/* The replica takes nothing until the window is over. What fits between the two is on its way when that which
+ * counts begins. */
 static struct window frozen_window(struct cluster *c, struct elsewhere *e)
 {
     c->station[1].frozen = true;

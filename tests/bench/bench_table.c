@@ -6,8 +6,8 @@
  *   table_batched_LOAD   GET hits, 32 at a time, through table_probe_hash() and table_probe_find() together
  *                        ÷ rte_hash_lookup_bulk_data() of 32 keys and a copy of their values
  *
- * at 0.5 and 0.9 of the capacity, 8-byte keys, 32-byte values; all three over memory of the same kind of pages.
- * Then the cost of larger values, per byte. `--capacity N`. The default
+ * at 0.5 and 0.9 of the capacity, 8-byte keys, 32-byte values; all three over memory of the same kind of
+ * pages. Then the cost of larger values, per byte. `--capacity N`. The default
  * takes a quarter of the L3, so that all contenders can stay in it.
  */
 #include <getopt.h>

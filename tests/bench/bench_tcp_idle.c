@@ -1,17 +1,17 @@
 /*
  * bench_tcp_idle - what connections that say nothing cost those that do.
  *
- * Two workers over one table: one with idle connections, one without. A busy client talks to either in turns, in
- * windows of some milliseconds; a round's ratio is of neighbouring windows, and the median of rounds is
- * printed, divided by the same median of before the idle connections were opened, for two workers do not lie alike
- * in the caches.
+ * Two workers over one table: one with idle connections, one without. A busy client talks to either in turns,
+ * in windows of some milliseconds; a round's ratio is of neighbouring windows, and the median of rounds is
+ * printed, divided by the same median of before the idle connections were opened, for two workers do not lie
+ * alike in the caches.
  *
  *   tcp_idle_authenticated_N   N sealed sessions over TCP; the busy client has another, and asks for 32-byte values
  *   tcp_idle_udp_get_N         N sessions over TCP; the busy clients are 64 sessions over UDP (MACs both ways)
  *
- * The worker's clock passes as its own cycles do, so the idle connections' timers come as often as on a worker
- * that is busy all the time; they were opened evenly over the time between two of their keep-alive probes, which they
- * answer.
+ * The worker's clock passes as its own cycles do, so the idle connections' timers come as often as on a
+ * worker that is busy all the time; they were opened evenly over the time between two of their keep-alive
+ * probes, which they answer.
  */
 #include "net/udp.h"
 #include "path_peer.h"
@@ -42,7 +42,8 @@ static uint64_t hear_answers(unsigned node)
     return cycles;
 }
 
-/* One turn with `burst` requests of the busy connection, the last of the peers; its cycles, 0 if it does not count. */
+/* One turn with `burst` requests of the busy connection, the last of the peers; its cycles, 0 if it does
+ * not count. */
 static uint64_t ask_by_tcp(unsigned node, unsigned burst)
 {
     struct path_peers *p = &peers[node];

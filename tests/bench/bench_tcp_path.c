@@ -1,14 +1,14 @@
 /*
- * bench_tcp_path - what a request over TCP costs a worker in all: Ethernet frames in, through net, our TCP, the native
- * service and the table, and the replies' frames out.
+ * bench_tcp_path - what a request over TCP costs a worker in all: Ethernet frames in, through net, our TCP,
+ * the native service and the table, and the replies' frames out.
  *
  * A request is a GET of a key of 8 bytes, drawn uniformly from a table of WILD_BENCH_TABLE_MIB (24) that is
  * half full, with a value of 32: a record of 60 bytes unsealed and 76 sealed; the reply has 76 and 92. Each
- * comes in a segment of its own that also acknowledges the reply before it. Only the worker's turns are timed;
- * checksums are computed and verified in software, as no device does it here. Median of windows.
+ * comes in a segment of its own that also acknowledges the reply before it. Only the worker's turns are
+ * timed; checksums are computed and verified in software, as no device does it here. Median of windows.
  *
- * Bulk is of requests that are answered with about 15 KiB, and of such that bring as much: cycles for each byte
- * of the streams, both directions. Lines that start with '#' say more.
+ * Bulk is of requests that are answered with about 15 KiB, and of such that bring as much: cycles for each
+ * byte of the streams, both directions. Lines that start with '#' say more.
  */
 #include "path_peer.h"
 
@@ -26,7 +26,8 @@ static struct path_peers peers;
 
 /* ---- requests ---- */
 
-/* `burst` requests of as many connections as there are, one turn; returns its cycles, 0 if it does not count. */
+/* `burst` requests of as many connections as there are, one turn; returns its cycles, 0 if it does not
+ * count. */
 static uint64_t ask(unsigned connections, unsigned burst)
 {
     /* not the connections' order in memory: what the last one fetched ahead does not help */
@@ -91,8 +92,8 @@ static void idle_turns(void)
 /* ---- bulk ---- */
 
 /*
- * One large request by connection 0, in full segments; what comes back is acknowledged as it comes. Returns cycles,
- * 0 if it does not count.
+ * One large request by connection 0, in full segments; what comes back is acknowledged as it comes. Returns
+ * cycles, 0 if it does not count.
  */
 static uint64_t bulk_exchange(const struct operation *operations, size_t reply_bytes)
 {

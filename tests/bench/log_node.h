@@ -1,7 +1,7 @@
 /*
- * log_node.h - for benchmarks of the log: whole nodes in this process, with one worker each whose port is arrays of
- * frames, and the requests of a client that needs no session (bench mode). Real time; who drives the node's turns is the
- * benchmark's to say.
+ * log_node.h - for benchmarks of the log: whole nodes in this process, with one worker each whose port is
+ * arrays of frames, and the requests of a client that needs no session (bench mode). Real time; who drives
+ * the node's turns is the benchmark's to say.
  */
 #ifndef WILD_BENCH_LOG_NODE_H
 #define WILD_BENCH_LOG_NODE_H
@@ -70,8 +70,8 @@ static inline struct instant log_node_now(void)
 
 /* ---- start and end ---- */
 
-/* What a node starts with: client frames at its only port, station 0, 1, ... of one network. log: NULL, or what it is to
- * be; its rules and disk. */
+/* What a node starts with: client frames at its only port, station 0, 1, ... of one network. log: NULL, or
+ * what it is to be; its rules and disk. */
 static inline struct node_config log_node_config(struct log_node *n, struct rte_mempool *pool,
                                                  uint64_t capacity, unsigned station,
                                                  const struct node_log_config *log)

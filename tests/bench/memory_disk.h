@@ -1,7 +1,8 @@
 /*
- * memory_disk.h - a folder in memory as disk.h, for benchmarks that mean everything but the disk: what is written is there
- * to be read, and stays written. A queued write is complete a fixed time after it was submitted, by a clock that the
- * benchmark passes. One thread at a time. Ends the process when memory is short.
+ * memory_disk.h - a folder in memory as disk.h, for benchmarks that mean everything but the disk: what is
+ * written is there to be read, and stays written. A queued write is complete a fixed time after it was
+ * submitted, by a clock that the benchmark passes. One thread at a time. Ends the process when memory is
+ * short.
  */
 #ifndef WILD_BENCH_MEMORY_DISK_H
 #define WILD_BENCH_MEMORY_DISK_H

@@ -1,9 +1,9 @@
 /*
- * path_node.h - for benchmarks of the whole path: real workers in this process, each with net, our TCP, the native
- * services and one table shared by all; frames come from arrays and leave into them.
+ * path_node.h - for benchmarks of the whole path: real workers in this process, each with net, our TCP, the
+ * native services and one table shared by all; frames come from arrays and leave into them.
  *
- * Only path_turn() is timed, and a node's clock passes as its timed turns do: to its timers the node seems busy
- * all the time, and what drives it seems to cost nothing.
+ * Only path_turn() is timed, and a node's clock passes as its timed turns do: to its timers the node seems
+ * busy all the time, and what drives it seems to cost nothing.
  */
 #ifndef WILD_BENCH_PATH_NODE_H
 #define WILD_BENCH_PATH_NODE_H
@@ -216,7 +216,8 @@ static inline void path_pass_time(struct path_node *node, uint64_t ns)
 /* A turn longer than this was not the worker's alone: others had the core meanwhile. */
 #define PATH_TURN_NS_MAX 100000
 
-/* One turn as node_worker_turn() has it, without its housekeeping. Returns cycles; 0: the turn does not count. */
+/* One turn as node_worker_turn() has it, without its housekeeping. Returns cycles; 0: the turn does not
+ * count. */
 static inline uint64_t path_turn(struct path_node *node)
 {
     uint64_t begin = rte_rdtsc_precise();

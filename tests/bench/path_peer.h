@@ -1,7 +1,7 @@
 /*
  * path_peer.h - clients of a path node, written for benchmarks: they speak TCP as far as a link without
- * losses needs it, shake hands for real, and keep little, so that they take little cache from what is measured: of a
- * session its two raw keys, from which the cipher's state is made for every record.
+ * losses needs it, shake hands for real, and keep little, so that they take little cache from what is
+ * measured: of a session its two raw keys, from which the cipher's state is made for every record.
  */
 #ifndef WILD_BENCH_PATH_PEER_H
 #define WILD_BENCH_PATH_PEER_H
@@ -112,8 +112,8 @@ static inline void path_send(struct path_peers *peers, unsigned number, uint8_t 
     path_segment(peers, number, &draft, flags, payload_bytes);
 }
 
-/* What left reaches its peer, in order as it does here; what is not TCP is counted. Probes of idle connections are
- * answered in the next turn. */
+/* What left reaches its peer, in order as it does here; what is not TCP is counted. Probes of idle
+ * connections are answered in the next turn. */
 static inline unsigned path_take(struct path_peers *peers)
 {
     struct frame_port *port = &peers->node->port;

@@ -1,12 +1,15 @@
 /*
- * replication_cluster.h - for benchmarks of replication: a primary and its replicas as whole nodes in this process, each
- * with one worker whose clients are log_node.h's. The primary's log is on a disk in memory; replicas have none.
+ * replication_cluster.h - for benchmarks of replication: a primary and its replicas as whole nodes in this
+ * process, each with one worker whose clients are log_node.h's. The primary's log is on a disk in memory;
+ * replicas have none.
  *
- * How frames of replication travel is the benchmark's to choose: by a port of their own, which the control lcore polls
- * (as a device does it that steers them), or by the workers (ring). Between nodes there is a switch that copies frames, as
- * two devices would; who calls it does that outside of what is timed. Sessions are sealed; clients are not.
+ * How frames of replication travel is the benchmark's to choose: by a port of their own, which the control
+ * lcore polls (as a device does it that steers them), or by the workers (ring). Between nodes there is a
+ * switch that copies frames, as two devices would; who calls it does that outside of what is timed. Sessions
+ * are sealed; clients are not.
  *
- * Time is the cluster's own and passes when the benchmark says so. A station may have another clock than the others.
+ * Time is the cluster's own and passes when the benchmark says so. A station may have another clock than the
+ * others.
  */
 #ifndef WILD_BENCH_REPLICATION_CLUSTER_H
 #define WILD_BENCH_REPLICATION_CLUSTER_H
@@ -126,7 +129,8 @@ static inline bool wire_is_answer(const struct rte_mbuf *frame)
     return memcmp(rte_pktmbuf_mtod(frame, const uint8_t *), log_node_client_mac, 6) == 0;
 }
 
-/* What a station has sent reaches the others; they see it at due_ns of their clocks. Answers stay for log_node_take(). */
+/* What a station has sent reaches the others; they see it at due_ns of their clocks. Answers stay for
+ * log_node_take(). */
 static inline void cluster_switch(struct cluster *c, unsigned from, uint64_t due_ns)
 {
     struct station *s = &c->station[from];

@@ -1,10 +1,10 @@
 /*
- * replication_lag.h - for bench_replication: how long until readers of a replica may see a SET, where the primary's
- * worker, its control lcore and the replica's poll, each as if on a core of its own.
+ * replication_lag.h - for bench_replication: how long until readers of a replica may see a SET, where the
+ * primary's worker, its control lcore and the replica's poll, each as if on a core of its own.
  *
- * Each has a clock, which passes as its turns take CPU time, and whoever is behind the others has the next turn: so
- * what it may see has happened. A burst of SETs comes every interval; its lag is the replica's clock when it may be
- * shown, less when it came.
+ * Each has a clock, which passes as its turns take CPU time, and whoever is behind the others has the next
+ * turn: so what it may see has happened. A burst of SETs comes every interval; its lag is the replica's clock
+ * when it may be shown, less when it came.
  */
 #ifndef WILD_BENCH_REPLICATION_LAG_H
 #define WILD_BENCH_REPLICATION_LAG_H
@@ -110,7 +110,8 @@ static inline void lag_round(struct cluster *c, uint64_t *entropy, double ns_a_s
         RTE_MAX(lag.clock_ns[LAG_CONTROL], lag.clock_ns[LAG_REPLICA]);
 }
 
-/* Several rounds: a turn in which the machine beneath had no time for this one is long, and a percentile remembers it. */
+/* Several rounds: a turn in which the machine beneath had no time for this one is long, and a percentile
+ * remembers it. */
 static inline void lag(struct cluster *c, uint64_t *entropy, double ns_a_set)
 {
     static double ms[LAG_BURSTS];

@@ -1,4 +1,5 @@
-/* fuzz_buffer.h - frames in heap blocks of exactly their size, so that the sanitizer sees one byte too far. */
+/* fuzz_buffer.h - frames in heap blocks of exactly their size, so that the sanitizer sees one byte too
+ * far. */
 #ifndef WILD_TESTS_FUZZ_BUFFER_H
 #define WILD_TESTS_FUZZ_BUFFER_H
 

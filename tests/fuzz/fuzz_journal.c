@@ -1,9 +1,10 @@
 /*
  * fuzz_journal.c - the journal that a load test keeps and `verify` believes.
  *
- * The first byte says how the rest is taken: as text, or as a program that writes lines (with its own idea of which of
- * them are right), cut off anywhere. What is not a journal is refused in one line and leaves nothing; what is one
- * gives a state that hangs together, and verdicts that follow from it. Right lines are read, whole or cut.
+ * The first byte says how the rest is taken: as text, or as a program that writes lines (with its own idea of
+ * which of them are right), cut off anywhere. What is not a journal is refused in one line and leaves
+ * nothing; what is one gives a state that hangs together, and verdicts that follow from it. Right lines are
+ * read, whole or cut.
  */
 #include <string.h>
 

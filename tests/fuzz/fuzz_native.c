@@ -2,8 +2,8 @@
  * fuzz_native.c - the native service behind its face, in and out of bench mode, with sessions of both kinds
  * alive and one unconfirmed. The input is a program: a mode, then steps, each a datagram (any bytes, or a
  * genuine one that is then perhaps damaged, perhaps sealed again) or a change of time or state; datagrams
- * gather into bursts. Every program starts from the same node. Half of the nodes have a log, which programs let
- * lag, catch up and fail.
+ * gather into bursts. Every program starts from the same node. Half of the nodes have a log, which programs
+ * let lag, catch up and fail.
  *
  * Checked: replies keep to their room; who did not prove anything gets no more bytes than it sent and changes
  * nothing in the table; replies to genuine datagrams verify, at once or late; no write is acknowledged above

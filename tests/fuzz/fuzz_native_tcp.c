@@ -1,8 +1,9 @@
 /*
  * fuzz_native_tcp.c - the native service over streams, with clients that hold the secret and do as they like.
- * The input is a program: open, handshake, sealed requests, bytes from nowhere, pieces, reading or not, bursts of
- * several clients, time, ends, a log that lags. What must hold: it comes to rest; what an honest client of the same
- * node asks is answered throughout; no write is acknowledged above the durable point; nothing is left.
+ * The input is a program: open, handshake, sealed requests, bytes from nowhere, pieces, reading or not,
+ * bursts of several clients, time, ends, a log that lags. What must hold: it comes to rest; what an honest
+ * client of the same node asks is answered throughout; no write is acknowledged above the durable point;
+ * nothing is left.
  */
 #include "fuzz.h"
 #include "native_tcp_peer.h"

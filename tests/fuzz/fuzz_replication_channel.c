@@ -1,11 +1,11 @@
 /*
- * fuzz_replication_channel.c - two channels over a pair of links. The input is a program: which secrets and how much room
- * there is, then what the owners do, how the bytes travel, and what the network or a peer that holds the secret does to
- * them.
+ * fuzz_replication_channel.c - two channels over a pair of links. The input is a program: which secrets and
+ * how much room there is, then what the owners do, how the bytes travel, and what the network or a peer that
+ * holds the secret does to them.
  *
- * What arrives is a prefix of what was sent, whatever happens to the bytes; all of it, if nothing does. A peer that holds
- * the secret may say anything: it is a message that is valid, or the end. Without a secret in common nothing opens, and the
- * server says nothing. Keys are wiped at every end. Everything comes to rest.
+ * What arrives is a prefix of what was sent, whatever happens to the bytes; all of it, if nothing does. A
+ * peer that holds the secret may say anything: it is a message that is valid, or the end. Without a secret in
+ * common nothing opens, and the server says nothing. Keys are wiped at every end. Everything comes to rest.
  */
 #include "channel_fixture.h"
 #include "fuzz.h"

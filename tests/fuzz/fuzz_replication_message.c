@@ -1,6 +1,6 @@
 /*
- * fuzz_replication_message.c - the codec of replication. The input is a message; whatever decodes is encoded again
- * and must be the same bytes.
+ * fuzz_replication_message.c - the codec of replication. The input is a message; whatever decodes is encoded
+ * again and must be the same bytes.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
- * make_frame_corpus FOLDER - writes the seeds of fuzz_frame: one good frame of every kind that a worker answers
- * or passes on, plain and tagged, and a burst of all.
+ * make_frame_corpus FOLDER - writes the seeds of fuzz_frame: one good frame of every kind that a worker
+ * answers or passes on, plain and tagged, and a burst of all.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -20,8 +20,8 @@ struct histogram {
 
 void histogram_record(struct histogram *histogram, uint64_t ns);
 void histogram_add(struct histogram *into, const struct histogram *from);
-/* The least value that `per_mille` thousandths of all values do not exceed, to the resolution (never below the
- * true one, never above the maximum). 0 when nothing was recorded. */
+/* The least value that `per_mille` thousandths of all values do not exceed, to the resolution (never below
+ * the true one, never above the maximum). 0 when nothing was recorded. */
 uint64_t histogram_quantile(const struct histogram *histogram, unsigned per_mille);
 
 #endif

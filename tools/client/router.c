@@ -214,7 +214,8 @@ bool wild_router_check(struct wild_router *router, uint32_t timeout_ms)
     return all;
 }
 
-/* Once all were asked: whether one of them answers; else one line about the primary, and how many others there are. */
+/* Once all were asked: whether one of them answers; else one line about the primary, and how many others
+ * there are. */
 static bool reaches_a_node(struct wild_router *router, char error[WILD_ERROR_BYTES])
 {
     unsigned up = 0;

@@ -30,8 +30,9 @@ static uint64_t passed_ns(const struct wild_router *router, uint64_t lsn, uint64
 }
 
 /*
- * Changes above `from` up to `to`, at least. Histories begin at multiples of 2^32, far above where the one before ended:
- * from one to the next nobody but the nodes can tell how many there were, but for those of the last.
+ * Changes above `from` up to `to`, at least. Histories begin at multiples of 2^32, far above where the one
+ * before ended: from one to the next nobody but the nodes can tell how many there were, but for those of the
+ * last.
  */
 static uint64_t changes_between(uint64_t from, uint64_t to, bool one_history)
 {

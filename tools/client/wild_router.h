@@ -15,8 +15,9 @@
  *
  * Threads. Everything that takes a wild_router may be called by any number of threads at once, but for
  * wild_router_destroy(). A wild_pipeline belongs to one thread at a time. A router has one thread of its own,
- * for health checks, and another if there are names to look up. After fork() a router is the parent's alone: what a child asks of it ends as
- * WILD_NO_ANSWER at once, and what it destroys is left as it is. A child makes routers of its own.
+ * for health checks, and another if there are names to look up. After fork() a router is the parent's alone:
+ * what a child asks of it ends as WILD_NO_ANSWER at once, and what it destroys is left as it is. A child
+ * makes routers of its own.
  *
  * Where a request goes. Writes go to the primary. Reads go in turn, by weight, to the replicas that are
  * healthy and serve, and to the primary when there is none (enum wild_read_preference has other ways). Every

@@ -137,8 +137,8 @@ static const char *read_line(struct journal_state *state, char *text, size_t len
     return is_text && journal_line_read(&line, text) ? take_line(state, &line) : "not a line of a journal";
 }
 
-/* A line without its newline, terminated; its length, or -1: the file ended before the line did. What is longer than any
- * line is cut there, so that a file without lines is not read to its end. */
+/* A line without its newline, terminated; its length, or -1: the file ended before the line did. What is
+ * longer than any line is cut there, so that a file without lines is not read to its end. */
 static ssize_t next_line(char out[LINE_BYTES_MAX], FILE *file)
 {
     size_t length = 0;

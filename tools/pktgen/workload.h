@@ -2,9 +2,9 @@
  * workload.h - the requests that wild-pcap writes: a seeded stream of PLAIN datagrams (datagram.h), one
  * operation each.
  *
- * A key's value is a function of its number, so every SET of a key stores the same bytes and every GET has one
- * right answer. A GET is padded with zero bytes to the size of the answer it hopes for: a PLAIN reply is never
- * larger than its request.
+ * A key's value is a function of its number, so every SET of a key stores the same bytes and every GET has
+ * one right answer. A GET is padded with zero bytes to the size of the answer it hopes for: a PLAIN reply is
+ * never larger than its request.
  */
 #ifndef WILD_PKTGEN_WORKLOAD_H
 #define WILD_PKTGEN_WORKLOAD_H

@@ -141,7 +141,8 @@ static int say(json_t *request, const char *name, json_t *value)
                : node_usage("not text in UTF-8: the value for ", name);
 }
 
-/* What a command's request says besides its name, and what the command may be given: EXIT_FINE or EXIT_USAGE. */
+/* What a command's request says besides its name, and what the command may be given: EXIT_FINE or
+ * EXIT_USAGE. */
 static int plain_request(const struct node_options *options, json_t *request)
 {
     (void)request;

@@ -21,7 +21,8 @@ struct node_options {
 
 /* Whether arguments from argv[1] on are such a command: -s comes before anything that is not an option. */
 bool node_command_is(int argc, char **argv);
-/* All of it: reads arguments, asks, prints. Returns the exit code: 0 done, 1 it cannot be reached or says no, 2 usage. */
+/* All of it: reads arguments, asks, prints. Returns the exit code: 0 done, 1 it cannot be reached or says
+ * no, 2 usage. */
 int node_command_main(int argc, char **argv, FILE *out);
 
 #endif
