@@ -97,7 +97,7 @@ enum frame_owner worker_slow_frame(struct worker *worker, struct worker_link *li
 /* Whether this segment, of which the ports are there at least, is the control lcore's, and of whom it
  * comes. */
 enum worker_handover_rank worker_handover_of(const struct worker *worker, rte_be32_t source,
-                                               const uint8_t *segment);
+                                             const uint8_t *segment);
 /* Takes the frame: handed over, or dropped and counted. */
 void worker_hand_over(struct worker *worker, struct worker_link *link, struct rte_mbuf *frame,
                       enum worker_handover_rank rank);

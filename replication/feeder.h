@@ -38,14 +38,15 @@ struct feeder;
 
 struct feeder_config {
     struct disk disk;
-    const struct meta *meta; /* borrowed, changes on the feeder's thread alone: the histories of the log. NULL: feeder_of() */
-    uint64_t capacity;       /* of our table: what BEGIN says where there is no snapshot */
+    const struct meta *
+        meta; /* borrowed, changes on the feeder's thread alone: the histories of the log. NULL: feeder_of() */
+    uint64_t capacity; /* of our table: what BEGIN says where there is no snapshot */
 };
 
 struct feeder *feeder_create(const struct feeder_config *config); /* NULL: memory is short */
 /* Before its thread steps it: the folder's meta (housekeeper_meta()), of a housekeeper that was made after the feeder. */
 void feeder_of(struct feeder *feeder, const struct meta *meta);
-void feeder_destroy(struct feeder *feeder);                       /* no thread steps it any more */
+void feeder_destroy(struct feeder *feeder); /* no thread steps it any more */
 
 /* ---- the thread that may wait ---- */
 

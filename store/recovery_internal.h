@@ -23,7 +23,7 @@ struct recovery {
     uint64_t sync_segment;
     uint64_t first_bytes; /* of the segment that the replay begins in */
     struct kept_tail tail;
-    bool switched; /* by an adoption, and that is durable */
+    bool switched;     /* by an adoption, and that is durable */
     bool clean;        /* nothing lies behind the log's end */
     bool meta_changed; /* it is not what is on the disk */
     bool notice_waits;

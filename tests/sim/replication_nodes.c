@@ -326,7 +326,8 @@ static void a_bootstrap_waits_for_the_workers(void)
     CU_ASSERT_EQUAL(view_of(&replica).state, STATE_CATCHING_UP);
     CU_ASSERT_EQUAL(counted(&replica, REPLICATION_applied_records), 0);
     CU_ASSERT(node_status_take(primary.node, &status) && status.replicas == 1);
-    CU_ASSERT_EQUAL(status.replica_lag_lsn[0], 1 + KEYS); /* the list of members is the first, with LSN 2^32 */
+    CU_ASSERT_EQUAL(status.replica_lag_lsn[0],
+                    1 + KEYS); /* the list of members is the first, with LSN 2^32 */
     replica.workers = WORKERS;
     UNTIL(serves(&replica));
     CU_ASSERT(has(&replica, "key499", "one"));

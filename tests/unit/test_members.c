@@ -469,7 +469,7 @@ static void only_the_last_primary_starts_without_asking(void)
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
     other.members.count = 1; /* its own list is an old one then */
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
-    other = meta;                                                    /* the term has no more starts */
+    other = meta; /* the term has no more starts */
     other.history[0].epoch = 0xffff;
     CU_ASSERT_EQUAL(members_may_start(&other), MEMBERS_START_ASKS);
     other = meta; /* a replica's folder */

@@ -343,7 +343,9 @@ static int repair(struct plan *plan)
             fprintf(plan->options->out, "%s: nothing to repair\n", plan->options->path);
         return EXIT_FINE;
     }
-    if (plan->end.segment < folder->segment[0].number) /* nothing is left: the first segment stays, empty, as of a log that begins */
+    if (plan->end.segment <
+        folder->segment[0]
+            .number) /* nothing is left: the first segment stays, empty, as of a log that begins */
         plan->end.segment = folder->segment[0].number;
     plan->end.offset = (uint32_t)wal_block_padded(plan->end.offset);
     plan->last_lsn = meta_found_lsn(&folder->meta);
