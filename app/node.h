@@ -51,6 +51,12 @@ struct node_log_config {
     uint64_t snapshot_segments, snapshot_interval_ms; /* durable_log.h */
 };
 
+/* Another node's replication port. */
+struct node_peer {
+    struct address address;
+    uint16_t port; /* host order */
+};
+
 /* Who leads, who follows. All zero: the node stands alone. */
 struct node_replication_config {
     enum mode mode;
@@ -66,6 +72,8 @@ struct node_replication_config {
     /* Over sockets: where a primary listens and a replica connects from, if that is not the clients' address. */
     bool own_address;
     struct address address;
+    struct node_peer peer[PEERS_MAX]; /* to be asked, besides the members, by one that wants to lead */
+    unsigned peers;
     const struct secret_option *secrets; /* between nodes; none: the node's own */
     unsigned secret_count;
 };

@@ -75,7 +75,8 @@ struct node_following {
     struct address address;
     struct stream *stream; /* NULL: none */
     bool resolving, connected;
-    bool input_held;                       /* by the stream: the replica did not take all */
+    struct node_peer leader; /* the last one that was followed, as it was reached; port 0: none */
+    bool input_held;         /* by the stream: the replica did not take all */
     char trouble[NAME_LOOKUP_ERROR_BYTES]; /* with the connection, as last told */
     uint64_t hidden_generation; /* of the workers', when this view was published; see node_quiescent() */
     uint64_t lsn;               /* that readers may be shown */

@@ -106,6 +106,9 @@ static void welcomed(void *state, const struct meta *histories, const uint8_t ad
     inet_ntop(AF_INET, address + 12, ip, sizeof ip); /* IPv4 mapped */
     snprintf(text, sizeof text, "%s:%u", ip, client_port);
     node_tell_histories(node, histories, text);
+    memcpy(node->replication.following.leader.address.bytes, address,
+           sizeof node->replication.following.leader.address.bytes);
+    node->replication.following.leader.port = node->replication.following.primary_port;
     node_identify(node, histories->cluster_id, node->identity.node_id);
     node->replication.following.trouble[0] = '\0';
 }

@@ -260,10 +260,18 @@ static bool opened_all(const struct meta *meta)
     return true;
 }
 
+static void add_seed(struct promotion_seed *seed, unsigned *count, const struct node_peer *peer)
+{
+    memcpy(seed[*count].address, peer->address.bytes, sizeof seed[0].address);
+    seed[(*count)++].port = peer->port;
+}
+static_assert((int)PEERS_MAX + 1 <= (int)PROMOTION_SEEDS_MAX, "promotion.h");
+
 /* False: links of the last time are left. */
 static bool begin_to_ask(struct node *node, bool force, bool only_asks)
 {
     struct node_replication *replication = &node->replication;
+    const struct node_replication_config *config = &node->config.replication;
     const struct meta *meta = &node->log.meta.now;
     struct promotion_seed seed[PROMOTION_SEEDS_MAX];
     struct promotion_order order = {.own_id = meta->node_id,
@@ -278,6 +286,11 @@ static bool begin_to_ask(struct node *node, bool force, bool only_asks)
                                     .only_asks = only_asks};
 
     memcpy(order.cluster_id, meta->cluster_id, sizeof order.cluster_id);
+    for (unsigned i = 0; i < config->peers; i++)
+        add_seed(seed, &order.seeds, &config->peer[i]);
+    /* In the list its address may be missing: nobody had told it. */
+    if (replication->following.leader.port != 0)
+        add_seed(seed, &order.seeds, &replication->following.leader);
     return promotion_begin(replication->promotion.promotion, &order, replication->now.mono_ns);
 }
 
@@ -335,6 +348,35 @@ bool node_role_may_serve(struct node *node)
     }
     end_survey(node);
     return !overtaken;
+}
+
+/* Whom it asks may lead no more: another may have been promoted without this node's promise. */
+static unsigned turn_following(struct node *node)
+{
+    struct node_role *role = role_of(node);
+    const struct promotion_result *result;
+    struct replica_facts facts;
+
+    if (role->promise.epoch != 0)
+        return 0;
+    if (role->follow_next.port != 0)
+        return follow_next(node);
+    if (!role->surveys) {
+        if (node->replication.now.mono_ns < role->survey_due_ns)
+            return 0;
+        replica_facts(node->replication.following.replica, &facts);
+        if (facts.phase > REPLICA_GREETING || node->log.meta.now.members.count < 2) {
+            role->survey_due_ns = node->replication.now.mono_ns + SURVEY_NS;
+            return 0;
+        }
+    }
+    result = survey(node);
+    if (result == NULL)
+        return 0;
+    if (result->leader.port != 0)
+        role->follow_next = result->leader;
+    end_survey(node);
+    return 1;
 }
 
 /* A member that does not follow may lead in an epoch that we know nothing of, or not know of ours. */
@@ -751,7 +793,7 @@ unsigned node_role_turn(struct node *node)
             node_role_ask(node, false);
             return 1;
         }
-        return role->follow_next.port != 0 && role->promise.epoch == 0 ? follow_next(node) : 0;
+        return turn_following(node);
     case PART_ASKS:
         return turn_asking(node);
     case PART_OPENS:

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -266,6 +267,30 @@ static void choose_name(struct server *server)
         memcpy(server->name, options->replication.name, sizeof server->name);
 }
 
+/* They only seed addresses: one that is not found now is left out. This thread may wait for the resolver. */
+static void find_peers(struct server *server)
+{
+    static const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    const struct replication_options *options = &server->options->replication;
+    struct node_replication_config *config = &server->config.replication;
+
+    for (unsigned i = 0; i < options->peers; i++) {
+        struct addrinfo *list = NULL;
+        int failed = getaddrinfo(options->peer[i].host, NULL, &hints, &list);
+
+        if (failed != 0) {
+            logger_line(&server->logger, LOG_LEVEL_WARNING, "--peer %s: %s; it is left out",
+                        options->peer[i].host, gai_strerror(failed));
+            continue;
+        }
+        struct sockaddr_in first;
+        memcpy(&first, list->ai_addr, sizeof first);
+        freeaddrinfo(list);
+        config->peer[config->peers++] =
+            (struct node_peer){address_from_ip4(first.sin_addr.s_addr), options->peer[i].port};
+    }
+}
+
 static int start_replication(void *subject, char *error, size_t error_bytes)
 {
     struct server *server = subject;
@@ -294,6 +319,7 @@ static int start_replication(void *subject, char *error, size_t error_bytes)
         .secrets = options->secret,
         .secret_count = options->secrets,
     };
+    find_peers(server);
     return 0;
 }
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import signal
 import time
 
 from lab import must, place, run
@@ -211,3 +212,19 @@ def case_a_replica_is_promoted_and_gives_place_again():
             for i in {1, 2, 3} - {to}:
                 net.until(lambda: net.value(7877 + i, "to") == str(to), lambda: str(net.status(i)))
             net.verify(journal, 7877 + to)
+
+
+def case_a_member_that_was_not_asked_finds_the_new_primary():
+    """K = 2 of 4: two promises are enough, so one replica that is stopped meanwhile is not needed; it finds the new primary."""
+    with Members("unasked") as net:
+        nodes = {1: net.member(1, None, "--min-replicas", "2", serving=False)}
+        nodes.update({i: net.member(i, 1, "--min-replicas", "2") for i in (2, 3, 4)})
+        net.until(lambda: len(json.loads(net.ctl(1, "-j", "members").stdout)) == 4, lambda: net.ctl(1, "members").stdout)
+        net.until(lambda: net.ask("set", "before", "1", check=False).returncode == 0, "a write")
+        os.kill(nodes[4].pid, signal.SIGSTOP)
+        net.until(lambda: all(net.status(i)["durable_lsn"] == net.status(1)["lsn"] for i in (2, 3)), "level")
+        net.gone(nodes[1])
+        net.ctl(2, "promote")
+        os.kill(nodes[4].pid, signal.SIGCONT)
+        net.until(lambda: net.ask("set", "after", "1", port=7879, check=False).returncode == 0, lambda: str(net.status(2)))
+        net.until(lambda: net.value(7881, "after") == "1", lambda: str(net.status(4)) + nodes[4].log())
