@@ -6,6 +6,7 @@
 enum {
     REPLICATION_PORT = 9001,
     STEP_MS = 20,
+    READY_MS = 4000,
     MEND_MS = 120000, /* till somebody leads */
 };
 
@@ -225,18 +226,33 @@ static void wait_orders(struct cluster *c)
     }
 }
 
+/* It has read its folder, or refuses it; where it is to lead, it may have to ask others first. */
+static enum node_readiness wait_ready(struct cluster *c, unsigned node)
+{
+    enum node_readiness readiness = NODE_RECOVERING;
+
+    for (unsigned ms = 0; ms < READY_MS && readiness == NODE_RECOVERING; ms += STEP_MS) {
+        struct node_recovery_progress progress;
+
+        pass_ms(c, STEP_MS);
+        if (watch_runs(c, node))
+            readiness = node_readiness(c->hub.nodes[node].node, &progress, c->hub.error, sizeof c->hub.error);
+    }
+    return readiness;
+}
+
 /* It runs, has read its folder, and its disk takes what it writes. */
 static void make_run(struct cluster *c, unsigned node)
 {
+    unsigned tries = 0;
+
     if (c->hub.nodes[node].node == NULL)
         revive(c, node);
-    for (unsigned tries = 0; !hub_serves(&c->hub, node); tries++) {
-        must(c, tries < 5 && (strstr(c->hub.error, "the disk is full") != NULL || c->hub.nodes[node].fell),
-             "node %u does not start: %s", node, c->hub.error);
+    while (wait_ready(c, node) == NODE_REFUSED) { /* the disk was full, or failed, when it started */
+        must(c, tries++ < 5, "node %u does not start: %s", node, c->hub.error);
         die(c, node, 0);
     }
-    if (has_log(c, node) && atomic_load(&c->hub.nodes[node].node->log.shown.wal_state) ==
-                                WAL_FAILED) { /* the device was exchanged */
+    if (has_log(c, node) && atomic_load(&c->hub.nodes[node].node->log.shown.wal_state) == WAL_FAILED) {
         die(c, node, 0);
         make_run(c, node);
     }

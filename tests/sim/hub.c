@@ -10,6 +10,8 @@
 #include "../unit/frames.h"
 #include "../unit/seeded.h"
 
+/* A primary asks how others stand before it serves. */
+#define SERVES_NS UINT64_C(3000000000)
 enum { CLIENT_PORT = 40000, REPLICATION_PORT = 9001, RING_FRAMES = 1024, HUB_SEGMENT_BYTES = 256 * 1024 };
 
 static void must(bool condition, const char *what)
@@ -117,6 +119,9 @@ static void start_node(struct hub *hub, unsigned i)
                                               .rules = hub->rules,
                                               .segment_bytes = HUB_SEGMENT_BYTES,
                                               .snapshot_segments = 2};
+    else if (config.replication.mode == MODE_REPLICA)
+        config.log.rules.reads_wait = hub->rules.reads_wait;
+    config.log.rules.replicated = config.replication.min_replicas > 0;
     must(node_start(&node->node, &config, hub->now, error, sizeof error) == 0, error);
 }
 
@@ -226,7 +231,7 @@ void hub_crash_soon(struct hub *hub, unsigned i, unsigned calls)
 
 bool hub_serves(struct hub *hub, unsigned i)
 {
-    for (unsigned steps = 0; steps < 1000000000 / hub->step_ns; steps++) {
+    for (unsigned steps = 0; steps < SERVES_NS / hub->step_ns; steps++) {
         struct node_recovery_progress progress;
 
         if (hub->nodes[i].fell)

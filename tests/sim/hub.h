@@ -112,7 +112,8 @@ void hub_revive(struct hub *hub, unsigned i);
 void hub_crash(struct hub *hub, unsigned i, enum sim_crash crash); /* both */
 /* The node's disk crashes after so many more of its calls, and the node does nothing any more: hub_node.fell. */
 void hub_crash_soon(struct hub *hub, unsigned i, unsigned calls);
-/* Steps until node i serves. False: it has refused its folder (hub->error) or does not within a virtual second. */
+/* Steps until node i serves. False: it has refused its folder (hub->error) or does not within three virtual
+ * seconds. */
 bool hub_serves(struct hub *hub, unsigned i);
 void hub_stop(struct hub *hub);
 void hub_step(struct hub *hub);
