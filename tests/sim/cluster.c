@@ -19,6 +19,8 @@
  */
 #include "cluster.h"
 
+#include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +40,7 @@ enum {
     /* An ARP answer, which has no checksum, is believed for 30 s (neighbour.h) though a bit of it was turned
      * over; then come probes, one connection that times out, and the back-off. */
     CONVERGE_MS = 30000 + 15000,
+    UNTIE_ROUNDS = 500, /* of ten ms */
 };
 
 static const char secret[] = "wild1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -148,7 +151,7 @@ static void one_round(struct cluster *c)
 static unsigned converge(struct cluster *c)
 {
     uint64_t began_ns = c->hub.now.mono_ns;
-    unsigned leader;
+    unsigned leader, rounds = 0;
 
     heal(c);
     tell(c, "all is well, for good");
@@ -163,6 +166,8 @@ static unsigned converge(struct cluster *c)
         must(c, c->hub.now.mono_ns - began_ns < UINT64_C(1000000) * CONVERGE_MS, "the nodes do not converge");
         if (!level)
             pass_ms(c, 10);
+        if (!level && ++rounds % UNTIE_ROUNDS == 0)
+            leader = operator_unties(c, leader);
     }
     c->counts.waited_ms += (c->hub.now.mono_ns - began_ns) / 1000000;
     return leader;
@@ -385,6 +390,9 @@ int main(void)
     struct totals totals = {0}, again = {0};
     struct rte_mempool *pool;
 
+    /* Nodes come and go: their memory is not to be asked of the kernel, and cleared, each time. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
     if (keys_start() != 0)
         return 1;
     test_eal_start_with(256);

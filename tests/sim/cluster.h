@@ -127,6 +127,7 @@ struct node_watch {
     X(follow_refused, "follow orders refused")                                                               \
     X(died_on_order, "orders that ended with the node")                                                      \
     X(restarts, "failovers by restart")                                                                      \
+    X(untied, "terms begun for who was promised to another")                                                 \
     X(lines, "histories")                                                                                    \
     X(losses, "of them, with a loss")                                                                        \
     X(lost_writes, "acknowledged writes that were given up")                                                 \
@@ -239,5 +240,7 @@ void operator_turn(struct cluster *c);
 void operate(struct cluster *c);
 /* All is well again, for good: somebody leads, the others follow it. Returns who. */
 unsigned operator_mends(struct cluster *c);
+/* Some node does not follow that leader though all is well: what an operator does then. Returns who leads. */
+unsigned operator_unties(struct cluster *c, unsigned leader);
 
 #endif

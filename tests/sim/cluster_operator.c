@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cluster.h"
+#include "epoch.h"
 
 enum {
     REPLICATION_PORT = 9001,
@@ -145,6 +146,9 @@ static void restart_as_primary(struct cluster *c, unsigned node)
     unsigned old = c->leader;
 
     if (node == old || !has_log(c, node) || (c->strict && !holds_all(c, node)))
+        return;
+    if (!watch_runs(c, node) ||
+        watch_view(c, node).history == 0) /* an empty folder is a cluster of its own */
         return;
     tell(c, "manual failover from %u to %u", old, node);
     c->counts.restarts++;
@@ -316,4 +320,40 @@ unsigned operator_mends(struct cluster *c)
         next = (next + 1) % c->nodes;
         pass_ms(c, STEP_MS);
     }
+}
+
+/*
+ * Of two promotions at once one may have won, and who had promised himself to the other follows nobody of that term: until
+ * the next one, which the operator brings about by giving the lead to another. The leader then; nothing to do: the same.
+ */
+unsigned operator_unties(struct cluster *c, unsigned leader)
+{
+    unsigned bound = NODES_MAX, to = NODES_MAX;
+
+    for (unsigned i = 0; i < c->nodes; i++) {
+        const struct meta *meta;
+
+        if (i == leader || !has_log(c, i) || !watch_runs(c, i))
+            continue;
+        meta = &c->hub.nodes[i].node->log.meta.now;
+        if (epoch_term(meta->sealed_epoch) == epoch_term(watch_view(c, leader).epoch) &&
+            meta->sealed_node != 0 && meta->sealed_node != c->hub.nodes[leader].node->log.meta.now.node_id)
+            bound = i;
+        else if (watch_is_level(c, i, leader))
+            to = i;
+    }
+    if (bound == NODES_MAX)
+        return leader;
+    c->counts.untied++;
+    if (to != NODES_MAX) {
+        tell_demote(c, leader, to);
+    } else { /* there is no third */
+        configure(c, bound, true);
+        c->hub.nodes[leader].part.mode = MODE_REPLICA;
+        die(c, leader, 0);
+        pass_ms(c, READY_MS);
+        tell_promote(c, bound, false);
+    }
+    wait_orders(c);
+    return operator_mends(c);
 }
