@@ -340,7 +340,11 @@ static unsigned turn_waiting(struct replica *replica)
         done = channel_turn(&replica->channel) > 0; /* what is said last */
         if (replica->now_ns > replica->close_by_ns) {
             replica->close_by_ns = UINT64_MAX;
-            channel_abort(&replica->channel);
+            /* It may have said all, and the other side never end the link: a node that is frozen, or gone. */
+            if (replica->channel.state == CHANNEL_ENDED)
+                replica->channel.link.functions->abort(replica->channel.link.stream);
+            else
+                channel_abort(&replica->channel);
         }
     }
     if (replica->link_there || replica->stopped || replica->paused || replica->now_ns < replica->due_ns)

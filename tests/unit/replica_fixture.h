@@ -49,6 +49,7 @@ struct stage {
     bool hold_connect;  /* nobody answers */
     bool no_primary;    /* it is said at once that nobody is there */
     size_t piece;       /* bytes are delivered in pieces of this size; 0: all at once */
+    bool frozen;        /* the primary: its kernel takes what it is sent, and nothing else happens there */
     uint64_t cut_after; /* bytes from the primary until the link is cut; UINT64_MAX: never */
 
     /* the node */
@@ -248,6 +249,10 @@ static inline bool stage_deliver(struct stage *s)
         s->cut_after = UINT64_MAX;
         link_pair_cut(s->pair);
         return true;
+    }
+    if (s->frozen) {
+        s->pair->end[STAGE_REPLICA].length = 0;
+        return link_pair_tell(s->pair, STAGE_REPLICA);
     }
     moved = link_pair_move(s->pair, STAGE_PRIMARY, piece < s->cut_after ? piece : s->cut_after);
     if (s->cut_after != UINT64_MAX)

@@ -355,6 +355,21 @@ static void while_it_does_not_follow_no_session_is_begun(void)
     CU_ASSERT_EQUAL(stage_facts(s).phase, REPLICA_FOLLOWING);
 }
 
+/* What a promotion waits for. */
+static void a_session_that_ends_in_order_does_not_wait_for_a_primary_that_is_frozen(void)
+{
+    own_recovered(&own, 0x11, STAGE_FIRST + 9);
+    stage_primary_has(s, 10);
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_RESUME);
+    s->frozen = true;
+    replica_stop_following(s->replica);
+    stage_pass(s, 1000);
+    CU_ASSERT_TRUE(stage_facts(s).link_there);
+    stage_pass(s, 2);
+    CU_ASSERT_FALSE(stage_facts(s).link_there);
+}
+
 /* It was promoted, wrote, and was demoted: the table and the log went on without us. */
 static void a_node_that_was_a_primary_follows_from_what_it_has_written(void)
 {
@@ -422,6 +437,8 @@ int main(void)
         {"members come with the log", members_come_with_the_log},
         {"a seal is known again after a start", a_seal_is_known_again_after_a_start},
         {"while it does not follow no session is begun", while_it_does_not_follow_no_session_is_begun},
+        {"a session that ends in order does not wait for a primary that is frozen",
+         a_session_that_ends_in_order_does_not_wait_for_a_primary_that_is_frozen},
         {"a node that was a primary follows from what it has written",
          a_node_that_was_a_primary_follows_from_what_it_has_written},
         {"a folder without anything binds to nobody", a_folder_without_anything_binds_to_nobody},
