@@ -44,9 +44,11 @@ uint64_t primary_replicated_lsn(const struct primary *primary, unsigned count, b
     return found == count ? best[count - 1] : 0;
 }
 
+/* All of it on its own disk, as a whole. Whether it serves readers does not matter: that may take an acknowledgement
+ * which it takes this member for. */
 static bool has_all(const struct primary_session *session)
 {
-    return session->state == SESSION_STREAMING && session->ack.state == REPLICA_SERVING &&
+    return session->state == SESSION_STREAMING && session->ack.durable_lsn != 0 &&
            session->ack.durable_lsn >= session->welcome_lsn;
 }
 
