@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "epoch.h"
 #include "lineage.h"
 #include "wire.h"
 
@@ -111,8 +112,12 @@ void primary_judge(const struct primary *primary, const struct replication_hello
         out->start = WELCOME_BOOTSTRAP;
     else if (!is_on_line(primary, hello, why, sizeof why))
         /* Who knows our epoch was welcomed by us, or by another that took the same one: from a copy of our folder,
-         * say. Which of the two is to be given up is not for us to decide. */
-        primary_refuse(out, hello->epoch == epoch ? REFUSE_RIVAL : REFUSE_DIVERGED, "%s", why);
+         * say. Which of the two is to be given up is not for us to decide. A promotion's epoch is known by those who
+         * have promised it, too, and to one node alone; a replica that has followed another in it turns us down. */
+        primary_refuse(out,
+                       hello->epoch == epoch && epoch != epoch_of_promotion(epoch - 1) ? REFUSE_RIVAL
+                                                                                       : REFUSE_DIVERGED,
+                       "%s", why);
     else if (hello->lsn < primary->log_from_lsn)
         out->start = WELCOME_BOOTSTRAP; /* what it lacks is in no segment any more */
     if (out->refuse == 0 && out->start == WELCOME_BOOTSTRAP && primary->log.folder_gone)

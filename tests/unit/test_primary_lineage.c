@@ -3,6 +3,7 @@
  */
 #include "scripted_feeder.h"
 
+#include "epoch.h"
 #include "primary_fixture.h"
 
 static struct feeder feeder;
@@ -228,6 +229,17 @@ static void who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew(void
     fixture_stop();
 }
 
+/* He knows our epoch by his promise, not because he has followed somebody in it. */
+static void who_has_promised_himself_to_us_and_has_a_tail_sets_it_aside(void)
+{
+    start();
+    fixture.meta.history[fixture.meta.count - 1].epoch = epoch_of_promotion(EPOCH);
+    struct replication_message hello = peer_hello_at(1, 0xcccc, FIRST_LSN);
+    hello.hello.epoch = epoch_of_promotion(EPOCH);
+    CU_ASSERT_EQUAL(refused(&hello), REFUSE_DIVERGED);
+    fixture_stop();
+}
+
 static void who_has_seen_a_higher_epoch_does_not_follow_us(void)
 {
     start();
@@ -308,6 +320,8 @@ int main(void)
          nobody_gives_up_what_he_has_for_a_folder_that_is_gone},
         {"who has followed another of our epoch is not told to begin anew",
          who_has_followed_another_of_our_epoch_is_not_told_to_begin_anew},
+        {"who has promised himself to us and has a tail sets it aside",
+         who_has_promised_himself_to_us_and_has_a_tail_sets_it_aside},
         {"who has seen a higher epoch does not follow us", who_has_seen_a_higher_epoch_does_not_follow_us},
         {"a node of our own id is turned away", a_node_of_our_own_id_is_turned_away},
         {"a refusal is said once a minute for each node and reason",
