@@ -309,6 +309,17 @@ unsigned operator_mends(struct cluster *c)
                 pass_ms(c, STEP_MS);
             if (watch_leads(c, leader))
                 return leader;
+            if (has_log(c, (leader + 1) % c->nodes)) {
+                /* Nobody follows it: another has won the same term (with so many --min-replicas one promise is enough). */
+                c->counts.untied++;
+                c->hub.nodes[leader].part = c->hub.nodes[(leader + 1) % c->nodes].part;
+                c->hub.nodes[leader].part.leader = (leader + 1) % c->nodes;
+                die(c, leader, 0);
+                pass_ms(c, READY_MS);
+                tell_promote(c, leader, false);
+                wait_orders(c);
+                continue;
+            }
         }
         if (c->hub.now.mono_ns >= until_ns)
             watch_tell(c);
