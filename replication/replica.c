@@ -360,6 +360,7 @@ unsigned replica_turn(struct replica *replica, uint64_t mono_ns, uint64_t wall_m
     (void)wall_ms;
     replica->now_ns = mono_ns;
     replica->turned = true;
+    replica_own_look(replica);
     if (!replica->paused)
         replica_publish(replica);
     if (replica->phase == REPLICA_WAITING)

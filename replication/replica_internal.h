@@ -170,6 +170,8 @@ void replica_own_give_up(struct replica *replica);
 bool replica_own_given_up(struct replica *replica);
 /* False: it cannot be adopted as it stands. */
 bool replica_own_adopt(struct replica *replica);
+/* Whether it has been adopted, session or none: a promotion waits for it. */
+void replica_own_look(struct replica *replica);
 bool replica_own_append(struct replica *replica, uint64_t history, uint64_t first_lsn, const uint8_t *records,
                         size_t bytes, uint32_t count);
 /* For an ACK. */

@@ -109,7 +109,7 @@ bool replica_own_adopt(struct replica *replica)
     return true;
 }
 
-static void look_at_adoption(struct replica *replica)
+void replica_own_look(struct replica *replica)
 {
     const struct replica_log *log = &replica->config.log;
 
@@ -129,7 +129,7 @@ bool replica_may_take(struct replica *replica)
     bool may = true;
 
     if (replica_has_log(replica) && replica->phase == REPLICA_FOLLOWING) {
-        look_at_adoption(replica);
+        replica_own_look(replica);
         if (replica->learning && log->learn(log->state, &replica->histories)) {
             replica->learning = false;
             replica->own.line = replica->histories;
@@ -175,7 +175,7 @@ void replica_own_turn(struct replica *replica)
 {
     if (!replica_has_log(replica))
         return;
-    look_at_adoption(replica);
+    replica_own_look(replica);
     if (replica->learning) /* whether anything has come or not */
         (void)replica_may_take(replica);
     if (replica->phase == REPLICA_FOLLOWING && !replica->learning)

@@ -69,7 +69,7 @@ static const struct {
     [STATE_RECOVERING] = {"recovering", "the log is being replayed"},
     [STATE_CATCHING_UP] = {"catching_up", "this replica is behind its primary"},
     [STATE_READ_ONLY] = {"read_only", "no writes until an operator helps"},
-    [STATE_FENCED] = {"fenced", "another primary has a higher epoch"},
+    [STATE_FENCED] = {"fenced", "another node leads, or members have not promised themselves to this one"},
     [STATE_DRAINING] = {"draining", "the node is shutting down"},
 };
 

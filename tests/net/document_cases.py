@@ -24,26 +24,56 @@ done
 """
 
 
+def typed(net, name, before, blocks):
+    """What is shown by blocks that are typed in a folder of their own, after `before`."""
+    home = os.path.join(place.scratch, name)
+    os.makedirs(home)
+    os.symlink(os.path.abspath(place.build), os.path.join(home, "build"))
+    script = f"set -e\ntrap 'kill $(jobs -p); wait' EXIT\n{before}"
+    for block in blocks:
+        script += block
+        sockets = re.findall(r"--control-socket (\S+)", block)
+        script += AWAIT.replace("SOCKETS", " ".join(sockets)) if sockets else ""
+    ran = net.station("bash", "-c", script, cwd=home, timeout=180, check=False)
+    shown = ran.stdout + ran.stderr
+    must(ran.returncode == 0, shown[-3000:])
+    return shown
+
+
+def replication_blocks():
+    """Those of nodes that all have logs, which are a cluster of their own, and the others."""
+    with open(os.path.join(TREE, "docs/replication.md")) as document:
+        sections = re.split(r"^(?=## )", document.read(), flags=re.M)
+    of_members, others = [], []
+    for section in sections:
+        blocks = re.findall(r"^```bash\n(.*?)^```$", section, re.M | re.S)
+        (of_members if any(re.search(r"\b[abc]\.sock|\$[abc]\b", block) for block in blocks) else others).extend(blocks)
+    return of_members, others
+
+
+def must_say(shown, *texts):
+    for says in texts:
+        must(says in shown, f"not said: {says!r}: {shown[-3000:]}")
+
+
 def case_the_replication_document_does_what_it_says():
     with Loopback() as net:
-        home = os.path.join(place.scratch, "document")
-        os.makedirs(home)
-        os.symlink(os.path.abspath(place.build), os.path.join(home, "build"))
-        with open(os.path.join(TREE, "docs/replication.md")) as document:
-            blocks = re.findall(r"^```bash\n(.*?)^```$", document.read(), re.M | re.S)
+        blocks = replication_blocks()[1]
         must(len(blocks) >= 6, f"{len(blocks)} blocks")
-        script = "set -e\ntrap 'kill $(jobs -p); wait' EXIT\n"
-        for block in blocks:
-            script += block
-            sockets = re.findall(r"--control-socket (\S+)", block)
-            script += AWAIT.replace("SOCKETS", " ".join(sockets)) if sockets else ""
-        ran = net.station("bash", "-c", script, cwd=home, timeout=180, check=False)
-        shown = ran.stdout + ran.stderr
-        must(ran.returncode == 0, shown[-3000:])
-        for says in ("health: 3 of 3 endpoints are healthy", "hello\n", "2 replicas, 0 missing, 0 wrong", " 0 errors, 0 mismatches",
-                     "mode            primary", "streaming", "\"lag_ms\"", "wild_replication_applied_records_total",
-                     "3 endpoints, 0 wrong", "state           serving"):
-            must(says in shown, f"not said: {says!r}: {shown[-3000:]}")
+        must_say(typed(net, "document", "", blocks), "health: 3 of 3 endpoints are healthy", "hello\n", "2 replicas, 0 missing, 0 wrong",
+                 " 0 errors, 0 mismatches", "mode            primary", "streaming", "\"lag_ms\"", "wild_replication_applied_records_total",
+                 "3 endpoints, 0 wrong", "state           serving")
+
+
+def case_the_replication_documents_members_take_each_others_place():
+    with Loopback() as net:
+        of_members, others = replication_blocks()
+        must(len(of_members) == 7, f"{len(of_members)} blocks")
+        secret = "\n".join(line for line in "".join(others).splitlines() if re.match(r"umask|echo \"wild1:|export WILD_AUTH_SECRET", line))
+        shown = typed(net, "document-members", secret + "\n", of_members)
+        must_say(shown, "is promised to this node by 2 of 3 members, itself counted", "\nb\n",
+                 "the other node takes this one's place, and is followed", "a leaves the list of members", "follows the primary")
+        must(shown.count("OK\n") == 4, shown[-3000:])
 
 
 def unit_options(name):

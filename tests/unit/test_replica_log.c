@@ -48,6 +48,24 @@ static void a_log_is_adopted_when_the_table_is_whole(void)
     CU_ASSERT(s->ack.durable_lsn == STAGE_FIRST + 119 && !stage_facts(s).adopting);
 }
 
+/* A promotion waits for it, and its primary may be gone. */
+static void an_adoption_ends_without_a_session_too(void)
+{
+    stage_primary_has(s, 10);
+    stage_until_hello(s);
+    stage_welcome(s, WELCOME_BOOTSTRAP);
+    stage_begin(s, STAGE_FIRST + 9, 0);
+    stage_chunk(s, STAGE_FIRST, 10);
+    stage_end(s, STAGE_FIRST + 9, 10);
+    CU_ASSERT_TRUE(stage_facts(s).adopting);
+    replica_stop_following(s->replica);
+    stage_pass(s, 10);
+    CU_ASSERT(stage_facts(s).adopting && !stage_facts(s).link_there);
+    own_switch(&own);
+    stage_run(s);
+    CU_ASSERT_FALSE(stage_facts(s).adopting);
+}
+
 static void a_log_without_a_change_begins_with_the_first_history(void)
 {
     stage_until_hello(s);
@@ -387,6 +405,7 @@ int main(void)
 {
     CU_TestInfo tests[] = {
         {"a log is adopted when the table is whole", a_log_is_adopted_when_the_table_is_whole},
+        {"an adoption ends without a session, too", an_adoption_ends_without_a_session_too},
         {"a log without a change begins with the first history",
          a_log_without_a_change_begins_with_the_first_history},
         {"nothing is cleared before the old log has ended", nothing_is_cleared_before_the_old_log_has_ended},
