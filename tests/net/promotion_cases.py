@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from failover_cases import Members
-from lab import Network, must, networks, place, run
+from lab import must, place, run
 
 EVERYBODY = (1, 2, 3)
 
@@ -310,3 +310,78 @@ def case_a_replica_without_a_log_is_not_promoted():
         net.start(1)
         net.write(3, "k", "v")
         net.shown("k", "v")
+
+
+class Hosts(Trio):
+    """The three on machines of their own, each with a cable to one switch; clients are a fourth."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        self.fabric = self.node_ns
+        run("ip", "-n", self.fabric, "link", "add", "switch", "type", "bridge")
+        run("ip", "-n", self.fabric, "link", "set", "switch", "up")
+        self.host = {}
+        for i in (*EVERYBODY, 9):
+            self.host[i] = f"{self.fabric}h{i}"
+            self.add_namespace(self.host[i])
+            run("ip", "-n", self.fabric, "link", "add", f"plug{i}", "type", "veth", "peer", "name", "cable", "netns", self.host[i])
+            run("ip", "-n", self.fabric, "link", "set", f"plug{i}", "master", "switch", "up")
+            run("ip", "-n", self.host[i], "addr", "add", f"198.18.0.{i}/24", "dev", "cable")
+            run("ip", "-n", self.host[i], "link", "set", "cable", "up")
+        self.station_ns = self.host[9]
+
+    def cable(self, i, state):
+        run("ip", "-n", self.fabric, "link", "set", f"plug{i}", state)
+
+    def client_ns(self):
+        return self.station_ns
+
+    def where(self, i):
+        return f"198.18.0.{i}:{self.port(i)}"
+
+    def node(self, options, name=None):
+        i = int(name[-1])
+        self.node_ns = self.host[i]
+        try:
+            return super().node(["198.18.0.1" if option == "127.0.0.1" else option for option in options] +
+                                ["--bind-address", f"198.18.0.{i}"], name)
+        finally:
+            self.node_ns = self.fabric
+
+    def ask(self, *command, port, **more):
+        return self.station(f"{place.build}/tools/wild-client-example", "--auth-secret", self.secret, "--endpoint",
+                            self.where(port - 7877), *command, **more)
+
+    def page(self, port, path):
+        shown = self.station("curl", "-s", "-m", "5", "-w", "\n%{http_code}", f"http://{self.where(port - 7877)}{path}").stdout
+        body, status = shown.rsplit("\n", 1)
+        return int(status), json.loads(body)
+
+
+def case_a_primary_whose_cable_is_pulled_acknowledges_nothing_and_follows_who_was_promoted_meanwhile():
+    with Hosts("cable") as net:
+        net.start_all()
+        load = net.load_on(1)
+        net.pause(0.5, 1.0)
+        net.cable(1, "down")
+        new = net.take_over((2, 3))
+        net.write(new, "who", "new")
+        # Its own clients still reach it, on its machine.
+        beside = ["ip", "netns", "exec", net.host[1], f"{place.build}/tools/wild-client-example", "--auth-secret", net.secret,
+                  "--endpoint", net.where(1), "--timeout", "400"]
+        for _ in range(5):
+            told = run(*beside, "set", "who", "old", check=False)
+            must(told.returncode != 0, "the primary that was cut off acknowledged a write")
+            must("old" not in run(*beside, "get", "who", check=False).stdout, "what nobody acknowledged was read")
+        net.end(load)
+        net.cable(1, "up")
+        net.until(lambda: net.status(1)["mode"] == "replica", lambda: str(net.status(1)), 25)
+        net.shown("who", "new")
+        must(net.leads() == [new], str(net.leads()))
+        # And a replica's: who is left is enough, and it follows again.
+        other = 5 - new
+        net.cable(other, "down")
+        net.write(new, "who", "newer")
+        net.cable(other, "up")
+        net.shown("who", "newer")
+        net.verify_all()
