@@ -49,17 +49,19 @@ enum node_adopting { ADOPTING_NOT, ADOPTING_TO_BEGIN, ADOPTING_TO_ASK, ADOPTING_
 
 /* A replica's log. */
 struct node_log_following {
-    bool begun;       /* the durable log is being written */
-    uint64_t history; /* of the last block that it was given */
-    bool giving_up;   /* what there is ends; another begins when the table is whole again */
-    bool straying;    /* it ends, and another begins from the table as it is */
-    bool keep_tail;   /* of what was given up, what lies above common_lsn */
+    bool begun;            /* the durable log is being written */
+    uint64_t history;      /* of the last block that it was given */
+    bool giving_up;        /* what there is ends; another begins when the table is whole again */
+    bool given_up;         /* giving_up: nothing of it is on its way, and the folder's meta is ours again */
+    bool straying;         /* it ends, and another begins from the table as it is */
+    struct meta strays_to; /* of which histories */
+    bool keep_tail;        /* of what was given up, what lies above common_lsn */
     uint64_t common_lsn;
     uint64_t told_tail; /* the last that was set aside, as last logged */
     enum node_adopting adopting;
     bool failure_told;
     uint64_t durable_lsn; /* and found by the next start */
-    uint64_t tail_lsn;    /* giving_up and adopting: of the log that the folder has */
+    uint64_t tail_lsn;    /* giving_up, straying, adopting: of the log that the folder has */
     uint64_t adoption_retry_ns;
     struct adoption adoption;
     struct durable_log_begin begin; /* of the log that it is about */
@@ -105,6 +107,8 @@ bool node_log_is_read(const struct node_log *log);
 
 /* Everything that was given to the log is on stable storage, where the next start finds it. */
 bool node_log_all_durable(const struct node_log *log);
+/* All that the next start finds is known, and the folder's meta can be written: a promise can be given. */
+bool node_log_rests(const struct node_log *log);
 /* The last change that the next start finds; while another log is adopted, the old one's. */
 uint64_t node_log_tail_lsn(const struct node_log *log);
 /* All of it is durable, and so is the folder's meta, with this history: from now on the log is what the workers write.

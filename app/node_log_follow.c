@@ -159,13 +159,13 @@ static unsigned mind_adoption(struct node_log *log)
     }
 }
 
-/* ---- the control lcore's turn ---- */
+/* ---- where it ends, and begins ---- */
 
 uint64_t node_log_tail_lsn(const struct node_log *log)
 {
     const struct node_log_following *following = &log->following;
 
-    if (following->giving_up || following->adopting != ADOPTING_NOT)
+    if (following->giving_up || following->straying || following->adopting != ADOPTING_NOT)
         return following->tail_lsn;
     return following->durable_lsn != 0 ? meta_last_lsn(&log->meta.now, following->durable_lsn + 1) : 0;
 }
@@ -184,31 +184,19 @@ void node_log_open_following(struct node_log *log, const struct recovery_facts *
     replica_recovered(node->replication.following.replica, &found->meta, &at);
 }
 
+bool node_log_rests(const struct node_log *log)
+{
+    const struct node_log_following *following = &log->following;
+
+    if (following->giving_up)
+        return following->given_up;
+    return following->adopting == ADOPTING_NOT && !following->straying && node_log_all_durable(log);
+}
+
 bool node_log_end_following(struct node_log *log)
 {
     replica_stop(log->node->replication.following.replica);
     return log->following.begun;
-}
-
-/* What is written to a folder that was not in its place once is found by no start. */
-static void mind_durable(struct node_log *log)
-{
-    struct node_log_following *following = &log->following;
-
-    if (following->adopting != ADOPTING_NOT || !following->begun)
-        following->durable_lsn = 0;
-    else if (!atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed))
-        following->durable_lsn = durable_log_facts(log->log).durable_lsn;
-}
-
-unsigned node_log_following_turn(struct node_log *log)
-{
-    mind_durable(log);
-    tell_tail(log);
-    return mind_adoption(log) +
-           node_meta_turn(&log->meta, log->housekeeper,
-                          log->following.adopting != ADOPTING_NOT || log->following.giving_up,
-                          log->now.mono_ns);
 }
 
 /* ---- replica_log.h ---- */
@@ -222,36 +210,44 @@ static bool ended(struct node_log *log)
     return !following->begun;
 }
 
-/* In two steps, where the log cannot go on: it is ended, then another is begun from the table as it is. */
-static bool begin_anew(struct node_log *log, const struct meta *theirs)
+/* In two steps, where the log cannot go on: it is ended, then another is begun from the table as it is,
+ * whether the session that asked for it is still there or not: nothing can be written in between. */
+static void begin_to_stray(struct node_log *log, const struct meta *theirs)
 {
     struct node_log_following *following = &log->following;
 
-    if (following->begun && !following->straying) {
-        following->tail_lsn = node_log_tail_lsn(log);
-        following->straying = true;
+    following->strays_to = *theirs;
+    following->tail_lsn = node_log_tail_lsn(log);
+    following->straying = true;
+    if (following->begun)
         durable_log_finish(log->log);
-    }
-    if (!ended(log) || !housekeeper_give_up(log->housekeeper))
-        return false;
+}
+
+static void mind_straying(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+
+    if (!following->straying || !ended(log) || !housekeeper_give_up(log->housekeeper))
+        return;
     following->straying = false;
     struct replica_place at = replica_place(log->node->replication.following.replica);
     apply_take_back(log->node->replication.following.apply,
                     at.next_lsn); /* or its snapshot would wait for that */
-    begin_adoption(log, theirs, at.history, at.last_lsn, at.next_lsn);
-    return false;
+    begin_adoption(log, &following->strays_to, at.history, at.last_lsn, at.next_lsn);
 }
 
 static bool learn(void *state, const struct meta *theirs)
 {
     struct node_log *log = state;
 
-    if (log->following.adopting != ADOPTING_NOT || log->following.giving_up)
+    if (log->following.adopting != ADOPTING_NOT || log->following.giving_up || log->following.straying)
         return false;
     if (same_histories(&log->meta.now, theirs))
         return node_meta_durable(&log->meta);
-    if (strays(log, theirs))
-        return begin_anew(log, theirs);
+    if (strays(log, theirs)) {
+        begin_to_stray(log, theirs);
+        return false;
+    }
     take_histories(&log->meta.now, theirs);
     node_meta_changed(&log->meta);
     return false;
@@ -281,14 +277,14 @@ static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
     struct node_log_following *following = &log->following;
 
     following->tail_lsn = node_log_tail_lsn(log);
-    members_forget(&log->node->replication.leading.members);
-    log->meta.now.members = (struct member_list){0}; /* in memory: the folder's log has it */
+    members_forget(&log->node->replication.leading.members); /* the folder's log has its list still */
     /* Of an adoption that has not come to its end the folder still has the tail: whoever has begun anew since does not know. */
     if (keep_tail && (!following->keep_tail || common_lsn < following->common_lsn))
         following->common_lsn = common_lsn;
     following->keep_tail |= keep_tail;
     following->straying = false;
     following->giving_up = true;
+    following->given_up = false;
     following->adopting = ADOPTING_NOT;
     if (following->begun)
         durable_log_finish(log->log);
@@ -297,19 +293,23 @@ static void give_up(void *state, bool keep_tail, uint64_t common_lsn)
 static bool given_up(void *state)
 {
     struct node_log *log = state;
+    struct node_log_following *following = &log->following;
 
-    if (!ended(log) || !housekeeper_give_up(log->housekeeper))
-        return false;
-    note_switch(log);
-    return true;
+    if (following->giving_up && !following->given_up && ended(log) && housekeeper_give_up(log->housekeeper)) {
+        note_switch(log);
+        following->given_up = true;
+    }
+    return following->given_up;
 }
 
 static void adopt(void *state, const struct meta *histories, uint64_t history, uint64_t last_lsn,
                   uint64_t next_lsn)
 {
     struct node_log *log = state;
+    const struct members *members = &log->node->replication.leading.members;
 
     log->following.giving_up = false;
+    log->meta.now.members = members->list.count > 0 ? members->list : (struct member_list){0};
     begin_adoption(log, histories, history, last_lsn, next_lsn);
 }
 
@@ -328,4 +328,31 @@ struct replica_log node_log_of_replica(struct node_log *log)
                                 .given_up = given_up,
                                 .adopt = adopt,
                                 .durable = durable};
+}
+
+/* ---- ... and its turn ---- */
+
+/* What is written to a folder that was not in its place once is found by no start. */
+static void mind_durable(struct node_log *log)
+{
+    struct node_log_following *following = &log->following;
+
+    if (following->adopting != ADOPTING_NOT || !following->begun)
+        following->durable_lsn = 0;
+    else if (!atomic_load_explicit(&log->shown.folder_gone, memory_order_relaxed))
+        following->durable_lsn = durable_log_facts(log->log).durable_lsn;
+}
+
+unsigned node_log_following_turn(struct node_log *log)
+{
+    const struct node_log_following *following = &log->following;
+
+    mind_durable(log);
+    tell_tail(log);
+    mind_straying(log);
+    (void)given_up(log); /* also where the bootstrap that asked for it has been broken off */
+    unsigned done = mind_adoption(log);
+    bool folder_is_ours =
+        following->adopting == ADOPTING_NOT && (!following->giving_up || following->given_up);
+    return done + node_meta_turn(&log->meta, log->housekeeper, !folder_is_ours, log->now.mono_ns);
 }

@@ -176,6 +176,8 @@ struct name_lookup *node_following_ask(struct node *node, struct name_lookup *lo
                                        uint16_t port);
 /* Likewise, where the address is known. Allocates and frees nothing: the lookup stays until the next order. */
 void node_following_ask_address(struct node *node, const struct address *address, uint16_t port);
+/* replica_stop_following(), which does not wait for a primary that does not answer. */
+void node_following_pause(struct node *node);
 /* NODE_ORDER_FOLLOW: done at once, and ended. */
 void node_following_order(struct node *node, const struct node_order *order);
 /* What readers may be told of, by which histories, and where writes are taken ("": here). */

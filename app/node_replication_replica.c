@@ -85,6 +85,8 @@ static void member(void *state, const struct log_record *record)
 
     if (node->log.log == NULL || !members_take(members, record))
         return;
+    if (node->log.following.giving_up) /* it goes to the folder with the log that it is in */
+        return;
     node->log.meta.now.members = members->list;
     node_meta_changed(&node->log.meta);
 }
@@ -274,6 +276,17 @@ static void resolve(struct node *node)
 
 /* ---- whom it asks ---- */
 
+/* What is being looked up, or does not answer, is not waited for. */
+static void leave_attempt(struct node_following *following)
+{
+    if (following->resolving) {
+        following->resolving = false;
+        replica_link_closed(following->replica);
+    } else if (following->stream != NULL && !following->connected) {
+        stream_abort(following->stream);
+    }
+}
+
 /* The one it asked before is left, however far it had come. */
 static void ask_anew(struct node *node)
 {
@@ -282,13 +295,16 @@ static void ask_anew(struct node *node)
     following->trouble[0] = '\0';
     if (following->replica == NULL)
         return;
-    if (following->resolving) {
-        following->resolving = false;
-        replica_link_closed(following->replica);
-    } else if (following->stream != NULL && !following->connected) {
-        stream_abort(following->stream);
-    }
+    leave_attempt(following);
     replica_reconnect(following->replica);
+}
+
+void node_following_pause(struct node *node)
+{
+    struct node_following *following = &node->replication.following;
+
+    replica_stop_following(following->replica);
+    leave_attempt(following);
 }
 
 struct name_lookup *node_following_ask(struct node *node, struct name_lookup *lookup, const char *host,

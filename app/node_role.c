@@ -132,6 +132,8 @@ void node_role_fence(struct node *node, const char *why)
     if (role_of(node)->part == PART_LEADS)
         stop_writes(node);
     fence(node, why);
+    if (role_of(node)->ordered) /* to yield to somebody */
+        end_order(node, false, "%s meanwhile: this node is fenced", why);
 }
 
 /* Nothing of ours is on its way: what the log holds is known, and the table is a replica's that stands there. */
@@ -221,14 +223,13 @@ bool node_role_promise(struct node *node, uint32_t epoch, uint64_t node_id)
     struct replica *replica = node->replication.following.replica;
     struct node_log *log = &node->log;
 
-    if (promise->epoch == 0) {
+    if (promise->epoch == 0)
         *promise = (struct node_promise){.epoch = epoch, .node_id = node_id};
-        node_role_fence(node, "another node is to lead");
-        if (role->part == PART_FOLLOWS)
-            replica_stop_following(replica);
-    }
-    if (role->part == PART_OPENS || (role->part == PART_FENCED && !role->settled) ||
-        log->following.giving_up || log->following.adopting != ADOPTING_NOT || !node_log_all_durable(log))
+    /* Each time: while it was not to be had, what this node had begun may have come to its end. */
+    node_role_fence(node, "another node is to lead");
+    if (role->part == PART_FOLLOWS)
+        node_following_pause(node);
+    if (role->part == PART_OPENS || (role->part == PART_FENCED && !role->settled) || !node_log_rests(log))
         return false;
     if (!promise->asked) {
         log->meta.now.sealed_epoch = epoch;
@@ -418,6 +419,7 @@ static unsigned turn_fenced(struct node *node)
         node_role_ask(node, false);
     return 1;
 }
+
 static void lose(struct node *node, const char *text)
 {
     struct node_role *role = role_of(node);
@@ -453,6 +455,12 @@ static void win(struct node *node, uint32_t epoch)
     role->entered = false;
 }
 
+/* The promise that it has given last is to itself, for that epoch. */
+static bool is_ours(const struct meta *meta, uint32_t epoch)
+{
+    return meta->sealed_epoch == epoch && meta->sealed_node == meta->node_id;
+}
+
 static unsigned turn_asking(struct node *node)
 {
     struct node_role *role = role_of(node);
@@ -464,7 +472,8 @@ static unsigned turn_asking(struct node *node)
     replica_facts(node->replication.following.replica, &facts);
     if (!role->asking) {
         /* Nothing more comes, and what came is durable. */
-        if (!facts.link_there && !facts.adopting && node_log_all_durable(log))
+        if (role->promise.epoch == 0 && !facts.link_there && !facts.adopting && !log->following.giving_up &&
+            node_log_rests(log))
             role->asking = begin_to_ask(node, role->force, false);
         else if (since_ns(node) > PROMOTION_LIMIT_NS)
             lose(node, "the log does not come to rest: is its disk full?");
@@ -475,6 +484,12 @@ static unsigned turn_asking(struct node *node)
         lose(node, result->text);
         return 1;
     }
+    if (role->promise.epoch != 0) /* to another: it is given, or not, before ours */
+        return 0;
+    if (result->state == PROMOTION_WON && !is_ours(&log->meta.now, result->epoch)) {
+        lose(node, "this node has promised itself to another meanwhile");
+        return 1;
+    }
     if (result->state == PROMOTION_WON) {
         snprintf(role->won, sizeof role->won, "%.*s", (int)sizeof role->won - 1, result->text);
         win(node, result->epoch); /* the last use of the result */
@@ -482,7 +497,7 @@ static unsigned turn_asking(struct node *node)
     }
     if (!promotion_wants_seal(promotion, &epoch))
         return 0;
-    if (log->meta.now.sealed_epoch != epoch || log->meta.now.sealed_node != log->meta.now.node_id) {
+    if (!is_ours(&log->meta.now, epoch)) {
         log->meta.now.sealed_epoch = epoch;
         log->meta.now.sealed_node = log->meta.now.node_id;
         node_meta_changed(&log->meta);
@@ -602,10 +617,10 @@ static unsigned turn_yielding(struct node *node)
         return 0;
     role->handed_over = primary_hand_over(leading->primary, role->yields_to, role->epoch);
     follow_member(node, role->yields_to);
-    node_role_fence(node, "another node takes this one's place");
     end_order(node, role->handed_over,
               role->handed_over ? "the other node takes this one's place, and is followed"
                                 : "the other node has gone, and this one is fenced: promote one of them");
+    node_role_fence(node, "another node takes this one's place");
     return 1;
 }
 
@@ -651,7 +666,7 @@ void node_role_ask(struct node *node, bool force)
     role->force = force;
     role->asking = false;
     end_survey(node);
-    replica_stop_following(node->replication.following.replica);
+    node_following_pause(node);
     begin(node, PART_ASKS);
 }
 

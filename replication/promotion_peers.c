@@ -361,8 +361,11 @@ static unsigned turn_session(struct promotion_peer *peer)
 
     speak(peer);
     look_at_channel(peer);
-    if (peer->over && peer->promotion->now_ns > peer->close_by_ns)
-        channel_abort(&peer->channel);
+    if (peer->over && peer->promotion->now_ns > peer->close_by_ns) {
+        /* Also if our last word has left: a peer that hangs does not end its half of the link. */
+        peer->close_by_ns = UINT64_MAX;
+        peer->channel.link.functions->abort(peer->channel.link.stream);
+    }
     return done;
 }
 

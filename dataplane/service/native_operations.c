@@ -245,13 +245,17 @@ static inline enum status run_get(struct native_engine *engine, uint64_t history
     return status;
 }
 
-/* A write that has had its outcome: the same answer again, when the first may leave. */
+/* A write that has had its outcome: the same answer again, when the first may leave. Never, if a tail that was
+ * cut off since, on a node that was a primary then, took with it what the outcome depends on. */
 static __rte_noinline enum status repeat(struct native_engine *engine, const struct native_step *step,
                                          const struct retry_outcome *outcome, uint8_t *value, size_t room,
                                          struct reply *reply)
 {
     if (!durability_is_offered(engine, &step->operation))
         return STATUS_BAD_REQUEST;
+    uint64_t lsn = outcome->status == STATUS_OK ? outcome->version : (uint64_t)outcome->integer;
+    if (engine->log.durable != NULL && unlikely(durable_point_lost(engine->log.durable, lsn)))
+        return STATUS_TIMEOUT;
     if (step->operation.opcode == OPCODE_INCR && outcome->status == STATUS_OK) {
         if (room < INCR_RESULT_BYTES)
             return STATUS_MORE;
@@ -259,7 +263,6 @@ static __rte_noinline enum status repeat(struct native_engine *engine, const str
         reply->value_length = INCR_RESULT_BYTES;
     }
     reply->version = outcome->version;
-    uint64_t lsn = outcome->status == STATUS_OK ? outcome->version : (uint64_t)outcome->integer;
     return write_settle(engine, &step->operation, outcome->status, lsn, reply);
 }
 

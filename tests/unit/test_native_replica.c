@@ -182,6 +182,45 @@ static void where_every_write_waits_for_replicas_it_may_ask_for_them(void)
     stop();
 }
 
+/* It was a primary; another took its place without the change, and it has followed that one since. */
+static void a_retried_write_that_a_tail_took_with_it_is_not_told_as_done(void)
+{
+    static struct meta histories;
+    struct operation set = native_set("k", "v"), kept = native_set("j", "v");
+    uint8_t bytes[NATIVE_ROOM];
+    struct reply reply;
+    uint64_t lsn, end = UINT64_C(9) << 32;
+
+    start(&(struct durability_rules){.log = true, .writes_wait = true, .reads_wait = true});
+    published_state_set(&w.shared.published,
+                        &(struct state_view){.history = NATIVE_PEER_HISTORY, .mode = MODE_PRIMARY});
+    kept.request_id = ++w.peer.request_id;
+    native_exchange(&w.node, &w.peer.path, bytes, native_peer_seal(&w.peer, &kept, 1, bytes));
+    lsn = native_lsn(&w.shared);
+    set.request_id = ++w.peer.request_id;
+    native_exchange(&w.node, &w.peer.path, bytes, native_peer_seal(&w.peer, &set, 1, bytes));
+    CU_ASSERT_EQUAL(native_udp_parked(w.node.service), 2);
+    durable_point_set(&w.shared.durable, lsn, true); /* fenced: what waits is told so */
+    native_turn(&w.node);
+    CU_ASSERT_EQUAL(native_udp_parked(w.node.service), 0);
+
+    histories = (struct meta){.count = 2};
+    histories.history[0] = (struct history){.id = 1, .first_lsn = 1, .epoch = 1};
+    histories.history[1] = (struct history){.id = 2, .first_lsn = end, .before_lsn = lsn, .epoch = 2};
+    atomic_store_explicit(&w.shared.durable.histories, &histories, memory_order_release);
+    set_view(STATE_SERVING, 1);
+    durable_point_set(&w.shared.durable, end + 5, false);
+    for (unsigned lost = 0; lost < 2; lost++) {
+        size_t length = native_peer_seal(&w.peer, lost ? &set : &kept, 1, bytes);
+
+        length = native_exchange(&w.node, &w.peer.path, bytes, length);
+        CU_ASSERT_EQUAL(native_peer_open(&w.peer, bytes, length, &reply, 1), 1);
+        CU_ASSERT_EQUAL(reply.status, lost ? STATUS_TIMEOUT : STATUS_OK);
+        CU_ASSERT_EQUAL(reply.version, lost ? 0 : lsn);
+    }
+    stop();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -191,6 +230,7 @@ int main(void)
         TEST(a_min_lsn_from_a_history_it_has_not_heard_of_is_stale_and_one_of_a_lost_tail_is_lost),
         TEST(what_a_worker_knew_of_a_table_is_void_when_that_is_filled_anew),
         TEST(where_every_write_waits_for_replicas_it_may_ask_for_them),
+        TEST(a_retried_write_that_a_tail_took_with_it_is_not_told_as_done),
         CU_TEST_INFO_NULL,
     };
     return suite_run("native replica", tests);
