@@ -89,7 +89,7 @@ def case_systemd_has_nothing_to_say_against_its_units():
     folder = os.path.join(place.scratch, "verified")
     os.makedirs(folder)
     units = sorted(name for name in os.listdir(os.path.join(TREE, "deploy/systemd")) if name.endswith(".service"))
-    must(units == ["wild-primary.service", "wild-replica.service"], str(units))
+    must(units == ["wild-member.service", "wild-primary.service", "wild-replica.service"], str(units))
     for name in units:
         with open(os.path.join(TREE, "deploy/systemd", name)) as file:
             unit = file.read()
@@ -111,20 +111,25 @@ def case_the_systemd_units_start_nodes_with_their_options():
         shutil.chown(secret, "nobody")
         shutil.chown(home, "nobody")
         nodes = []
-        for name in ("wild-primary.service", "wild-replica.service"):
+        for name in ("wild-primary.service", "wild-replica.service", "wild-member.service"):
             options, environ = unit_options(name)
             place_of = {"/etc/wild/secret": secret, "/data/wild/primary.wal": f"{home}/primary.wal",
                         "/run/wild/control": f"{home}/{name}.control", "primary.example.com": "127.0.0.1",
+                        "/data/wild/member.wal": f"{home}/member.wal",
                         "4000000": "20000"}  # the machine's memory is not the matter here
+            if name == "wild-member.service":  # it has a machine of its own
+                port, replication_port = (options.index(option) + 1 for option in ("--port", "--replication-port"))
+                must(options[port] == "7878" and options[replication_port] == "9001", str(options))
+                options[port], options[replication_port] = "7880", "9002"
             node = Node(net, [place_of.get(option, option) for option in options], auth=[], environ=environ,
                         binary=[*nobody, f"{net.folder}/wild"])
             net.nodes.append(node)
             node.wait_ready()
             nodes.append(node)
-        must(nodes[0].ready[3] == "primary" and nodes[1].ready[3] == "replica", str([node.ready for node in nodes]))
-        ask = (f"for i in $(seq 200); do {place.build}/tools/wildctl -s {home}/wild-primary.service.control replicas | grep -q 'replica1 ' "
-               "&& exit 0; sleep 0.1; done; exit 1")
-        net.station("bash", "-c", ask)
+        must([node.ready[3] for node in nodes] == ["primary", "replica", "replica"], str([node.ready for node in nodes]))
+        for command, shows in (("replicas", "replica1 "), ("members", "member2 .* stays ")):
+            net.station("bash", "-c", f"for i in $(seq 200); do {place.build}/tools/wildctl -s {home}/wild-primary.service.control {command} "
+                        f"| grep -q '{shows}' && exit 0; sleep 0.1; done; exit 1")
         for node in reversed(nodes):
             must(node.stop() == 0, node.log())
 
