@@ -79,11 +79,11 @@ struct client {
     unsigned at, tries;
     uint64_t due_ns; /* when it says it again, or makes the next one */
     struct operation operation;
-    uint64_t asked_id;
+    uint64_t asked_history; /* that the call's min_lsn comes from */
     char key[16];
     uint8_t value[VALUE_MAX];
     uint64_t known[KEYS]; /* the last value that it has set or seen, and its version */
-    uint64_t known_version[KEYS];
+    uint64_t known_version[KEYS], known_history[KEYS];
 };
 
 /* ---- who led ---- */

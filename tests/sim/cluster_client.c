@@ -37,7 +37,7 @@ static void send_request(struct cluster *c, struct client *client, unsigned node
 {
     struct session *session = &client->session[node];
     struct message_header header = {
-        .version = session->keys.version, .count = 1, .history = session->history};
+        .version = session->keys.version, .count = 1, .history = client->asked_history};
     struct message_writer writer;
     uint8_t out[DATAGRAM_BYTES_MAX];
     size_t length;
@@ -81,12 +81,13 @@ static void speak(struct cluster *c, struct client *client)
 
 /* ---- calls ---- */
 
-static void note(struct client *client, unsigned key, uint64_t value, uint64_t version)
+static void note(struct client *client, unsigned key, uint64_t value, uint64_t version, uint64_t history)
 {
     if (version < client->known_version[key] && version != 0)
         return;
     client->known[key] = value;
     client->known_version[key] = version;
+    client->known_history[key] = history;
 }
 
 /* Who answers that it does not lead may say who does: "198.18.0.N:port". */
@@ -112,9 +113,9 @@ static void end_call(struct cluster *c, struct client *client, enum call_end end
     client->due_ns = c->hub.now.mono_ns + (below(c, 8) == 0 ? below(c, 40000000) : 0);
     if (end == CALL_ANSWERED && call->status == STATUS_OK && call->kind != CALL_INCR &&
         call->kind != CALL_COUNT)
-        note(client, call->key, call->value, call->version);
+        note(client, call->key, call->value, call->version, call->history);
     if (call->status == STATUS_LOST) /* it has been told, and goes on from what there is */
-        note(client, call->key, 0, 0);
+        note(client, call->key, 0, 0, 0);
     journal_ended(c, call);
 }
 
@@ -210,6 +211,7 @@ static struct call *new_call(struct cluster *c, struct client *client, enum call
     client->tries = 0;
     client->due_ns = 0;
     client->operation = (struct operation){0};
+    client->asked_history = 0;
     c->call[client->at] = (struct call){.invoked = c->hub.steps,
                                         .returned = LINEAR_NEVER,
                                         .kind = (uint8_t)kind,
@@ -242,6 +244,7 @@ static void begin_read(struct cluster *c, struct client *client, unsigned node, 
     if (below(c, 2) == 0) {
         client->operation.flags = FLAG_MIN_LSN;
         client->operation.version = call->asked = client->known_version[key];
+        client->asked_history = client->known_history[key];
     }
     c->counts.reads++;
 }
