@@ -344,7 +344,7 @@ bool node_role_may_serve(struct node *node)
     if (overtaken) {
         role->follow_next = result->leader;
         role->to_lead = true;
-        role->generation = node_new_generation(node);
+        stop_writes(node);
         fence(node, "others have gone on without this node");
     }
     end_survey(node);
@@ -764,9 +764,9 @@ void node_role_recovered(struct node *node, const struct recovery_facts *found)
         return;
     role->part = PART_FENCED;
     role->settled = true;
-    struct state_view view = published_state_get(&node->published);
-    view.state = STATE_FENCED;
-    published_state_set(&node->published, &view);
+    /* How much of it is acknowledged nobody knows here: no read waits for that, it is STALE. */
+    durable_point_set(&node->log.durable, 0, true);
+    stop_writes(node);
     role->to_lead = true;
     node_role_ask(node, false);
 }

@@ -127,8 +127,8 @@ static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, 
     engine->known_lsn = counts.lsn;
     if (min_lsn <= counts.lsn)
         return STATUS_OK;
-    /* It may come from a history of the primary's that a replica is yet to hear of. */
-    if (engine->gate.mode == MODE_REPLICA)
+    /* It may come from a history of the primary's that a replica, or who was a primary, is yet to hear of. */
+    if (engine->gate.mode == MODE_REPLICA || engine->gate.state == STATE_FENCED)
         return STATUS_STALE;
     /* The node knows one history, its own. An LSN above all it has that comes from another one can only be
      * from a tail that this node's history does not continue. */

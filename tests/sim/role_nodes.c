@@ -381,6 +381,22 @@ static void who_was_overtaken_at_its_start_starts_again(void)
     end();
 }
 
+/* Who has promised himself to another does not lead without asking, and shows nothing that may be taken back. */
+static void reads_do_not_wait_on_who_may_not_lead(void)
+{
+    begin();
+    b.hangs = true;
+    uint32_t epoch = next_epoch(&a);
+    UNTIL(seals(&a, epoch) && has_promised(&a, epoch));
+    stop(&a);
+    start(&a, MODE_PRIMARY, 0);
+    UNTIL(node_log_is_read(&a.node->log) && role(&a)->part == PART_FENCED);
+    CU_ASSERT_EQUAL(published_state_get(&a.node->published).state, STATE_FENCED);
+    CU_ASSERT(durable_point_get(&a.node->log.durable).failed);
+    CU_ASSERT_FALSE(node_role_acknowledges(a.node));
+    end();
+}
+
 int main(void)
 {
     CU_TestInfo tests[] = {
@@ -391,6 +407,7 @@ int main(void)
         TEST(an_order_to_yield_ends_when_another_is_promised),
         TEST(who_promises_while_it_opens_does_not_lead_by_then),
         TEST(who_was_overtaken_at_its_start_starts_again),
+        TEST(reads_do_not_wait_on_who_may_not_lead),
         CU_TEST_INFO_NULL,
     };
 

@@ -182,6 +182,24 @@ static void where_every_write_waits_for_replicas_it_may_ask_for_them(void)
     stop();
 }
 
+/* What it has not heard of may be of the primary that took its place. */
+static void a_min_lsn_of_another_history_is_stale_on_who_was_a_primary(void)
+{
+    struct operation get = native_get("k");
+
+    start(&reads_wait);
+    native_durable(&w.shared, change("k", "v"));
+    published_state_set(
+        &w.shared.published,
+        &(struct state_view){.history = NATIVE_PEER_HISTORY, .mode = MODE_PRIMARY, .state = STATE_FENCED});
+    CU_ASSERT_EQUAL(native_peer_do(&w.peer, get).status, STATUS_OK);
+    get.flags = FLAG_MIN_LSN;
+    get.version = 5 * (UINT64_C(1) << 32) + 7;
+    w.peer.min_lsn_history = NATIVE_PEER_HISTORY + 1;
+    CU_ASSERT_EQUAL(native_peer_do(&w.peer, get).status, STATUS_STALE);
+    stop();
+}
+
 /* It was a primary; another took its place without the change, and it has followed that one since. */
 static void a_retried_write_that_a_tail_took_with_it_is_not_told_as_done(void)
 {
@@ -230,6 +248,7 @@ int main(void)
         TEST(a_min_lsn_from_a_history_it_has_not_heard_of_is_stale_and_one_of_a_lost_tail_is_lost),
         TEST(what_a_worker_knew_of_a_table_is_void_when_that_is_filled_anew),
         TEST(where_every_write_waits_for_replicas_it_may_ask_for_them),
+        TEST(a_min_lsn_of_another_history_is_stale_on_who_was_a_primary),
         TEST(a_retried_write_that_a_tail_took_with_it_is_not_told_as_done),
         CU_TEST_INFO_NULL,
     };
