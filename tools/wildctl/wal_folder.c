@@ -113,6 +113,8 @@ static void leave_out_segments(struct wal_folder *folder)
 
     while (out < folder->segments && folder->segment[out].number < base_of(folder))
         out++;
+    if (out == 0)
+        return;
     folder->given_up += out;
     folder->segments -= out;
     memmove(folder->segment, folder->segment + out, folder->segments * sizeof *folder->segment);
