@@ -5,14 +5,14 @@
  * disk's call too, restart, stop and go on; an operator promotes, demotes, points replicas elsewhere, and
  * starts folders in another part. Seed by seed; checked are
  *
- *   - nothing that was acknowledged is lost, at any instant, but where the operator gave it up (cluster.h: strict),
- *     and then it is LOST or absent
+ *   - nothing that was acknowledged is lost, at any instant, but where the operator gave it up (cluster.h:
+ *     strict), and then it is LOST or absent
  *   - what clients saw of each key can have happened one call after the other (linear.h), across crashes and
  *     promotions
  *   - a read with min_lsn shows no less, whoever answers; what somebody was shown nobody takes back
  *   - a counter has counted every acknowledged INCR once, and no other more than once
- *   - once all is well again somebody leads and everybody follows it, in bounded time; the tables are alike, item
- *     by item
+ *   - once all is well again somebody leads and everybody follows it, in bounded time; the tables are alike,
+ *     item by item
  *   - nothing is left behind: frames
  *
  *   WILD_SEED=N       that seed alone, with its steps; WILD_SEEDS=M: so many from 1 (or WILD_SEED) on
@@ -329,8 +329,8 @@ static void a_way_that_is_there_again_is_found_soon(struct rte_mempool *pool)
 }
 
 /*
- * The old primary has opened a history and changed nothing in it; as a replica of the new one it sets out anew. Nobody
- * writes anything that would help it on.
+ * The old primary has opened a history and changed nothing in it; as a replica of the new one it sets out
+ * anew. Nobody writes anything that would help it on.
  */
 static void an_old_primary_that_changed_nothing_follows_the_new_one(struct rte_mempool *pool)
 {

@@ -41,8 +41,8 @@ static struct known_value *know(struct cluster *c, const struct call *call)
 /* ---- one call ---- */
 
 /*
- * It did not ask a follower, nor a leader after whom another led by then. An old leader that may go on beside the new one
- * (not strict) counts no more from the moment on in which that one leads.
+ * It did not ask a follower, nor a leader after whom another led by then. An old leader that may go on beside
+ * the new one (not strict) counts no more from the moment on in which that one leads.
  */
 static bool leads(const struct cluster *c, const struct call *call)
 {

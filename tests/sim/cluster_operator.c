@@ -310,7 +310,8 @@ unsigned operator_mends(struct cluster *c)
             if (watch_leads(c, leader))
                 return leader;
             if (has_log(c, (leader + 1) % c->nodes)) {
-                /* Nobody follows it: another has won the same term (with so many --min-replicas one promise is enough). */
+                /* Nobody follows it: another has won the same term (with so many --min-replicas one promise
+                 * is enough). */
                 c->counts.untied++;
                 c->hub.nodes[leader].part = c->hub.nodes[(leader + 1) % c->nodes].part;
                 c->hub.nodes[leader].part.leader = (leader + 1) % c->nodes;
@@ -334,8 +335,9 @@ unsigned operator_mends(struct cluster *c)
 }
 
 /*
- * Of two promotions at once one may have won, and who had promised himself to the other follows nobody of that term: until
- * the next one, which the operator brings about by giving the lead to another. The leader then; nothing to do: the same.
+ * Of two promotions at once one may have won, and who had promised himself to the other follows nobody of
+ * that term: until the next one, which the operator brings about by giving the lead to another. The leader
+ * then; nothing to do: the same.
  */
 unsigned operator_unties(struct cluster *c, unsigned leader)
 {
