@@ -161,6 +161,30 @@ static void test_what_was_not_written_whole_is_sent_again_whatever_it_is(void)
     end(&f);
 }
 
+/* It was promoted over: what the session before executed, if anything, nobody can say any more. */
+static void test_a_write_that_a_session_which_is_gone_may_have_executed_is_unknown_where_the_next_refuses_it(
+    void)
+{
+    struct fixture f;
+    struct wild_result results[2];
+    struct wild_request set = {
+        .operation = WILD_OP_SET, .key = "k", .key_length = 1, .value = "v", .value_length = 1};
+    begin_stream(&f, 20000);
+    responder_order(f.node, (struct responder_orders){.deaf = true});
+    CU_ASSERT_EQUAL(wild_submit(f.client, &set), WILD_OK);
+    CU_ASSERT_EQUAL(wild_poll(f.client, results, 2, 0), 0); /* it is on its way */
+    responder_role(
+        f.node, &(struct responder_role){
+                    .mode = MODE_REPLICA, .state = STATE_SERVING, .epoch = 8, .history = 43, .node_id = 3});
+    responder_restart(f.node);
+    responder_order(f.node, (struct responder_orders){0});
+    take_all(&f, results, 1);
+    CU_ASSERT_EQUAL(results[0].status, WILD_UNKNOWN);
+    /* Of one that was sent to the replica alone there is no doubt. */
+    CU_ASSERT_EQUAL(wild_set(f.client, "k", 1, "v", 1, NULL, NULL), WILD_NOT_PRIMARY);
+    end(&f);
+}
+
 static void test_requests_that_a_dying_node_never_read_are_repeated_in_order(void)
 {
     struct fixture f;
@@ -222,6 +246,8 @@ int main(void)
         {"damaged messages in true records do no harm", test_damaged_messages_in_true_records_do_no_harm},
         {"what was not written whole is sent again whatever it is",
          test_what_was_not_written_whole_is_sent_again_whatever_it_is},
+        {"a write that a session which is gone may have executed is unknown where the next refuses it",
+         test_a_write_that_a_session_which_is_gone_may_have_executed_is_unknown_where_the_next_refuses_it},
         {"requests that a dying node never read are repeated in order",
          test_requests_that_a_dying_node_never_read_are_repeated_in_order},
         {"a node that ends every session is not stormed", test_a_node_that_ends_every_session_is_not_stormed},

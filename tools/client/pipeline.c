@@ -286,6 +286,12 @@ void pipeline_answer(struct wild_client *client, const struct reply *reply, uint
      * repeats the id. */
     if (is_refusal(reply) && is_write(&flight->operation) && flight->refusals < flight->sends)
         return;
+    /* Nor is it one of a write that a session which is gone may have executed: its node may be a replica by now. */
+    if ((reply->status == STATUS_NOT_PRIMARY || reply->status == STATUS_READ_ONLY) && flight->exposed &&
+        is_write(&flight->operation)) {
+        flight_finish(client, flight, WILD_UNKNOWN, now);
+        return;
+    }
 
     bool is_read = reply->opcode == OPCODE_GET || reply->opcode == OPCODE_HEALTH;
     if (reply->status == STATUS_NOT_PRIMARY || (reply->status == STATUS_OK && is_read)) {

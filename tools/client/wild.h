@@ -34,7 +34,8 @@
  * all has come for half of that time. libwild then makes a new session while the time-out lasts, and sends
  * again only what is safe: reads, unconditional SET, DELETE and TOUCH, in the order of their submission.
  * INCR, FLUSH and conditional writes end as WILD_UNKNOWN, unless they cannot have reached the node: those are
- * sent again as well. (An unconditional write that is sent again may thus happen twice.)
+ * sent again as well. (An unconditional write that is sent again may thus happen twice. Where the new session
+ * says NOT_PRIMARY or READ_ONLY to it, it ends as WILD_UNKNOWN: the one before may have executed it.)
  *
  * A time-out ends the operation, not the session: an answer that comes later is recognised and given to
  * nobody.
