@@ -230,7 +230,7 @@ static const struct node_command {
      "usage: wildctl -s SOCKET promote [--force] [--wal-path FOLDER]\n\n"
      "Makes a replica the primary. It asks as many members as it takes to know of every acknowledged write, has them\n"
      "refuse the primary before, and leads if no member has more of the log than it; else it says who has.\n"
-     "--wal-path: where a replica without a log is to keep one from now on.\n"
+     "--wal-path: of a replica without a log, and refused as yet: restart it with --enable-wal --wal-path FOLDER.\n"
      "--force: leads also without the members that it cannot reach, and while the old primary may be alive. What was\n"
      "acknowledged and is on those members alone may be LOST, and two primaries may take writes until the old one is\n"
      "stopped or is reached again; its own tail is set aside then. For when the others are gone for good."},
