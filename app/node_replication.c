@@ -135,7 +135,7 @@ static int open_streams(struct node *node, char *error, size_t error_bytes)
     struct control_streams_config config = {
         .acceptor = {.state = node, .accepted = leads ? accepted : NULL},
         .port = node->config.replication.port,
-        .streams_max = NODE_REPLICA_STREAMS + (leads ? PRIMARY_SESSIONS_MAX + MEMBERS_MAX : 0),
+        .streams_max = NODE_REPLICA_STREAMS + (leads ? PRIMARY_SESSIONS_MAX + PROMOTION_PEERS_MAX : 0),
         .send_bytes_max = leads ? NODE_REPLICATION_BULK_BYTES : NODE_REPLICATION_WORDS_BYTES,
         .receive_bytes_max = NODE_REPLICATION_BULK_BYTES,
     };

@@ -130,8 +130,11 @@ static __rte_noinline enum status min_lsn_reached(struct native_engine *engine, 
     /* It may come from a history of the primary's that a replica, or who was a primary, is yet to hear of. */
     if (engine->gate.mode == MODE_REPLICA || engine->gate.state == STATE_FENCED)
         return STATUS_STALE;
-    /* The node knows one history, its own. An LSN above all it has that comes from another one can only be
-     * from a tail that this node's history does not continue. */
+    /* Nor does a primary know of one that was promoted while it heard of nobody: its LSNs are of a higher range (meta.h). */
+    if (engine->gate.mode != MODE_STANDALONE && min_lsn >> 32 > (counts.lsn + 1) >> 32)
+        return STATUS_STALE;
+    /* Of those up to there the node knows one history, its own. An LSN above all it has that comes from another one can
+     * only be from a tail that this node's history does not continue. */
     return history != 0 && history != engine->gate.history ? STATUS_LOST : STATUS_STALE;
 }
 

@@ -200,6 +200,27 @@ static void a_min_lsn_of_another_history_is_stale_on_who_was_a_primary(void)
     stop();
 }
 
+/* Nobody has told it yet: it calls lost only what is of a range that it has itself. */
+static void a_primary_does_not_call_lost_what_may_be_of_its_successor(void)
+{
+    struct operation get = native_get("k");
+    uint64_t lsn;
+
+    start(&reads_wait);
+    lsn = change("k", "v");
+    native_durable(&w.shared, lsn);
+    published_state_set(
+        &w.shared.published,
+        &(struct state_view){.history = NATIVE_PEER_HISTORY, .mode = MODE_PRIMARY, .state = STATE_SERVING});
+    w.peer.min_lsn_history = NATIVE_PEER_HISTORY + 1;
+    get.flags = FLAG_MIN_LSN;
+    get.version = lsn + (UINT64_C(1) << 32);
+    CU_ASSERT_EQUAL(native_peer_do(&w.peer, get).status, STATUS_STALE);
+    get.version = lsn + 7;
+    CU_ASSERT_EQUAL(native_peer_do(&w.peer, get).status, STATUS_LOST);
+    stop();
+}
+
 /* It was a primary; another took its place without the change, and it has followed that one since. */
 static void a_retried_write_that_a_tail_took_with_it_is_not_told_as_done(void)
 {
@@ -249,6 +270,7 @@ int main(void)
         TEST(what_a_worker_knew_of_a_table_is_void_when_that_is_filled_anew),
         TEST(where_every_write_waits_for_replicas_it_may_ask_for_them),
         TEST(a_min_lsn_of_another_history_is_stale_on_who_was_a_primary),
+        TEST(a_primary_does_not_call_lost_what_may_be_of_its_successor),
         TEST(a_retried_write_that_a_tail_took_with_it_is_not_told_as_done),
         CU_TEST_INFO_NULL,
     };
