@@ -127,7 +127,8 @@ unsigned node_role_turn_following(struct node *node)
         if (node->replication.now.mono_ns < role->survey_due_ns)
             return 0;
         replica_facts(node->replication.following.replica, &facts);
-        if (facts.phase > REPLICA_GREETING || node->log.meta.now.members.count < 2) {
+        if (facts.phase > REPLICA_GREETING || node->log.meta.now.count == 0 ||
+            node->log.meta.now.members.count < 2) {
             role->survey_due_ns = node->replication.now.mono_ns + SURVEY_NS;
             return 0;
         }

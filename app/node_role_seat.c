@@ -28,12 +28,11 @@ struct promotion_tail node_role_tail(const struct node *node)
 {
     const struct node_log *log = &node->log;
     const struct meta *meta = &log->meta.now;
-    const struct history *history = &meta->history[meta->count - 1];
     struct promotion_tail tail = {.lsn = node_log_tail_lsn(log)};
 
     /* A replica's log ends in the history of its last change; what it was told of is in no log. */
-    if (node_role_follows(node))
-        history = meta_history_of(meta, tail.lsn);
+    const struct history *history =
+        node_role_follows(node) ? meta_history_of(meta, tail.lsn) : &meta->history[meta->count - 1];
     if (history == NULL)
         return (struct promotion_tail){0};
     tail.epoch = history->epoch;
