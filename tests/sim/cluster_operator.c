@@ -131,11 +131,11 @@ void operator_turn(struct cluster *c)
 /* Its own disk has all that was acknowledged. */
 static bool holds_all(const struct cluster *c, unsigned node)
 {
-    const struct line *last = &c->line[c->lines - 1];
     struct node_facts facts;
 
     if (!has_log(c, node) || !watch_runs(c, node) || c->lines == 0)
         return false;
+    const struct line *last = &c->line[c->lines - 1];
     node_facts(c->hub.nodes[node].node, &facts);
     return watch_view(c, node).mode == MODE_REPLICA && facts.history == last->history &&
            facts.durable_lsn >= last->acknowledged;
