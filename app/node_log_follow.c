@@ -134,8 +134,12 @@ static unsigned mind_adoption(struct node_log *log)
             following->adopting = ADOPTING_TO_ASK;
         return following->begun;
     case ADOPTING_TO_ASK:
-        if (log->now.mono_ns < following->adoption_retry_ns ||
-            !housekeeper_adopt(log->housekeeper, &following->adoption))
+        if (log->now.mono_ns < following->adoption_retry_ns)
+            return 0;
+        /* Again: from where the log is by now, so that what the first try has waited for need not be replayed. */
+        if (following->adoption_retry_ns != 0 && !durable_log_position(log->log, &following->adoption.start))
+            return 0;
+        if (!housekeeper_adopt(log->housekeeper, &following->adoption))
             return 0;
         following->adopting = ADOPTING_ASKED;
         return 1;
