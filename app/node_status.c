@@ -81,7 +81,8 @@ static void look_at_members(const struct node *node, struct node_status *out)
             .member = *member,
             .primary = member->node_id == meta->history[meta->count - 1].node_id,
             .self = member->node_id == out->node_id,
-            .counts = member->part != MEMBER_JOINS && meta->members.last_lsn <= out->replicated_lsn,
+            .counts = members_counts(&meta->members, member->node_id) &&
+                      meta->members.last_lsn <= out->replicated_lsn,
         };
         if (shown->self)
             shown->durable_lsn = out->durable_lsn;
