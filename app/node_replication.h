@@ -55,6 +55,7 @@ struct node_leading {
     struct members members;
     struct members_peer peer[PRIMARY_REPLICAS_MAX]; /* room for one look at them */
     struct meta meta;                               /* of the log that is written, while it leads */
+    uint64_t members_due_ns;                        /* the next look at who joins the list */
     bool feeds_tail;                                /* from the history's first block on */
     uint64_t durable_lsn, acknowledged_lsn;
     uint64_t enough_ns; /* when as many replicas as it takes were last there */

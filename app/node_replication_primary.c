@@ -7,6 +7,9 @@
 #include "node_internal.h"
 #include "wal_block.h"
 
+/* Between two looks at who joins the list of members, or leaves it. */
+#define MEMBERS_NS UINT64_C(1000000)
+
 /* ---- streams to sessions ---- */
 
 /* At the end the streams are gone before those who used them. */
@@ -335,8 +338,10 @@ unsigned node_leading_turn(struct node *node)
 
     if (leading->primary == NULL)
         return 0;
-    if (node->replication.role.part == PART_LEADS)
+    if (node->replication.role.part == PART_LEADS && now.mono_ns >= leading->members_due_ns) {
+        leading->members_due_ns = now.mono_ns + MEMBERS_NS;
         mind_members(node);
+    }
     return primary_turn(leading->primary, &log, now.mono_ns, now.wall_ms);
 }
 

@@ -58,6 +58,14 @@ static bool begin_to_ask(struct node *node, bool force, bool only_asks)
 
 /* ---- a survey: how the others stand ---- */
 
+/* There is a cluster, and somebody of it to be asked. */
+static bool knows_others(const struct node *node)
+{
+    const struct meta *meta = &node->log.meta.now;
+
+    return meta->count > 0 && (meta->members.count > 1 || node->config.replication.peers > 0);
+}
+
 /* Once a while; the result, when there is one, until the next call of anything of the promotion's. */
 static const struct promotion_result *survey(struct node *node)
 {
@@ -96,7 +104,7 @@ bool node_role_may_serve(struct node *node)
     struct node_role *role = node_role_of(node);
     const struct promotion_result *result;
 
-    if (role->part != PART_OPENS || role->won[0] != '\0' || node->log.meta.now.members.count < 2)
+    if (role->part != PART_OPENS || role->won[0] != '\0' || !knows_others(node))
         return role->part != PART_FENCED;
     result = survey(node);
     if (result == NULL)
@@ -127,8 +135,7 @@ unsigned node_role_turn_following(struct node *node)
         if (node->replication.now.mono_ns < role->survey_due_ns)
             return 0;
         replica_facts(node->replication.following.replica, &facts);
-        if (facts.phase > REPLICA_GREETING || node->log.meta.now.count == 0 ||
-            node->log.meta.now.members.count < 2) {
+        if (facts.phase > REPLICA_GREETING || !knows_others(node)) {
             role->survey_due_ns = node->replication.now.mono_ns + SURVEY_NS;
             return 0;
         }
@@ -145,18 +152,24 @@ unsigned node_role_turn_following(struct node *node)
 /* A member that does not follow may lead in an epoch that we know nothing of, or not know of ours. */
 unsigned node_role_turn_leading(struct node *node)
 {
+    struct node_role *role = node_role_of(node);
     struct node_leading *leading = &node->replication.leading;
     const struct promotion_result *result;
 
-    if (!node_role_of(node)->surveys &&
-        primary_peers(leading->primary, leading->peer, PRIMARY_REPLICAS_MAX) + 1 >=
-            leading->members.list.count)
-        return 0;
+    if (!role->surveys) {
+        if (node->replication.now.mono_ns < role->survey_due_ns)
+            return 0;
+        if (primary_peers(leading->primary, leading->peer, PRIMARY_REPLICAS_MAX) + 1 >=
+            leading->members.list.count) {
+            role->survey_due_ns = node->replication.now.mono_ns + SURVEY_NS;
+            return 0;
+        }
+    }
     result = survey(node);
     if (result == NULL)
         return 0;
     if (is_overtaken(node, result)) {
-        node_role_of(node)->follow_next = result->leader;
+        role->follow_next = result->leader;
         node_role_fence(node, "another node leads in a higher epoch");
     }
     end_survey(node);

@@ -228,3 +228,26 @@ def case_a_member_that_was_not_asked_finds_the_new_primary():
         os.kill(nodes[4].pid, signal.SIGCONT)
         net.until(lambda: net.ask("set", "after", "1", port=7879, check=False).returncode == 0, lambda: str(net.status(2)))
         net.until(lambda: net.value(7881, "after") == "1", lambda: str(net.status(4)) + nodes[4].log())
+
+
+def case_a_primary_without_members_addresses_asks_its_peers():
+    """Over 0.0.0.0 a primary does not know its own address, so the list has none of it: who is started as a primary beside it on
+    a replica's folder hears of it by --peer, and follows it; without, it may not lead either."""
+    with Members("peers") as net:
+        net.member(1, None, "--bind-address", "0.0.0.0")
+        replica = net.member(2, 1)
+        net.until(lambda: len(json.loads(net.ctl(2, "-j", "members").stdout)) == 2, lambda: net.ctl(2, "members").stdout)
+        net.ask("set", "k", "v")
+        net.until(lambda: net.status(2)["durable_lsn"] == net.status(1)["lsn"], lambda: str(net.status(2)))
+        must(replica.stop() == 0, replica.log())
+        net.nodes.remove(replica)
+        alone = net.member(2, None, serving=False)
+        net.until(lambda: "not promoted" in alone.log(), lambda: alone.log())
+        time.sleep(2)
+        must(net.status(2)["state"] == "fenced" and "alive" not in alone.log(), alone.log())
+        must(alone.stop() == 0, alone.log())
+        net.nodes.remove(alone)
+        told = net.member(2, None, "--peer", "nobody.invalid:9001", "--peer", "127.0.0.1:9001", serving=False)
+        must("nobody.invalid" in told.log() and "left out" in told.log(), told.log())
+        net.until(lambda: net.status(2)["mode"] == "replica" and net.value(7879, "k") == "v", lambda: str(net.status(2)) + told.log())
+        must(net.status(1)["mode"] == "primary", str(net.status(1)))
